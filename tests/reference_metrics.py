@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from pipeline.models.metric_networks.files import read_network, write_network
-from pipeline.models.metric_networks.manifest import network_path
+from bright_pipeline.models.metric_networks.files import read_network, write_network
+from bright_pipeline.models.metric_networks.manifest import network_path
 
 CPU = torch.device("cpu")
 BATCH = 50

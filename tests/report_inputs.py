@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.data.archive import ArchiveWriter, encode_png, image_name
-from pipeline.stages.figures import FIGURES
-from pipeline.tables.display_table import DisplayCell
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.data.archive import ArchiveWriter, encode_png, image_name
+from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.tables.display_table import DisplayCell
 
 COLUMNS = [
     ["Source", ""],

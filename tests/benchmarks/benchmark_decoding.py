@@ -20,11 +20,11 @@ from diffusers import VQModel
 from tabulate import tabulate
 from torch import nn
 
-from pipeline.evaluation.decoding_speed import take_turns
-from pipeline.models.autoencoder import of_precision
-from pipeline.models.bright import Bright
-from pipeline.models.execution import compile_networks
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.evaluation.decoding_speed import take_turns
+from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.execution import compile_networks
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 CODES = {"BRIGHT": (4, 64, 64), "VQGAN": (256, 16, 16)}

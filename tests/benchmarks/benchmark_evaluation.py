@@ -20,8 +20,8 @@ import torch
 import typer
 from reference_metrics import BATCH, pictures, reference_metrics, save_networks
 
-from pipeline.base.summary import read_summary
-from pipeline.commands.evaluate import evaluate
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.commands.evaluate import evaluate
 
 BAR = 1.8
 RELATIVE = 1e-4

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from forkserver import REAL_PROCESSES
 from tiny_workflow import REPOSITORY, Workflow
 
-from pipeline.config.root import load_config
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
+from bright_pipeline.config.root import load_config
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
 
 DEMO = REPOSITORY / "config" / "demo.yaml"
 

@@ -21,7 +21,7 @@ import typer
 from numpy.typing import NDArray
 from torch_fidelity.metric_prc import calculate_precision_recall_part
 
-from pipeline.evaluation.precision_recall import precision_recall
+from bright_pipeline.evaluation.precision_recall import precision_recall
 
 HIDDEN = 64
 PROTOCOLS = ("torch_fidelity", "paper_repository")

@@ -13,10 +13,10 @@ from typing import Annotated
 import torch
 import typer
 
-from pipeline.evaluation.decoding_speed import take_turns
-from pipeline.models.hash_tables import HashTableGroups
-from pipeline.models.retrieval import KERNELS
-from pipeline.settings.autoencoder import HashTables
+from bright_pipeline.evaluation.decoding_speed import take_turns
+from bright_pipeline.models.hash_tables import HashTableGroups
+from bright_pipeline.models.retrieval import KERNELS
+from bright_pipeline.settings.autoencoder import HashTables
 
 FEATURE_SIZE, CHANNELS = 64, 4  # 64x64x4
 COARSEST = {1: 4, 2: 16}  # of Tables 2 and 7

@@ -72,8 +72,8 @@ def test_a_requeued_and_terminated_training_resumes_in_its_job_to_the_weights_of
 def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(workflow, tmp_path):
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
     asks = "memory_mb={}\n)\nIMPORT_WEIGHTS".format
-    run.edit("pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
-    run.edit("pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
+    run.edit("pipeline/bright_pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
+    run.edit("pipeline/bright_pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
     done = run.submit(*TRAIN, **REAL_PROCESSES)
     assert "Trying to restart job" in done.text
     jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%m %T").splitlines()

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.config.root import read_config
-from pipeline.data.archive import ImageArchive
-from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.features import extract
-from pipeline.evaluation.frechet import frechet_distance
-from pipeline.generate import generate_shard
-from pipeline.models.checkpoints import load_generator, make_generator, pick_device, save_generator
-from pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
-from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import Jobs, network, path_of
-from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import sample_features, split_features
-from pipeline.stages.generation import samples
-from pipeline.stages.tables import tables
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.evaluation.feature_files import read_features
+from bright_pipeline.evaluation.features import extract
+from bright_pipeline.evaluation.frechet import frechet_distance
+from bright_pipeline.generate import generate_shard
+from bright_pipeline.models.checkpoints import load_generator, make_generator, pick_device, save_generator
+from bright_pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
+from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.common import Jobs, network, path_of
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import sample_features, split_features
+from bright_pipeline.stages.generation import samples
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.demo
 

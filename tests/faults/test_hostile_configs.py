@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.base.errors import InputError
-from pipeline.commands.config import config
-from pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
-from pipeline.data.fingerprint import Fingerprints
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.config import config
+from bright_pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
+from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
 
 LONGEST_S = 60  # each takes a hundredth of a second, unless it hangs
 REPOSITORY = Path(__file__).parents[2]

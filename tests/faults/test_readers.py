@@ -13,10 +13,10 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.data.decode import BadImage
-from pipeline.data.sources import RawSequence, open_source
-from pipeline.settings.dataset import FolderSource, HuggingFaceSource, LmdbSource, ZipSource
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.decode import BadImage
+from bright_pipeline.data.sources import RawSequence, open_source
+from bright_pipeline.settings.dataset import FolderSource, HuggingFaceSource, LmdbSource, ZipSource
 
 SIDE = 24
 

@@ -19,7 +19,7 @@ def commands() -> Path:
     """The folder. Its server starts with the first call and ends with this process."""
     # The project's modules, which the server does not load, are compiled once for all commands: with
     # PYTHONDONTWRITEBYTECODE, each command would compile them again.
-    compileall.compile_dir(HERE.parents[1] / "pipeline", quiet=2)
+    compileall.compile_dir(HERE.parents[1] / "pipeline" / "bright_pipeline", quiet=2)
     folder = Path(tempfile.mkdtemp(prefix="fork-server-"))
     socket = folder / "socket"
     client = (HERE / "client.py").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import socket
 import sys
 
 PROGRAMS = "{programs}"
-FORKED = ("pipeline", "snakemake", "dvc", "pytest")
-MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "pipeline.commands"}
+FORKED = ("bright_pipeline", "snakemake", "dvc", "pytest")
+MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "bright_pipeline.commands"}
 
 
 def run(words: list[str], search: list[str]) -> int:

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from targets import TARGETS, Target
 
-from pipeline.base.errors import InputError
-from pipeline.data.decode import BadImage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.decode import BadImage
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "30")) / len(TARGETS)
 SEED = int(os.environ.get("FUZZ_SEED", str(random.SystemRandom().randrange(10**6))))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.models import retrieval
-from pipeline.models.checkpoints import pick_device
-from pipeline.models.hash_tables import HashTableGroups
-from pipeline.settings.autoencoder import HashTables
+from bright_pipeline.models import retrieval
+from bright_pipeline.models.checkpoints import pick_device
+from bright_pipeline.models.hash_tables import HashTableGroups
+from bright_pipeline.settings.autoencoder import HashTables
 
 pytestmark = pytest.mark.gpu
 

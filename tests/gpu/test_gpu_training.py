@@ -15,15 +15,15 @@ from safetensors.torch import load_file
 from test_gpu_retrieval import DEVICE, difference
 from torch import Tensor
 
-from pipeline.base.launch import command
-from pipeline.base.paths import NETWORKS
-from pipeline.config.root import read_config
-from pipeline.data.archive import ArchiveWriter, image_name
-from pipeline.estimation import costs
-from pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
-from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.training.loop import Loop, make_accelerator
-from pipeline.training.task import TrainingTask
+from bright_pipeline.base.launch import command
+from bright_pipeline.base.paths import NETWORKS
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.archive import ArchiveWriter, image_name
+from bright_pipeline.estimation import costs
+from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
+from bright_pipeline.settings.autoencoder import AutoencoderSettings
+from bright_pipeline.training.loop import Loop, make_accelerator
+from bright_pipeline.training.task import TrainingTask
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
@@ -145,7 +145,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         settings.write_text(json.dumps(job))
         places = {"weights": "weights", "history": "history.csv", "preview": "preview.png", "work": "work"}
         files = [f"--images={tmp_path / 'images.zip'}", *(f"--{key}={own / name}" for key, name in places.items())]
-        words = command(["pipeline.train_autoencoder", str(settings), *files], processes)
+        words = command(["bright_pipeline.train_autoencoder", str(settings), *files], processes)
         subprocess.run(words, check=True, capture_output=True, text=True)
         found.append(torch.cat([one.flatten() for one in load_file(own / "weights").values()]))
     print(f"weights differ by {difference(*reversed(found)):.1e}")

@@ -16,7 +16,7 @@ def distances(root: Path) -> Distances:
     """The number of imports between each test file of the project in `root` and each module that it reaches."""
     helpers = [path for path in (root / "tests").rglob("*.py") if not path.stem.startswith("test_")]
     modules = {path.stem: path for path in helpers}  # the helpers of tests are imported by their file's name
-    for path in sorted((root / "pipeline").rglob("*.py")):
+    for path in sorted((root / "pipeline" / "bright_pipeline").rglob("*.py")):
         modules[".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")] = path
     imports = {path: set(imported(path, modules)) for path in modules.values()}
     found: Distances = {}

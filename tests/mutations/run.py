@@ -57,7 +57,7 @@ OPTIONS = [
 
 def candidates(root: Path, pattern: str) -> list[Mutation]:
     """Every mutation of a part."""
-    return [found for path in sorted((root / "pipeline").glob(pattern)) for found in mutations(path, root)]
+    return [found for path in sorted((root / "pipeline" / "bright_pipeline").glob(pattern)) for found in mutations(path, root)]
 
 
 def drawn(root: Path, seed: int, count: int) -> Iterator[tuple[str, Mutation]]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
-from pipeline.families import autoencoder_family, load
-from pipeline.training.batches import StepRandom
+from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.training.batches import StepRandom
 
 pytestmark = pytest.mark.slow
 

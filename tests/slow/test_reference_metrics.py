@@ -9,8 +9,8 @@ import scipy.sparse.linalg
 import torch
 from reference_metrics import pictures, reference_metrics, save_networks
 
-from pipeline.base.summary import read_summary
-from pipeline.commands.evaluate import evaluate
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.commands.evaluate import evaluate
 
 pytestmark = pytest.mark.slow
 

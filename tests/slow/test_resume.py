@@ -16,9 +16,9 @@ import torch
 from forkserver import REAL_PROCESSES, commands
 from safetensors.torch import load_file
 
-from pipeline.families.vqgan import VQGAN
-from pipeline.models.checkpoints import make_autoencoder, save_autoencoder, write_codes
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.families.vqgan import VQGAN
+from bright_pipeline.models.checkpoints import make_autoencoder, save_autoencoder, write_codes
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +108,7 @@ def test_a_killed_autoencoder_ends_with_the_same_bits(tmp_path, tiny_images, tin
     )
     inputs = {"images": tiny_images, "perceptual": lpips, "validation": tiny_images, "lpips_alex": lpips}
     stages = check_resume(
-        tmp_path, "pipeline.train_autoencoder", {"autoencoder": settings}, inputs, steps, kills=max(KILLS, 2)
+        tmp_path, "bright_pipeline.train_autoencoder", {"autoencoder": settings}, inputs, steps, kills=max(KILLS, 2)
     )
     expected, found = (pd.read_csv(stage.outputs["history"], dtype=str).drop(columns="seconds") for stage in stages)
     assert found.equals(expected)
@@ -169,4 +169,4 @@ def test_a_killed_training_of_another_family_ends_with_the_same_bits(
             write_codes(inputs["codes"], torch.rand(30, 2, 4, 4))
         case _:
             section, settings = "autoencoder", FIRST_STAGE | {"family": family} | CODEBOOKS[family]
-    check_resume(tmp_path, f"pipeline.train_{section}", {section: settings}, inputs, steps)
+    check_resume(tmp_path, f"bright_pipeline.train_{section}", {section: settings}, inputs, steps)

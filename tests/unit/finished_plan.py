@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.root import load_config
-from pipeline.plan.publish import publish
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Job, Jobs
+from bright_pipeline.config.root import load_config
+from bright_pipeline.plan.publish import publish
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Job, Jobs
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
 

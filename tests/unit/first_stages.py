@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from pipeline.families import autoencoder_family, load
-from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.training.batches import StepRandom
+from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.settings.autoencoder import AutoencoderSettings
+from bright_pipeline.training.batches import StepRandom
 
 FAMILIES = ("vqgan", "rqvae", "kl")
 ALL_FAMILIES = (*FAMILIES, "bright")

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from snakemake.utils import update_config
 
-from pipeline.config.root import Config, load_config, read_config
-from pipeline.settings.study import Grid, Study
-from pipeline.tables.differences import holm, welch
+from bright_pipeline.config.root import Config, load_config, read_config
+from bright_pipeline.settings.study import Grid, Study
+from bright_pipeline.tables.differences import holm, welch
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from decimal import Decimal, getcontext
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.hash_tables import HashTableGroups
-from pipeline.settings.autoencoder import HashTables
+from bright_pipeline.models.hash_tables import HashTableGroups
+from bright_pipeline.settings.autoencoder import HashTables
 
 getcontext().prec = 60
 PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437)

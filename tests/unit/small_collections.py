@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.data.archive import ImageArchive
-from pipeline.data.prepare import prepare
-from pipeline.settings.dataset import Dataset
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.data.prepare import prepare
+from bright_pipeline.settings.dataset import Dataset
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 20)) -> Image.Image:

@@ -9,19 +9,19 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.amounts import readable_bytes
-from pipeline.base.code import code_digest
-from pipeline.base.errors import InputError
-from pipeline.base.locks import lock_work_folder
-from pipeline.commands.accept import accept
-from pipeline.commands.prune import prune
-from pipeline.config.root import load_config
-from pipeline.plan.publish import LOCKS, dvc_file
-from pipeline.plan.shards import planned
-from pipeline.stages import common
-from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import Jobs
-from pipeline.stages.store import ACCEPTED, identity_path
+from bright_pipeline.base.amounts import readable_bytes
+from bright_pipeline.base.code import code_digest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.locks import lock_work_folder
+from bright_pipeline.commands.accept import accept
+from bright_pipeline.commands.prune import prune
+from bright_pipeline.config.root import load_config
+from bright_pipeline.plan.publish import LOCKS, dvc_file
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages import common
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.store import ACCEPTED, identity_path
 
 Captured = pytest.CaptureFixture[str]
 Change = Callable[..., None]
@@ -33,7 +33,7 @@ def change(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
     finish(tiny_plan())
 
     def changed(*stages: str, version: str = "2") -> None:
-        versions = {f"pipeline.{stage}": version for stage in stages}  # a command, before those of a model's family
+        versions = {f"bright_pipeline.{stage}": version for stage in stages}  # a command, before those of a model's family
         monkeypatch.setattr(common, "code_digest", lambda roots: code_digest(roots) + versions.get(roots[0], ""))
 
     return changed

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.base.code import Code
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.stages import all_stages
+from bright_pipeline.base.code import Code
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.stages import all_stages
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding-a-metric.md"
@@ -62,7 +62,7 @@ def test_the_words_of_the_page_give_a_column_and_nothing_is_trained_or_generated
     outputs = {"reconstructions": "made.zip", "table": "per_image.csv", "summary": "summary.json", "picture": "a.png"}
     files |= {option: tmp_path / file for option, file in outputs.items()}
     job = json.dumps({"autoencoder": settings.model_dump(mode="json")})
-    python("-m", "pipeline.reconstruct", job, *(f"--{option}={path}" for option, path in files.items()))
+    python("-m", "bright_pipeline.reconstruct", job, *(f"--{option}={path}" for option, path in files.items()))
 
     each = pd.read_csv(tmp_path / "per_image.csv")["dists"]
     assert len(each) == 14 and each.between(0, 2).all() and each.nunique() > 1
@@ -71,12 +71,12 @@ def test_the_words_of_the_page_give_a_column_and_nothing_is_trained_or_generated
 
     told = json.dumps({"table": "table2", "rows": [{"name": "main", "dataset": "pictures"}]})
     table = [f"main={tmp_path}/summary.json", f"--csv={tmp_path}/table.csv", f"--markdown={tmp_path}/table.md"]
-    python("-m", "pipeline.make_table", told, *table)
+    python("-m", "bright_pipeline.make_table", told, *table)
     (row,) = (row for row in csv.DictReader((tmp_path / "table.csv").open()) if row["name"] == "main")
     assert float(row["dists_measured"]) == pytest.approx(summary["number"])
     assert "DISTS ↓" in (tmp_path / "table.md").read_text()
     assert f"{summary['number']:.4f} ± {2 * summary['std']:.4f}" in (tmp_path / "table.md").read_text()
-    words = "import sys; from pathlib import Path; from pipeline.page.gallery import _metric_words as words;"
+    words = "import sys; from pathlib import Path; from bright_pipeline.page.gallery import _metric_words as words;"
     told = python("-c", words + "print(*words(Path(sys.argv[1]), [0]))", str(tmp_path / "per_image.csv"))
     assert f"DISTS\N{NO-BREAK SPACE}{each[0]:.4f}" in told
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_collections import encoded
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import (
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import (
     ArchiveWriter,
     ImageArchive,
     content_digest,

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from pipeline.data.archive import to_model
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.batches import StepOrder, TrainingImages
-from pipeline.training.loop import make_accelerator
+from bright_pipeline.data.archive import to_model
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.training.autoencoder import AutoencoderTask
+from bright_pipeline.training.batches import StepOrder, TrainingImages
+from bright_pipeline.training.loop import make_accelerator
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

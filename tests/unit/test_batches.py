@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive, Images, encode_png, pixel_digest
-from pipeline.data.decode import decode
-from pipeline.evaluation.batches import AHEAD, rgb_batches
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, Images, encode_png, pixel_digest
+from bright_pipeline.data.decode import decode
+from bright_pipeline.evaluation.batches import AHEAD, rgb_batches
 
 SIZE = 4  # of a batch
 

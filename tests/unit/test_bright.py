@@ -9,15 +9,15 @@ import torch
 from first_stages import small_settings
 from pydantic import ValidationError
 
-from pipeline.base.errors import InputError
-from pipeline.explore_codes import explore_codes
-from pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder, perturb, tile
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.models.complexity import counts, parameters
-from pipeline.models.traits import architecture_traits, hash_tables, traits
-from pipeline.settings.autoencoder import Encoder as EncoderSettings
-from pipeline.settings.fields import CodeSize
-from pipeline.training.batches import StepRandom
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.explore_codes import explore_codes
+from bright_pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder, perturb, tile
+from bright_pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.models.complexity import counts, parameters
+from bright_pipeline.models.traits import architecture_traits, hash_tables, traits
+from bright_pipeline.settings.autoencoder import Encoder as EncoderSettings
+from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.training.batches import StepRandom
 
 torch.set_num_threads(1)
 

@@ -16,16 +16,16 @@ from safetensors.torch import load_file, save_file
 
 from bright_pipeline import load_autoencoder as load_image_model
 from bright_pipeline import load_generator
-from pipeline.base import code
-from pipeline.base.errors import InputError
-from pipeline.families import check_family
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
-from pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
-from pipeline.models.rescaling import Rescaling
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.fields import CodeSize
+from bright_pipeline.base import code
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families import check_family
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import load_autoencoder, save_autoencoder
+from bright_pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.settings.fields import CodeSize
 
 RESCALING = Rescaling((0.25, 0.5), (3.0, 2.0), (0.0, 1.0))
 
@@ -144,7 +144,7 @@ def test_wrong_weights_and_keys_are_named(autoencoder, diffusion, tmp_path, name
 
 
 @pytest.mark.parametrize(
-    "family", ["theirs.family", "os.path", "theirs", "../theirs", ".theirs", "pipeline.families.x"]
+    "family", ["theirs.family", "os.path", "theirs", "../theirs", ".theirs", "bright_pipeline.families.x"]
 )
 @pytest.mark.parametrize("kind", ["autoencoder", "generator"])
 @pytest.mark.parametrize("given", ["folder", "file", "link"])
@@ -177,9 +177,9 @@ def test_a_family_that_only_the_file_names_is_never_imported(
 
 
 def test_the_families_of_a_stages_config_are_those_of_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "_running", (["pipeline.reconstruct", "mine.network"], []))
+    monkeypatch.setattr(code, "_running", (["bright_pipeline.reconstruct", "mine.network"], []))
     check_family("mine.family", "model", ())
-    for other in ("theirs.family", "pipeline.families.x", "mine2.family"):
+    for other in ("theirs.family", "bright_pipeline.families.x", "mine2.family"):
         with pytest.raises(InputError, match=f"model: its family '{other}' is not built in"):
             check_family(other, "model", ())
 

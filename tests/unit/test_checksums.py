@@ -14,14 +14,14 @@ from finished_plan import finish, tiny_plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.base import atomic
-from pipeline.base.atomic import atomic_path, write_json, write_text
-from pipeline.base.checksums import SUMS, check, problem, read_sums, take_checksum
-from pipeline.base.errors import InputError
-from pipeline.commands.verify import Kind, inspect, look_into, move_away
-from pipeline.plan.damage import add_missing_checksums
-from pipeline.stages.common import Job
-from pipeline.stages.tables import tables
+from bright_pipeline.base import atomic
+from bright_pipeline.base.atomic import atomic_path, write_json, write_text
+from bright_pipeline.base.checksums import SUMS, check, problem, read_sums, take_checksum
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.verify import Kind, inspect, look_into, move_away
+from bright_pipeline.plan.damage import add_missing_checksums
+from bright_pipeline.stages.common import Job
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -133,7 +133,7 @@ def test_a_killed_process_leaves_no_wrong_line(monkeypatch: pytest.MonkeyPatch, 
 WRITE_TWENTY = """
 import sys
 from pathlib import Path
-from pipeline.base.atomic import write_text
+from bright_pipeline.base.atomic import write_text
 for number in range(20):
     write_text(Path(sys.argv[1]).with_name(f"{sys.argv[2]}-{number}.csv"), f"{sys.argv[2]} {number}")
 """
@@ -183,7 +183,7 @@ def test_repair_of_a_damaged_list_keeps_the_files_that_it_still_proves(job: Job,
 WRITE = """
 import sys
 from pathlib import Path
-from pipeline.base.atomic import atomic_path
+from bright_pipeline.base.atomic import atomic_path
 with atomic_path(sys.argv[1]) as temporary:
     temporary.write_text(sys.argv[2])
     Path(sys.argv[3]).touch()

@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 from finished_plan import TINY, finish, make, tiny_plan
 
-from pipeline.base import locks
-from pipeline.base.atomic import atomic_path
-from pipeline.base.checksums import read_sums
-from pipeline.base.errors import InputError
-from pipeline.base.locks import is_locked, lock_holder, lock_work_folder
-from pipeline.commands.prune import prune
-from pipeline.commands.verify import Finding, Kind, move_away
-from pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, remove_states, to_make
-from pipeline.plan.run import unfinished
-from pipeline.plan.shards import planned
-from pipeline.stages.tables import tables
+from bright_pipeline.base import locks
+from bright_pipeline.base.atomic import atomic_path
+from bright_pipeline.base.checksums import read_sums
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.locks import is_locked, lock_holder, lock_work_folder
+from bright_pipeline.commands.prune import prune
+from bright_pipeline.commands.verify import Finding, Kind, move_away
+from bright_pipeline.plan.claims import CLAIMS, Claims, claim, claimed_as, in_use, remove_states, to_make
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 OTHER_RUN = """
 import sys
 from pathlib import Path
-from pipeline.plan.claims import Claims
+from bright_pipeline.plan.claims import Claims
 claims = Claims()
 print(claims.take(map(Path, sys.argv[1:])), flush=True)
 sys.stdin.read()
@@ -152,7 +152,7 @@ def test_states_of_finished_trainings_are_removed_unless_something_still_needs_t
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.base.locks import lock_work_folder
+from bright_pipeline.base.locks import lock_work_folder
 held = lock_work_folder(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from daemons import wait_for
 
-from pipeline.base.code import ROOT, Code
-from pipeline.base.errors import InputError
+from bright_pipeline.base.code import ROOT, Code
+from bright_pipeline.base.errors import InputError
 
 MODULE = '''"""A module."""
 
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.base.errors import InputError
-from pipeline.base.progress import Progress, logger
-from pipeline.helpers import double
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.progress import Progress, logger
+from bright_pipeline.helpers import double
 
 if TYPE_CHECKING:
-    from pipeline.kinds import Kind
+    from bright_pipeline.kinds import Kind
 
 WEIGHT = 20
 
@@ -44,8 +44,8 @@ HELPERS = "def double(value):\n    return 2 * value\n"
 FAMILY = '''"""A family."""
 
 from pydantic import Field, field_validator
-from pipeline.settings.fields import Section
-from pipeline.families import AutoencoderFamily
+from bright_pipeline.settings.fields import Section
+from bright_pipeline.families import AutoencoderFamily
 
 
 class Mine(Section):
@@ -73,14 +73,14 @@ def write_modules(folder: Path, modules: dict[str, str]) -> None:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A project of a few modules."""
-    package = tmp_path / "project" / "pipeline"
+    package = tmp_path / "project" / "pipeline" / "bright_pipeline"
     modules = {"losses": MODULE, "helpers": HELPERS, "kinds": "Kind = int\n", "families/mine": FAMILY}
     modules |= {"base/progress": "BAR = 1\n", "base/seeds": "FIRST = 1\n"}
     write_modules(package, modules | dict.fromkeys(("__init__", "base/__init__", "families/__init__"), ""))
     return package
 
 
-def digest(package: Path, root: str = "pipeline.losses") -> str:
+def digest(package: Path, root: str = "bright_pipeline.losses") -> str:
     """The digest as a new process would take it."""
     return Code(package.parent).digest([root])
 
@@ -99,14 +99,14 @@ def digest(package: Path, root: str = "pipeline.losses") -> str:
         ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"', True),
         ('"double", 1, "values"', '"compute", 2, "numbers"', True),
         ("            progress.advance(1)\n", "            pass\n", True),
-        ("    from pipeline.kinds import Kind\n", "    from pipeline.other_kinds import Kind\n", True),
+        ("    from bright_pipeline.kinds import Kind\n", "    from bright_pipeline.other_kinds import Kind\n", True),
         ("WEIGHT = 20", "WEIGHT = 21", False),
         ("* double", "+ double", False),
         ("WEIGHT = 20", "WEIGHT = 20.0", False),
         ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1", False),
         ("= 2.0)", "= 3.0)", False),
         ("round(value)", "torch.rand(1)", False),  # a log line that moves the state of a generator
-        ("from pipeline.helpers import", "from pipeline.kinds import", False),
+        ("from bright_pipeline.helpers import", "from bright_pipeline.kinds import", False),
     ],
 )
 def test_an_edit_changes_the_digest_if_it_can_change_a_number(package: Path, old: str, new: str, same: bool) -> None:
@@ -115,7 +115,7 @@ def test_an_edit_changes_the_digest_if_it_can_change_a_number(package: Path, old
     assert (digest(package) == before) == same
 
 
-def names(package: Path, root: str = "pipeline.losses") -> list[str]:
+def names(package: Path, root: str = "bright_pipeline.losses") -> list[str]:
     return [module.name for module in Code(package.parent).closure([root])]
 
 
@@ -127,19 +127,19 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def test_modules_imported_anywhere_and_their_packages_count_unless_they_are_excluded(package: Path) -> None:
     before = digest(package)
-    (package / "base" / "progress.py").write_text("from pipeline.kinds import Kind\nBAR = 2\n")
+    (package / "base" / "progress.py").write_text("from bright_pipeline.kinds import Kind\nBAR = 2\n")
     assert digest(package) == before
-    assert names(package) == ["pipeline", "pipeline.helpers", "pipeline.losses"]
-    replace(package / "helpers.py", "def", "from pipeline.base import progress, seeds\n\ndef")
-    assert names(package)[1:3] == ["pipeline.base", "pipeline.base.seeds"]
+    assert names(package) == ["bright_pipeline", "bright_pipeline.helpers", "bright_pipeline.losses"]
+    replace(package / "helpers.py", "def", "from bright_pipeline.base import progress, seeds\n\ndef")
+    assert names(package)[1:3] == ["bright_pipeline.base", "bright_pipeline.base.seeds"]
     write_modules(package, {
         "deep/__init__": "",
         "deep/two": "from . import three\nfrom ..kinds import Kind\nTWO = 2\n",
         "deep/three": "",
-        "helpers": "def double(value):\n    from pipeline.deep import two\n    return two.TWO\n"
+        "helpers": "def double(value):\n    from bright_pipeline.deep import two\n    return two.TWO\n"
     })  # fmt: skip
-    deep = ["pipeline.deep", "pipeline.deep.three", "pipeline.deep.two"]
-    assert names(package) == ["pipeline", *deep, "pipeline.helpers", "pipeline.kinds", "pipeline.losses"]
+    deep = ["bright_pipeline.deep", "bright_pipeline.deep.three", "bright_pipeline.deep.two"]
+    assert names(package) == ["bright_pipeline", *deep, "bright_pipeline.helpers", "bright_pipeline.kinds", "bright_pipeline.losses"]
     before = digest(package)
     (package / "deep" / "__init__.py").write_text("ONE = 1\n")
     assert digest(package) != before
@@ -147,19 +147,19 @@ def test_modules_imported_anywhere_and_their_packages_count_unless_they_are_excl
 
 def test_a_new_key_of_a_family_keeps_the_digest_and_a_new_method_changes_it(package: Path) -> None:
     family = package / "families" / "mine.py"
-    before = digest(package, "pipeline.families.mine")
+    before = digest(package, "bright_pipeline.families.mine")
     replace(family, "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator")
     replace(family, "        return value\n", "        return abs(value)\n")
-    assert digest(package, "pipeline.families.mine") == before
+    assert digest(package, "bright_pipeline.families.mine") == before
     replace(family, "2 * self.width", "3 * self.width")
-    assert digest(package, "pipeline.families.mine") != before
+    assert digest(package, "bright_pipeline.families.mine") != before
 
 
 def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     write_modules(tmp_path, {
         "mine/__init__": "raise ImportError('planning imports no family here')\n",
-        "mine/family": "from .layers import Layer\nfrom . import counts\nimport stranger\nimport pipeline.helpers\n",
+        "mine/family": "from .layers import Layer\nfrom . import counts\nimport stranger\nimport bright_pipeline.helpers\n",
         "mine/layers": "from mine.parts.one import ONE\nLayer = 1\n",
         "mine/counts": "",
         "mine/parts/one": "ONE = 1\n",  # a package without __init__
@@ -167,7 +167,7 @@ def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkey
         "single_file_family": "WIDTH = 1\n"
     })  # fmt: skip
     own = ["mine", "mine.counts", "mine.family", "mine.layers", "mine.parts.one"]
-    assert names(package, "mine.family") == [*own, "pipeline", "pipeline.helpers"]
+    assert names(package, "mine.family") == [*own, "bright_pipeline", "bright_pipeline.helpers"]
     before = digest(package, "mine.family")
     replace(tmp_path / "mine" / "layers.py", "Layer = 1", "Layer = 2")
     assert digest(package, "mine.family") != before
@@ -176,7 +176,7 @@ def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkey
 
 def test_a_missing_or_broken_module_is_one_line(package: Path) -> None:
     with pytest.raises(InputError, match=r"^pipeline\.nowhere: no such module"):
-        digest(package, "pipeline.nowhere")
+        digest(package, "bright_pipeline.nowhere")
     (package / "helpers.py").write_text("def double(:\n")
     with pytest.raises(InputError, match=r"helpers\.py, line 1: "):
         digest(package)
@@ -192,8 +192,8 @@ OUTPUT = Path("results/store/toys/toy-0123456789ab/out")
 STAGE = f"""
 import time
 from pathlib import Path
-from pipeline.base.atomic import write_text
-from pipeline.base.command import LogOption, run_stage
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.command import LogOption, run_stage
 from toy.early import EARLY
 
 def stage(log: LogOption = None) -> None:
@@ -227,11 +227,11 @@ def code(folder: Path) -> str:
 
 
 def planned_code() -> str:
-    script = "from pipeline.base.code import expected_code; print(expected_code(('toy.stage',)))"
+    script = "from bright_pipeline.base.code import expected_code; print(expected_code(('toy.stage',)))"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
-LAUNCHER = ("pipeline.base.launch", "--gpus", "0", "--log", "stage.log", "--")
+LAUNCHER = ("bright_pipeline.base.launch", "--gpus", "0", "--log", "stage.log", "--")
 
 
 def start(*words: str) -> subprocess.Popen[str]:
@@ -259,7 +259,7 @@ def test_planned_code_runs_and_other_code_does_not_start(folder: Path, code: str
         file.write("ANOTHER_NUMBER = 1\n")
     log = () if launcher else ("--log", "stage.log")
     edited = start(*launcher, "toy.stage", "--code", code, *log)
-    assert_refused(edited, "toy.stage", code.partition("=")[2], str(ROOT / "pipeline"))
+    assert_refused(edited, "toy.stage", code.partition("=")[2], str(ROOT / "pipeline" / "bright_pipeline"))
     assert not Path("ready").exists()
     assert "start snakemake again" in Path("stage.log").read_text()
 

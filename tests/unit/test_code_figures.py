@@ -9,11 +9,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
-from pipeline.base.errors import InputError
-from pipeline.figures.codes import code_range, noise_robustness, rate_quality, sample_quality, spectra, table_size
-from pipeline.figures.common import parse_inputs
-from pipeline.make_figure import make_figure
-from pipeline.stages.figures import FigureJob
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.figures.codes import code_range, noise_robustness, rate_quality, sample_quality, spectra, table_size
+from bright_pipeline.figures.common import parse_inputs
+from bright_pipeline.make_figure import make_figure
+from bright_pipeline.stages.figures import FigureJob
 
 NOISE = (0, 0.1, 0.4, 1.6)
 DRAWING = {one.__name__: one for one in (noise_robustness, code_range, table_size, rate_quality, spectra)}

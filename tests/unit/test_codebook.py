@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from first_stages import CODE, draws, images, small_model
 from vector_quantize_pytorch import ResidualVQ
 
-from pipeline.models.codebook import random_codes
-from pipeline.models.rqvae import ResidualQuantizer
-from pipeline.models.vqgan import EntryUse
+from bright_pipeline.models.codebook import random_codes
+from bright_pipeline.models.rqvae import ResidualQuantizer
+from bright_pipeline.models.vqgan import EntryUse
 
 torch.set_num_threads(1)
 

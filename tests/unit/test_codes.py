@@ -9,16 +9,16 @@ from first_stages import images, small_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive, to_model
-from pipeline.evaluation.codes import code_statistics, encode_archive, principal_deviations, spectrum_numbers
-from pipeline.generation.sampling import fit_gaussian, gaussian_draw
-from pipeline.models.autoencoder import pad
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import read_codes, write_codes
-from pipeline.models.code_bits import of_bounded_numbers, of_posteriors, posterior_moments
-from pipeline.models.generator import noise_generators
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive, to_model
+from bright_pipeline.evaluation.codes import code_statistics, encode_archive, principal_deviations, spectrum_numbers
+from bright_pipeline.generation.sampling import fit_gaussian, gaussian_draw
+from bright_pipeline.models.autoencoder import pad
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import read_codes, write_codes
+from bright_pipeline.models.code_bits import of_bounded_numbers, of_posteriors, posterior_moments
+from bright_pipeline.models.generator import noise_generators
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 
 def density(points: np.ndarray, means: np.ndarray, deviation: float) -> np.ndarray:

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
-from pipeline.data.listing import EMBEDDED, EMBEDDED_COLLECTIONS
-from pipeline.data.prepare import listed_names
-from pipeline.data.sources import FolderImages, ZipImages
-from pipeline.settings.dataset import EmbeddedSource
-from pipeline.settings.first_stage import FirstStage, FirstStageNetwork
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.listing import EMBEDDED, EMBEDDED_COLLECTIONS
+from bright_pipeline.data.prepare import listed_names
+from bright_pipeline.data.sources import FolderImages, ZipImages
+from bright_pipeline.settings.dataset import EmbeddedSource
+from bright_pipeline.settings.first_stage import FirstStage, FirstStageNetwork
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = EMBEDDED / "openclipart" / "openclipart.zip"
@@ -40,7 +40,7 @@ def test_every_embedded_collection_has_a_name_in_the_config_a_licence_and_hashes
     folders = {path.name for path in EMBEDDED.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == EMBEDDED_COLLECTIONS.keys() == set(get_args(EmbeddedSource.model_fields["name"].annotation))
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    packed = {path for pattern in data["pipeline.data.embedded"] for path in EMBEDDED.glob(pattern) if path.is_file()}
+    packed = {path for pattern in data["bright_pipeline.data.embedded"] for path in EMBEDDED.glob(pattern) if path.is_file()}
     for name, collection in EMBEDDED_COLLECTIONS.items():
         files = {EMBEDDED / name / file for file in (collection.images, "LICENSE.txt", "SHA256SUMS")}
         assert files <= set((EMBEDDED / name).iterdir()) <= packed

@@ -8,12 +8,12 @@ import pytest
 import scipy.stats
 from report_inputs import display_rows
 
-from pipeline.commands.document import table_block
-from pipeline.page.comparison import against_first, comparison, headline
-from pipeline.stages.evaluation import GAUSSIAN, REAL
-from pipeline.stages.tables import FIRST_ROW
-from pipeline.tables.differences import holm, of_pairs, welch
-from pipeline.tables.display_table import DisplayTable
+from bright_pipeline.commands.document import table_block
+from bright_pipeline.page.comparison import against_first, comparison, headline
+from bright_pipeline.stages.evaluation import GAUSSIAN, REAL
+from bright_pipeline.stages.tables import FIRST_ROW
+from bright_pipeline.tables.differences import holm, of_pairs, welch
+from bright_pipeline.tables.display_table import DisplayTable
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]
 

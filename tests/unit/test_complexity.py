@@ -7,15 +7,15 @@ from collections import Counter
 import pytest
 from documented import README
 
-from pipeline.base.errors import InputError
-from pipeline.base.summary import read_summary
-from pipeline.complexity import PUBLISHED, TABLES, complexity, published_comparison, published_row
-from pipeline.config.root import read_config
-from pipeline.families import autoencoder_family, load
-from pipeline.models.complexity import counts
-from pipeline.models.traits import architecture_traits
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.stages.autoencoders import PAPER
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.complexity import PUBLISHED, TABLES, complexity, published_comparison, published_row
+from bright_pipeline.config.root import read_config
+from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.models.complexity import counts
+from bright_pipeline.models.traits import architecture_traits
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.stages.autoencoders import PAPER
 
 
 def architecture(code_size, **changes):

@@ -11,13 +11,13 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from snakemake.utils import update_config
 
-from pipeline.base.errors import InputError
-from pipeline.commands.config import stale
-from pipeline.config.reference import SECTIONS, reference, schema
-from pipeline.config.root import load_config, read_config
-from pipeline.settings.fields import Section
-from pipeline.stages.common import Jobs
-from pipeline.stages.figures import labels
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.config import stale
+from bright_pipeline.config.reference import SECTIONS, reference, schema
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.settings.fields import Section
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.figures import labels
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from finished_plan import tiny_plan, tiny_values, with_key
 
-from pipeline.base.command import stage
-from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
-from pipeline.plan.shards import LONGEST, Shard, arguments, find_entry, long_arguments, planned, shards, write_arguments
-from pipeline.settings.tables import TABLES
-from pipeline.stages import CONTRACTS, all_stages
-from pipeline.stages.common import Job, Jobs, Output, Stage, path_of
-from pipeline.stages.figures import FIGURES
-from pipeline.stages.page import page
-from pipeline.stages.tables import TableJob, table, tables
+from bright_pipeline.base.command import stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan.shards import LONGEST, Shard, arguments, find_entry, long_arguments, planned, shards, write_arguments
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages import CONTRACTS, all_stages
+from bright_pipeline.stages.common import Job, Jobs, Output, Stage, path_of
+from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.stages.page import page
+from bright_pipeline.stages.tables import TableJob, table, tables
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {file.stem: file.read_text() for file in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
@@ -75,12 +75,12 @@ def every_stage() -> list[Job]:
 
 def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others() -> None:
     assert FILES.keys() - {"common", "resources", "hooks", "snakemake_internals"} == set(CONTRACTS)
-    contracts = {file.stem for file in (REPOSITORY / "pipeline" / "stages").glob("*.py")}
+    contracts = {file.stem for file in (REPOSITORY / "pipeline" / "bright_pipeline" / "stages").glob("*.py")}
     assert contracts == {*CONTRACTS, "__init__", "common", "store"}
     assert RULES.keys() - {"publish", "page", "headline", "tables", "figures"} == all_stages().keys()
-    assert {file.stem for file in (REPOSITORY / "pipeline").glob("*.py")} - {"__init__"} == all_stages().keys()
+    assert {file.stem for file in (REPOSITORY / "pipeline" / "bright_pipeline").glob("*.py")} - {"__init__"} == all_stages().keys()
     for name in all_stages():
-        contract = (REPOSITORY / "pipeline" / "stages" / f"{RULES[name][0]}.py").read_text()
+        contract = (REPOSITORY / "pipeline" / "bright_pipeline" / "stages" / f"{RULES[name][0]}.py").read_text()
         assert re.search(rf'^[A-Z_]+ = Stage\(\s*"{name}"', contract, re.MULTILINE), f"{name}: the file of its rule"
 
 
@@ -100,7 +100,7 @@ def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Sta
 def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name: str, one_of_each: dict[str, Shard]) -> None:
     shard = one_of_each[name]
     assert any(isinstance(source, Output) for source in shard.sources) <= bool(section(name, "input"))
-    functions = filter(inspect.isfunction, vars(importlib.import_module(f"pipeline.{name}")).values())
+    functions = filter(inspect.isfunction, vars(importlib.import_module(f"bright_pipeline.{name}")).values())
     signatures = (inspect.signature(function).parameters for function in functions)
     command = next(parameters for parameters in signatures if {"settings", "log"} <= parameters.keys())
     given = {word.removeprefix("--").replace("-", "_") for word in arguments(shard)[1:] if word.startswith("--")}
@@ -153,7 +153,7 @@ def test_long_arguments_are_in_files_that_the_start_of_a_run_writes(own_folder: 
 
 
 def test_an_entry_is_found_if_another_has_the_same_job(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.stages.tables._of_paper", lambda jobs, table: [])
+    monkeypatch.setattr("bright_pipeline.stages.tables._of_paper", lambda jobs, table: [])
     jobs = tiny_plan()
     found = [find_entry(jobs, "complexity", f"tables.{name}") for name in ("table7", "table8")]
     assert found[0].digest == found[1].digest, "both tables have the same rows"

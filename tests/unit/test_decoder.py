@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
-from pipeline.models.discriminator import Discriminator, PatchDiscriminator, with_minibatch_deviation
-from pipeline.models.equalized import Filter, transposed_fir
-from pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
+from bright_pipeline.models.decoder import ModulatedConv, StyleMLP, Synthesis, synthesis_widths
+from bright_pipeline.models.discriminator import Discriminator, PatchDiscriminator, with_minibatch_deviation
+from bright_pipeline.models.equalized import Filter, transposed_fir
+from bright_pipeline.settings.autoencoder import Discriminator as DiscriminatorSettings
 
 UPSAMPLE = Filter(padding=1, gain=4.0, stride=2, transposed=True)
 

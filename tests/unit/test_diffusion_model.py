@@ -12,16 +12,16 @@ from diffusers.training_utils import compute_snr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.base.seeds import seed_for
-from pipeline.families import parse_generator
-from pipeline.models.bright import Bright
-from pipeline.models.diffusion import DDPM, build_unet
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion, Sampler, UNet
-from pipeline.settings.fields import CodeSize
-from pipeline.training.batches import StepRandom, TrainingCodes, TrainingImages
-from pipeline.training.diffusion import DDPMTask, DiffusionTask, min_snr_weight, signal_to_noise
-from pipeline.training.loop import make_accelerator
+from bright_pipeline.base.seeds import seed_for
+from bright_pipeline.families import parse_generator
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.diffusion import DDPM, build_unet
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion, Sampler, UNet
+from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.training.batches import StepRandom, TrainingCodes, TrainingImages
+from bright_pipeline.training.diffusion import DDPMTask, DiffusionTask, min_snr_weight, signal_to_noise
+from bright_pipeline.training.loop import make_accelerator
 
 T = 1000
 

@@ -10,17 +10,17 @@ from typing import NamedTuple, get_origin
 
 from pydantic import BaseModel
 
-from pipeline.base.canonical import running_statements
-from pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
-from pipeline.config.root import read_config
-from pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
-from pipeline.plan.shards import planned
-from pipeline.settings.fields import CodeSize
-from pipeline.stages import all_stages
-from pipeline.stages.common import Jobs
-from pipeline.stages.figures import FIGURES
+from bright_pipeline.base.canonical import running_statements
+from bright_pipeline.base.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
+from bright_pipeline.config.root import read_config
+from bright_pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.figures import FIGURES
 
-PACKAGE = ROOT / "pipeline"
+PACKAGE = ROOT / "pipeline" / "bright_pipeline"
 FAMILIES = (*AUTOENCODERS, *GENERATORS)
 
 read = cache(Path.read_text)
@@ -30,7 +30,7 @@ project = Code(read=read)
 def family_code(name: str) -> tuple[str, ...]:
     family = find_family(name)
     networks = (*family.code, family.task.partition(":")[0]) if isinstance(family, GeneratorFamily) else family.code
-    return (f"pipeline.families.{name}", *networks)
+    return (f"bright_pipeline.families.{name}", *networks)
 
 
 # What jobs' digests are made from: every stage's command, what a family adds to it, what a figure adds.
@@ -44,15 +44,15 @@ CLOSURES = {name: {module.name for module in project.closure(roots)} for name, r
 COVERED = sorted(set().union(*CLOSURES.values()))
 # Modules that no stage's command imports, except through modules that are excluded for a reason of their own.
 NOT_REACHED = {
-    "pipeline.base.canonical": "the digest itself",
-    "pipeline.base.code": "the digest itself",
-    "pipeline.base.launch": "starts a stage's processes; each then compares its own code",
-    "pipeline.base.slurm": "for the launcher",
-    "pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
-    "pipeline.generation.exported": "for `bright export` and Python sessions",
-    "pipeline.generation.interactive": "for Python sessions",
-    "pipeline.generation.released": "for `bright export`, releases and Python sessions",
-    "pipeline.page.model_card": "for `bright export`",
+    "bright_pipeline.base.canonical": "the digest itself",
+    "bright_pipeline.base.code": "the digest itself",
+    "bright_pipeline.base.launch": "starts a stage's processes; each then compares its own code",
+    "bright_pipeline.base.slurm": "for the launcher",
+    "bright_pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
+    "bright_pipeline.generation.exported": "for `bright export` and Python sessions",
+    "bright_pipeline.generation.interactive": "for Python sessions",
+    "bright_pipeline.generation.released": "for `bright export`, releases and Python sessions",
+    "bright_pipeline.page.model_card": "for `bright export`",
 }
 
 
@@ -84,9 +84,9 @@ def test_every_module_is_in_a_digest_or_cannot_change_a_number() -> None:
     paths = (path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py"))
     modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
     left = {name for name in modules - set(COVERED) if not is_excluded(name)}
-    estimates = {name for name in left if name.startswith("pipeline.estimation")}  # `bright estimate` and warnings
+    estimates = {name for name in left if name.startswith("bright_pipeline.estimation")}  # `bright estimate` and warnings
     assert left - estimates == NOT_REACHED.keys()
-    assert {"pipeline.models.triton_kernels", "pipeline.figures.codes", "pipeline.foreign.unets"} <= set(COVERED)
+    assert {"bright_pipeline.models.triton_kernels", "bright_pipeline.figures.codes", "bright_pipeline.foreign.unets"} <= set(COVERED)
 
 
 def test_an_edit_in_any_module_moves_exactly_the_stages_that_reach_it() -> None:
@@ -135,7 +135,7 @@ ALLOWED = {
     "values and keys of settings": """stages.autoencoders.MODEL_KINDS stages.evaluation.GAUSSIAN
         stages.evaluation.REAL stages.tables.FIRST_ROW stages.tables.CLAIMS stages.page.SAMPLES""",
 }
-USED = {f"pipeline.{name}" for names in ALLOWED.values() for name in names.split()}
+USED = {f"bright_pipeline.{name}" for names in ALLOWED.values() for name in names.split()}
 
 # Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.
 READ = {
@@ -144,8 +144,8 @@ READ = {
     "check_shape": "a check of settings",
     "statistics_group": "a check of settings",
     "whole_batch_component": "a check of settings",
-    "pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
-    "pipeline.families.stylegan2: self.execution.processes": "a check of settings",
+    "bright_pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
+    "bright_pipeline.families.stylegan2: self.execution.processes": "a check of settings",
 }
 
 
@@ -182,7 +182,7 @@ def methods() -> set[str]:
     found = set()
     for package in ("config", "settings", "stages"):
         for path in PACKAGE.glob(f"{package}/*.py"):
-            module = importlib.import_module(f"pipeline.{package}.{path.stem}")
+            module = importlib.import_module(f"bright_pipeline.{package}.{path.stem}")
             own = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
             for settings in own:
                 if isinstance(settings, type) and issubclass(settings, BaseModel):
@@ -212,6 +212,6 @@ def test_the_lists_of_exceptions_are_minimal() -> None:
     assert not USED - {use.name for use in used()}
     imported = {name for use in imports() for name in with_parents(use.name)}
     reached = imported | {f"{name}.*" for name in imported}
-    assert EXCLUDED_FROM_DIGEST.keys() - reached == {"pipeline.commands.*", "pipeline.plan.*"}, (
+    assert EXCLUDED_FROM_DIGEST.keys() - reached == {"bright_pipeline.commands.*", "bright_pipeline.plan.*"}, (
         "only these are above the stages"
     )

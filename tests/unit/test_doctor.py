@@ -13,28 +13,28 @@ import torch
 import typer
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.errors import InputError
-from pipeline.base.paths import NETWORKS
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.commands.doctor import doctor, free_disk
-from pipeline.config.root import load_config
-from pipeline.evaluation.feature_files import FeatureSet
-from pipeline.evaluation.metrics import SPACES, generation_metrics
-from pipeline.make_table import make_table
-from pipeline.models.metric_networks.files import layout, network_state, write_network
-from pipeline.models.metric_networks.manifest import manifest, network, network_path
-from pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
-from pipeline.models.retrieval import KERNELS
-from pipeline.plan.checks import left_out, networks_needed, obstacles, too_few_images
-from pipeline.plan.run import Needed, outputs_of, unfinished
-from pipeline.plan.shards import planned
-from pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
-from pipeline.stages import datasets
-from pipeline.stages.autoencoders import reconstruction
-from pipeline.stages.common import Jobs, path_of
-from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import neighbours
-from pipeline.stages.tables import tables
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.paths import NETWORKS
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.commands.doctor import doctor, free_disk
+from bright_pipeline.config.root import load_config
+from bright_pipeline.evaluation.feature_files import FeatureSet
+from bright_pipeline.evaluation.metrics import SPACES, generation_metrics
+from bright_pipeline.make_table import make_table
+from bright_pipeline.models.metric_networks.files import layout, network_state, write_network
+from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
+from bright_pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
+from bright_pipeline.models.retrieval import KERNELS
+from bright_pipeline.plan.checks import left_out, networks_needed, obstacles, too_few_images
+from bright_pipeline.plan.run import Needed, outputs_of, unfinished
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
+from bright_pipeline.stages import datasets
+from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import neighbours
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -227,7 +227,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, images: int, change: Callable[[dict[s
     jobs = tiny_plan(values)
     known = {"sha256": "0" * 64, "images": {"all": images}}
     monkeypatch.setattr(datasets, "raw_images", lambda jobs, name: known)
-    monkeypatch.setattr("pipeline.plan.checks.raw_images", lambda jobs, name: known)
+    monkeypatch.setattr("bright_pipeline.plan.checks.raw_images", lambda jobs, name: known)
     return sorted(set(too_few_images(jobs(planned).values())))
 
 

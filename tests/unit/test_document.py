@@ -9,13 +9,13 @@ import pytest
 from finished_plan import TINY, tiny_plan
 from report_inputs import display_rows, json_rows
 
-from pipeline.base.errors import InputError
-from pipeline.commands.document import document, filled, table_block
-from pipeline.plan.publish import folder
-from pipeline.stages.common import Jobs
-from pipeline.stages.figures import figures
-from pipeline.stages.tables import tables
-from pipeline.tables.display_table import DisplayCell, DisplayTable
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.document import document, filled, table_block
+from bright_pipeline.plan.publish import folder
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.display_table import DisplayCell, DisplayTable
 
 TOLD: dict[str, Any] = {
     "title": "Equal budget",

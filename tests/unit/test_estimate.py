@@ -10,14 +10,14 @@ import pytest
 import torch
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.errors import InputError
-from pipeline.base.records import record_path
-from pipeline.commands import doctor as doctors
-from pipeline.commands.estimate import make_estimate
-from pipeline.config.root import load_config, read_config
-from pipeline.estimation import costs
-from pipeline.estimation.costs import training_cost
-from pipeline.estimation.devices import (
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.records import record_path
+from bright_pipeline.commands import doctor as doctors
+from bright_pipeline.commands.estimate import make_estimate
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.estimation import costs
+from bright_pipeline.estimation.costs import training_cost
+from bright_pipeline.estimation.devices import (
     DEVICES,
     GIBI,
     Cost,
@@ -31,19 +31,19 @@ from pipeline.estimation.devices import (
     too_large,
     trainings,
 )
-from pipeline.estimation.fake_gpu import NotCounted
-from pipeline.estimation.report import facts, image_counts, text
-from pipeline.estimation.space import missing_space, parameters
-from pipeline.estimation.times import JobTime, Known, job_times, longest_chain
-from pipeline.models.checkpoints import make_autoencoder
-from pipeline.models.discriminator import Discriminator
-from pipeline.plan.shards import Shard, planned, shards
-from pipeline.settings.dataset import Dataset
-from pipeline.stages.autoencoders import TRAIN_AUTOENCODER, autoencoder
-from pipeline.stages.common import Jobs
-from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation
-from pipeline.stages.generation import diffusion, samples
+from bright_pipeline.estimation.fake_gpu import NotCounted
+from bright_pipeline.estimation.report import facts, image_counts, text
+from bright_pipeline.estimation.space import missing_space, parameters
+from bright_pipeline.estimation.times import JobTime, Known, job_times, longest_chain
+from bright_pipeline.models.checkpoints import make_autoencoder
+from bright_pipeline.models.discriminator import Discriminator
+from bright_pipeline.plan.shards import Shard, planned, shards
+from bright_pipeline.settings.dataset import Dataset
+from bright_pipeline.stages.autoencoders import TRAIN_AUTOENCODER, autoencoder
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import evaluation
+from bright_pipeline.stages.generation import diffusion, samples
 
 CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.base.summary import Summary, read_summary
-from pipeline.commands.evaluate import evaluate
-from pipeline.data.sources import RawSequence
-from pipeline.evaluation.feature_files import read_features
-from pipeline.evaluation.metrics import feature_summary
-from pipeline.stages.evaluation import EvaluationJob
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, read_summary
+from bright_pipeline.commands.evaluate import evaluate
+from bright_pipeline.data.sources import RawSequence
+from bright_pipeline.evaluation.feature_files import read_features
+from bright_pipeline.evaluation.metrics import feature_summary
+from bright_pipeline.stages.evaluation import EvaluationJob
 
 SPACE = "efficientnet_lite0"
 QUICK = '{"micro_batch": 8, "shard": 8, "networks": ["efficientnet_lite0", "clip"]}'

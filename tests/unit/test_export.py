@@ -12,18 +12,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from bright_pipeline import load_autoencoder, load_generator
-from pipeline.base.atomic import new_folder
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive, to_model, to_uint8
-from pipeline.families import parse_generator
-from pipeline.generation.exported import write_weights
-from pipeline.generation.interactive import ImageModel
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator
-from pipeline.models.diffusion import build_unet, save_diffusion
-from pipeline.models.rescaling import Rescaling
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
+from bright_pipeline.base.atomic import new_folder
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
+from bright_pipeline.families import parse_generator
+from bright_pipeline.generation.exported import write_weights
+from bright_pipeline.generation.interactive import ImageModel
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import make_generator, save_autoencoder, save_generator
+from bright_pipeline.models.diffusion import build_unet, save_diffusion
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
 
 DDPM = {"family": "ddpm", "dataset": "any", "unet": {"channels": 8, "multipliers": [1, 1], "norm_groups": 4}}
 

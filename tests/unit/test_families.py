@@ -9,8 +9,8 @@ import pytest
 import yaml
 from finished_plan import with_key
 
-from pipeline.base.errors import InputError
-from pipeline.families import (
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families import (
     AUTOENCODERS,
     GENERATORS,
     autoencoder_family,
@@ -20,10 +20,10 @@ from pipeline.families import (
     parse_autoencoder,
     parse_generator,
 )
-from pipeline.models.autoencoder import ImageAutoencoder
-from pipeline.models.generator import Generator
-from pipeline.models.traits import architecture_traits, traits
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.models.autoencoder import ImageAutoencoder
+from bright_pipeline.models.generator import Generator
+from bright_pipeline.models.traits import architecture_traits, traits
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 
 def test_a_family_names_a_network_its_counts_and_its_task() -> None:
@@ -91,13 +91,13 @@ def test_a_module_without_a_family_is_one_line(module) -> None:
 
 
 NESTED = """from pydantic import Field
-from pipeline.families import AutoencoderFamily
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.families import AutoencoderFamily
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 class Settings(Autoencoder):
     family: str = Field("outer.inner.own", description="The model family.")
 
-FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "pipeline.models.complexity:counts")
+FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "bright_pipeline.models.complexity:counts")
 """
 
 
@@ -108,7 +108,7 @@ def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_
     Path("config.yaml").write_text(yaml.safe_dump(with_key("autoencoders.main.family", "outer.inner.own")))
     done = subprocess.run([Path(sys.executable).parent / "bright", "config", "config.yaml"], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    script = "from pipeline.base.code import *; print(*(one.name for one in Code().closure(['outer.inner.own'])))"
+    script = "from bright_pipeline.base.code import *; print(*(one.name for one in Code().closure(['outer.inner.own'])))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert {name for name in found if name.startswith("outer")} == {"outer.inner.own"}
 

@@ -14,18 +14,18 @@ from torch import nn
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torchvision import transforms
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.data.sources import RawSequence
-from pipeline.evaluation.feature_files import FeatureSet, read_features
-from pipeline.evaluation.features import extract
-from pipeline.evaluation.frechet import frechet_distance
-from pipeline.evaluation.metrics import generation_metrics
-from pipeline.extract_features import extract_features
-from pipeline.models.metric_networks.fetching import _torchscript_tensors
-from pipeline.models.metric_networks.files import layout, read_network, write_network
-from pipeline.models.metric_networks.manifest import manifest, network, network_path
-from pipeline.models.metric_networks.networks import EfficientNetFeatures, clip, clip_l14_336, load_feature_network
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
+from bright_pipeline.data.sources import RawSequence
+from bright_pipeline.evaluation.feature_files import FeatureSet, read_features
+from bright_pipeline.evaluation.features import extract
+from bright_pipeline.evaluation.frechet import frechet_distance
+from bright_pipeline.evaluation.metrics import generation_metrics
+from bright_pipeline.extract_features import extract_features
+from bright_pipeline.models.metric_networks.fetching import _torchscript_tensors
+from bright_pipeline.models.metric_networks.files import layout, read_network, write_network
+from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
+from bright_pipeline.models.metric_networks.networks import EfficientNetFeatures, clip, clip_l14_336, load_feature_network
 
 CPU = torch.device("cpu")
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive
-from pipeline.figures.codes import statistics
-from pipeline.figures.common import spaced
-from pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN
-from pipeline.make_figure import make_figure
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive
+from bright_pipeline.figures.codes import statistics
+from bright_pipeline.figures.common import spaced
+from bright_pipeline.figures.images import GAP, HEADING_HEIGHT, MARGIN
+from bright_pipeline.make_figure import make_figure
 
 CELL = 128  # 32 pixels, enlarged four times
 NAMES = [f"{index:08d}.png" for index in range(4)]  # generated images with known neighbours

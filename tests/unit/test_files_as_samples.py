@@ -11,15 +11,15 @@ import pytest
 from finished_plan import tiny_plan, tiny_values
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive
-from pipeline.generate import generate_shard
-from pipeline.plan.checks import obstacles
-from pipeline.plan.run import unfinished
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
-from pipeline.stages.generation import samples
-from pipeline.stages.tables import tables
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.generate import generate_shard
+from bright_pipeline.plan.checks import obstacles
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.generation import samples
+from bright_pipeline.stages.tables import tables
 
 COUNT = 12
 FOLDER = Path("theirs")

@@ -15,10 +15,10 @@ import yaml
 from finished_plan import tiny_plan, tiny_values
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.commands.fingerprint import fingerprint as command
-from pipeline.data import fingerprint as module
-from pipeline.data.fingerprint import (
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.fingerprint import fingerprint as command
+from bright_pipeline.data import fingerprint as module
+from bright_pipeline.data.fingerprint import (
     FINGERPRINTS,
     LAST_SEEN,
     Fingerprint,
@@ -28,11 +28,11 @@ from pipeline.data.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from pipeline.data.listing import embedded_path, raw_files
-from pipeline.plan.checks import obstacles
-from pipeline.plan.run import unfinished
-from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
-from pipeline.stages.datasets import raw_images
+from bright_pipeline.data.listing import embedded_path, raw_files
+from bright_pipeline.plan.checks import obstacles
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from bright_pipeline.stages.datasets import raw_images
 
 pytestmark = pytest.mark.usefixtures("cats")
 

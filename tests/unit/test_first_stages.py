@@ -6,8 +6,8 @@ import pytest
 import torch
 from first_stages import ALL_FAMILIES, CODE, RESOLUTION, draws, images, small_model, small_settings
 
-from pipeline.families import autoencoder_family, load
-from pipeline.models.traits import traits
+from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.models.traits import traits
 
 torch.set_num_threads(1)
 

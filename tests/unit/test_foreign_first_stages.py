@@ -10,10 +10,10 @@ import torch
 from original_first_stage import KL_F8, VQGAN_F16, Random, decode, encode, nearest, random_network
 from safetensors.torch import save_file
 
-from pipeline.base.errors import InputError
-from pipeline.families import autoencoder_family, load
-from pipeline.foreign.files import read_tensors
-from pipeline.foreign.first_stages import import_first_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.foreign.files import read_tensors
+from bright_pipeline.foreign.first_stages import import_first_stage
 
 torch.set_num_threads(1)
 

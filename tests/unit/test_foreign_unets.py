@@ -10,11 +10,11 @@ from original_first_stage import Random
 from original_unet import FFHQ, random_unet, unet
 from safetensors.torch import load_file, save_file
 
-from pipeline.base.errors import InputError
-from pipeline.foreign.unets import import_ldm_unet, import_unet_folder, scale_factor
-from pipeline.models.diffusion import build_unet
-from pipeline.settings.diffusion import UNet
-from pipeline.settings.fields import CodeSize
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.foreign.unets import import_ldm_unet, import_unet_folder, scale_factor
+from bright_pipeline.models.diffusion import build_unet
+from bright_pipeline.settings.diffusion import UNet
+from bright_pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 

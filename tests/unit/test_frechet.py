@@ -9,7 +9,7 @@ from cleanfid.fid import fid_from_feats
 from feature_sets import gaussian
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from pipeline.evaluation.frechet import frechet_distance, frechet_interval
+from bright_pipeline.evaluation.frechet import frechet_distance, frechet_interval
 
 torch.set_num_threads(1)
 

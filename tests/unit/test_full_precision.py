@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.models.autoencoder import of_precision
-from pipeline.models.bright import GroupMLPs
-from pipeline.models.decoder import ModulatedConv
-from pipeline.models.perceptual import LpipsDistance, Vgg16Distance
+from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.bright import GroupMLPs
+from bright_pipeline.models.decoder import ModulatedConv
+from bright_pipeline.models.perceptual import LpipsDistance, Vgg16Distance
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "convolution", "convolution_backward"}
 FULL, TF32 = (torch.float32, False, False), (torch.float32, True, True)

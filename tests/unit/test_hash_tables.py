@@ -18,9 +18,9 @@ from reference_hash_grid import (
     unit_keys,
 )
 
-from pipeline.models import retrieval_separable
-from pipeline.models.bright import perturb, tile
-from pipeline.models.levels import make_levels
+from bright_pipeline.models import retrieval_separable
+from bright_pipeline.models.bright import perturb, tile
+from bright_pipeline.models.levels import make_levels
 
 torch.set_num_threads(1)
 

@@ -16,10 +16,10 @@ from types import ModuleType
 import pytest
 from daemons import wait_for
 
-from pipeline.base import locks, progress, records
-from pipeline.base.heartbeat import LAUNCHED, NO_PROGRESS, RUN, Activity, activity, beating, starters
-from pipeline.base.progress import Progress, log_to
-from pipeline.base.records import Record, read_record, record_path
+from bright_pipeline.base import locks, progress, records
+from bright_pipeline.base.heartbeat import LAUNCHED, NO_PROGRESS, RUN, Activity, activity, beating, starters
+from bright_pipeline.base.progress import Progress, log_to
+from bright_pipeline.base.records import Record, read_record, record_path
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def log(tmp_path):
     log_to(tmp_path / "logs" / "stage-x-1.log")
     yield tmp_path / "logs" / "stage-x-1.log"
     log_to(None)
-    logging.getLogger("pipeline").handlers.clear()
+    logging.getLogger("bright_pipeline").handlers.clear()
 
 
 def record(log: Path) -> dict:
@@ -165,7 +165,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clock]:
     monkeypatch.setattr(progress, "time", clock)
     log_to(tmp_path / "a.log")
     yield clock
-    logging.getLogger("pipeline").handlers.clear()
+    logging.getLogger("bright_pipeline").handlers.clear()
 
 
 def test_line_every_ten_seconds_and_at_the_end(clock: Clock, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ PAGE_FAULTS = """
 import resource, sys
 SIZE = 100_000_000 + len(sys.argv)  # known at run time: no constant of the compiler
 if sys.argv[1] == "kept":
-    from pipeline.base.process import keep_freed_memory
+    from bright_pipeline.base.process import keep_freed_memory
     assert keep_freed_memory()
 b"x" * SIZE
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -12,14 +12,14 @@ import pytest
 import torch
 from reference_hash_grid import corners, geometry
 
-from pipeline.data.archive import ImageArchive, to_uint8
-from pipeline.evaluation.codes import count_hits, hit_statistics, write_hits
-from pipeline.explore_codes import explore_codes
-from pipeline.generation import explorer
-from pipeline.generation.exploration import groups, interpolation, resolutions
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.data.archive import ImageArchive, to_uint8
+from bright_pipeline.evaluation.codes import count_hits, hit_statistics, write_hits
+from bright_pipeline.explore_codes import explore_codes
+from bright_pipeline.generation import explorer
+from bright_pipeline.generation.exploration import groups, interpolation, resolutions
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 SIDE = 4  # H_d
 

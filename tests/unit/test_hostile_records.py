@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_json
-from pipeline.base.errors import InputError
-from pipeline.base.records import record_path
-from pipeline.base.yaml_files import parse_yaml
-from pipeline.commands.share import sharable
-from pipeline.commands.status import job_states, text
-from pipeline.commands.verify import verify
-from pipeline.config.root import load_config, read_config
-from pipeline.data.fingerprint import read_fingerprint
-from pipeline.data.prepare import listed_names
-from pipeline.plan.checks import claimed_run, obstacles
-from pipeline.plan.damage import check_identities, identity_problem, wrong_sizes
-from pipeline.plan.publish import RECORD, dvc_file, publish, published_copies
-from pipeline.plan.run import unfinished
-from pipeline.plan.shards import planned, shards
-from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import Jobs
-from pipeline.stages.store import ACCEPTED, identity_path
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.records import record_path
+from bright_pipeline.base.yaml_files import parse_yaml
+from bright_pipeline.commands.share import sharable
+from bright_pipeline.commands.status import job_states, text
+from bright_pipeline.commands.verify import verify
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.data.fingerprint import read_fingerprint
+from bright_pipeline.data.prepare import listed_names
+from bright_pipeline.plan.checks import claimed_run, obstacles
+from bright_pipeline.plan.damage import check_identities, identity_problem, wrong_sizes
+from bright_pipeline.plan.publish import RECORD, dvc_file, publish, published_copies
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.plan.shards import planned, shards
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.store import ACCEPTED, identity_path
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

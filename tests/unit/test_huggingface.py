@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 from small_collections import encoded
 
-from pipeline.base.errors import InputError
-from pipeline.data import huggingface
-from pipeline.data.decode import BadImage
-from pipeline.data.listing import raw_files
-from pipeline.data.prepare import prepare
-from pipeline.data.sources import RawImages, open_source
-from pipeline.settings.dataset import Dataset, HuggingFaceSource
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data import huggingface
+from bright_pipeline.data.decode import BadImage
+from bright_pipeline.data.listing import raw_files
+from bright_pipeline.data.prepare import prepare
+from bright_pipeline.data.sources import RawImages, open_source
+from bright_pipeline.settings.dataset import Dataset, HuggingFaceSource
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -8,12 +8,12 @@ from accelerate.state import AcceleratorState
 from first_stages import small_model
 from pydantic import ValidationError
 
-from pipeline.base.errors import InputError
-from pipeline.families.imagebart import ImageBART as ImageBARTSettings
-from pipeline.models.imagebart import ImageBART, MultinomialDiffusion, draw
-from pipeline.training.batches import TrainingCodes
-from pipeline.training.imagebart import ImageBARTTask
-from pipeline.training.loop import make_accelerator
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families.imagebart import ImageBART as ImageBARTSettings
+from bright_pipeline.models.imagebart import ImageBART, MultinomialDiffusion, draw
+from bright_pipeline.training.batches import TrainingCodes
+from bright_pipeline.training.imagebart import ImageBARTTask
+from bright_pipeline.training.loop import make_accelerator
 
 torch.set_num_threads(1)
 K, T = 6, 3

@@ -8,12 +8,12 @@ from diffusers import UNet2DModel
 from original_first_stage import VQ_F4, Random, decode, encode, nearest, random_network
 from original_unet import FFHQ, random_unet
 
-from pipeline.base.errors import InputError
-from pipeline.import_weights import import_weights
-from pipeline.models.checkpoints import load_autoencoder, load_generator
-from pipeline.models.diffusion import load_diffusion, make_scheduler
-from pipeline.models.rescaling import Rescaling
-from pipeline.settings.diffusion import Sampler
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.import_weights import import_weights
+from bright_pipeline.models.checkpoints import load_autoencoder, load_generator
+from bright_pipeline.models.diffusion import load_diffusion, make_scheduler
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.settings.diffusion import Sampler
 
 torch.set_num_threads(1)
 

@@ -19,12 +19,12 @@ import yaml
 from finished_plan import tiny_plan, tiny_values
 
 import bright_pipeline
-from pipeline.base.canonical import running_statements
-from pipeline.base.code import PROJECT
-from pipeline.commands.__main__ import commands
-from pipeline.families import AUTOENCODERS, GENERATORS, find_family
-from pipeline.plan.shards import planned
-from pipeline.stages import all_stages
+from bright_pipeline.base.canonical import running_statements
+from bright_pipeline.base.code import PROJECT
+from bright_pipeline.commands.__main__ import commands
+from bright_pipeline.families import AUTOENCODERS, GENERATORS, find_family
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages import all_stages
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = ROOT / "tests" / "workflow" / "families.yaml"
@@ -45,7 +45,7 @@ USERS = {
 }
 """The stages that may import a library, for any family, feature space or kind of samples."""
 
-ASKED_FOR = {("pipeline.data.archive", "torch")}
+ASKED_FOR = {("bright_pipeline.data.archive", "torch")}
 """Imports for callers that use the library themselves: images as tensors."""
 
 
@@ -123,7 +123,7 @@ def test_a_library_is_imported_by_the_stages_that_use_it(library: str, roots: di
 
 def test_no_module_imports_the_command_of_a_stage() -> None:
     commands = {stage.command for stage in all_stages().values()}
-    files = {path: path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "pipeline").rglob("*.py")}
+    files = {path: path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "pipeline" / "bright_pipeline").rglob("*.py")}
     modules = {".".join(parts).removesuffix(".__init__") for parts in files.values()}
     assert not {name for name in modules if PROJECT.file(name) and imports(name) & commands}
 
@@ -132,11 +132,11 @@ def test_planning_imports_no_torch() -> None:
     program = """
 import sys; from pathlib import Path
 from typing import Any
-from pipeline.commands import estimate, status
-from pipeline.config.root import read_config
-from pipeline.plan import checks, publish
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
+from bright_pipeline.commands import estimate, status
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan import checks, publish
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
 print(len(Jobs(read_config(Path("config/paper.yaml")))(planned)), {"torch", "diffusers"} & sys.modules.keys())
 """
     count, loaded = run(program).split(maxsplit=1)
@@ -167,7 +167,7 @@ from pathlib import Path
 from typing import Any
 import torch
 from bright_pipeline import Autoencoder, Bright, HashTableGroups, HashTables, load_autoencoder
-from pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.models.checkpoints import save_autoencoder
 settings = json.load(sys.stdin)
 del settings["dataset"]
 network = Bright(Autoencoder(**settings), resolution=32, channels=3)
@@ -185,7 +185,7 @@ print(*{"diffusers", "scipy", "torchvision", "accelerate", "lpips", "pandas", "t
 
 
 @pytest.mark.parametrize(
-    "arguments", [("-m", "pipeline.dump_codes", "--help"), ("-m", "pipeline.commands", "estimate", "--help")]
+    "arguments", [("-m", "bright_pipeline.dump_codes", "--help"), ("-m", "bright_pipeline.commands", "estimate", "--help")]
 )
 def test_numpy_has_one_thread_in_a_stage_and_a_command(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("""
@@ -210,7 +210,7 @@ for name in sys.stdin.read().split():
     except SystemExit as error:
         print(error)
 """
-    modules = ["pipeline.base.launch", *commands().values()]
+    modules = ["bright_pipeline.base.launch", *commands().values()]
     lines = run(program, standard_input=" ".join(modules)).splitlines()
     said = "error: Windows is not supported; run this in WSL, its Linux subsystem: `wsl --install`"
     assert lines == [said] * len(modules)

@@ -14,27 +14,27 @@ from finished_plan import make, tiny_plan, tiny_values
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
-from pipeline.data.fingerprint import Fingerprints, missing_checkpoint
-from pipeline.estimation.devices import choose_device
-from pipeline.estimation.times import Known, job_times
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder, write_codes
-from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
-from pipeline.plan.checks import obstacles
-from pipeline.plan.run import unfinished
-from pipeline.plan.shards import planned, view
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.weights import EXPORTED, ForeignWeights
-from pipeline.stages.autoencoders import autoencoder, codes
-from pipeline.stages.common import Job, Jobs, path_of
-from pipeline.stages.figures import figures
-from pipeline.stages.generation import diffusion, samples
-from pipeline.stages.tables import tables
-from pipeline.train_autoencoder import train_autoencoder
-from pipeline.train_diffusion import train_diffusion
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.fingerprint import Fingerprints, missing_checkpoint
+from bright_pipeline.estimation.devices import choose_device
+from bright_pipeline.estimation.times import Known, job_times
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder, write_codes
+from bright_pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+from bright_pipeline.plan.checks import obstacles
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.plan.shards import planned, view
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.settings.weights import EXPORTED, ForeignWeights
+from bright_pipeline.stages.autoencoders import autoencoder, codes
+from bright_pipeline.stages.common import Job, Jobs, path_of
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.train_autoencoder import train_autoencoder
+from bright_pipeline.train_diffusion import train_diffusion
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

@@ -12,12 +12,12 @@ from scipy.spatial.distance import cdist
 from torch_fidelity.defaults import DEFAULTS
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-from pipeline.base.errors import InputError
-from pipeline.base.summary import Value
-from pipeline.evaluation import kernel_distance as module
-from pipeline.evaluation.feature_files import FeatureSet
-from pipeline.evaluation.kernel_distance import gaussian_kernel_distance, kernel_distance
-from pipeline.evaluation.metrics import generation_metrics, metric_settings
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Value
+from bright_pipeline.evaluation import kernel_distance as module
+from bright_pipeline.evaluation.feature_files import FeatureSet
+from bright_pipeline.evaluation.kernel_distance import gaussian_kernel_distance, kernel_distance
+from bright_pipeline.evaluation.metrics import generation_metrics, metric_settings
 
 GROUPS, QUANTILE = 12, 2.201  # Student's t of 11 degrees of freedom at 97.5%
 Distance = Callable[[np.ndarray, np.ndarray], Value]

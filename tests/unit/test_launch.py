@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from daemons import wait_for
 
-from pipeline.base.errors import InputError
-from pipeline.base.launch import command, visible_gpus
-from pipeline.base.process import cores, own_cores
-from pipeline.base.records import NEAR, State, process_tree, read_record, record_path, request_mb, resident_mb
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.launch import command, visible_gpus
+from bright_pipeline.base.process import cores, own_cores
+from bright_pipeline.base.records import NEAR, State, process_tree, read_record, record_path, request_mb, resident_mb
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
 
@@ -35,8 +35,8 @@ with open(sys.argv[1], "a") as file:
 ENDER = """
 import os, signal, sys, time
 import typer
-from pipeline.base.command import LogOption, run_stage
-from pipeline.base.progress import Progress, log_to
+from bright_pipeline.base.command import LogOption, run_stage
+from bright_pipeline.base.progress import Progress, log_to
 def stage(how: str, log: LogOption = None) -> None:
     log_to(log)
     match how:
@@ -78,7 +78,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def launch(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "pipeline.base.launch", *arguments], text=True, **options)
+    return subprocess.Popen([sys.executable, "-m", "bright_pipeline.base.launch", *arguments], text=True, **options)
 
 
 def events(path: Path) -> list[tuple[str, str, list[str]]]:
@@ -185,7 +185,7 @@ def test_the_end_of_a_stage_is_passed_on_and_recorded(machine: Path, how: str, c
 
 
 def test_the_peak_is_not_that_of_the_parent_process() -> None:
-    peak = "from pipeline.base.records import used; print(used()['peak_mb'])"
+    peak = "from bright_pipeline.base.records import used; print(used()['peak_mb'])"
     large = f"import subprocess, sys; held = b'x' * (400 << 20); subprocess.run([sys.executable, '-c', {peak!r}])"
     said = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True).stdout
     assert 5 < int(said) < 300
@@ -267,7 +267,7 @@ def asked(job: Path) -> list[str]:
 
 
 def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
-    single = [sys.executable, "-m", "pipeline.x", "--option"]
+    single = [sys.executable, "-m", "bright_pipeline.x", "--option"]
     assert command(single[2:], gpus=0) == command(single[2:], gpus=1) == single
     several = command(single[2:], gpus=3)
     assert several[:3] == [sys.executable, "-m", "torch.distributed.run"]
@@ -279,23 +279,23 @@ def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("gpus", "per_node"), [(4, 4), (0, 1)])
 def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Path, gpus: int, per_node: int) -> None:
-    words = command(["pipeline.x"], gpus, nodes=2)
+    words = command(["bright_pipeline.x"], gpus, nodes=2)
     assert words[0] == "srun" and {"--nodes=2", "--ntasks-per-node=1"} <= set(words)
     assert {"--nnodes=2", f"--nproc-per-node={per_node}", "--rdzv-id=20007"} <= set(words)
 
-    commands = (command(["pipeline.x"], gpus, nodes=2) for _ in range(4))
+    commands = (command(["bright_pipeline.x"], gpus, nodes=2) for _ in range(4))
     ports = {word for words in commands for word in words if word.startswith("--rdzv-endpoint=node3:")}
     assert len(ports) > 1, "two trainings on one node use different ports"
     install(job, "squeue", "echo 'slurm_load_jobs error: Invalid job id' >&2; exit 1")
     with pytest.raises(InputError, match=r"job 20007: unknown to squeue .*Invalid job id"):
-        command(["pipeline.x"], 1, nodes=2)
+        command(["bright_pipeline.x"], 1, nodes=2)
 
 
 @pytest.mark.parametrize("state", ["", "COMPLETING 1", "PENDING 1", "RUNNING 1"])
 def test_sigterm_goes_to_the_processes_on_all_nodes_unless_the_next_attempt_has_begun(job: Path, state: str) -> None:
     """Not to srun, which would kill them."""
     options = ["--log", "x-1.log", "--requeue", "--gpus", "1", "--nodes", "2"]
-    process = launch(*options, "--", "pipeline.x", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = launch(*options, "--", "bright_pipeline.x", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     if state:
         (job / "state").write_text(f"{state}\n")

@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from pipeline.base.errors import InputError
-from pipeline.base.progress import log_to
-from pipeline.settings.execution import Execution
-from pipeline.train_autoencoder import train_autoencoder
-from pipeline.training.batches import StepRandom
-from pipeline.training.history import History
-from pipeline.training.loop import Loop, make_accelerator, pause
-from pipeline.training.state import all_finite, load_tree, save_tree
-from pipeline.training.task import EMA
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.progress import log_to
+from bright_pipeline.settings.execution import Execution
+from bright_pipeline.train_autoencoder import train_autoencoder
+from bright_pipeline.training.batches import StepRandom
+from bright_pipeline.training.history import History
+from bright_pipeline.training.loop import Loop, make_accelerator, pause
+from bright_pipeline.training.state import all_finite, load_tree, save_tree
+from bright_pipeline.training.task import EMA
 
 ALWAYS, NEVER = 1e-9, 1e9  # save_every_s
 
@@ -92,7 +92,7 @@ def break_a_weight(task, numbers):
 @pytest.fixture(autouse=True)
 def undisturbed(fresh_process):
     yield
-    logging.getLogger("pipeline").handlers.clear()
+    logging.getLogger("bright_pipeline").handlers.clear()
 
 
 def loop(task, work, save_every_s=ALWAYS, **execution):
@@ -386,7 +386,7 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path):
     path = tmp_path / "state.safetensors"
     save_tree(path, {"step": 1, "weights": torch.ones(10)})
     code = (
-        "import os, signal, sys, torch; from pathlib import Path; from pipeline.training import state\n"
+        "import os, signal, sys, torch; from pathlib import Path; from bright_pipeline.training import state\n"
         "def killed(tensors, path, metadata):\n"
         "    Path(path).write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         "state.save_file = killed\n"

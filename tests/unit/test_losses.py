@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.training.losses import (
+from bright_pipeline.training.losses import (
     adaptive_weight,
     discriminator_loss,
     generator_loss,
     gradient_penalty,
     r1_penalty,
 )
-from pipeline.training.task import EMA, learning_rate
+from bright_pipeline.training.task import EMA, learning_rate
 
 numbers = st.floats(-30, 30, width=32)
 scores = arrays("float32", st.integers(1, 6), elements=numbers).map(torch.from_numpy)

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.base.summary import Summary, read_summary
-from pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
-from pipeline.dump_codes import dump_codes
-from pipeline.evaluation import code_noise
-from pipeline.evaluation.code_noise import (
+from bright_pipeline.base.summary import Summary, read_summary
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
+from bright_pipeline.dump_codes import dump_codes
+from bright_pipeline.evaluation import code_noise
+from bright_pipeline.evaluation.code_noise import (
     half_cell,
     noise_curve,
     noise_numbers,
@@ -26,16 +26,16 @@ from pipeline.evaluation.code_noise import (
     tolerated,
     uniform,
 )
-from pipeline.evaluation.codes import perplexity, storage, usage
-from pipeline.evaluation.decoding_speed import decoding_speeds, take_turns
-from pipeline.evaluation.reconstruction import image_metrics
-from pipeline.measure_codes import measure_codes
-from pipeline.measure_decoding import measure_decoding
-from pipeline.models import bright
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
-from pipeline.models.perceptual import LpipsDistance
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.evaluation.codes import perplexity, storage, usage
+from bright_pipeline.evaluation.decoding_speed import decoding_speeds, take_turns
+from bright_pipeline.evaluation.reconstruction import image_metrics
+from bright_pipeline.measure_codes import measure_codes
+from bright_pipeline.measure_decoding import measure_decoding
+from bright_pipeline.models import bright
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
+from bright_pipeline.models.perceptual import LpipsDistance
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=40))
@@ -225,8 +225,8 @@ def test_decoders_of_all_families_take_turns_as_they_are_used(
         assert [len(seconds) for seconds in take_turns(calls, rounds)] == [rounds] * len(calls)
         return [[2.0, 0.5, 1.0] for _ in calls]
 
-    monkeypatch.setattr("pipeline.evaluation.decoding_speed.take_turns", turns)
-    monkeypatch.setattr("pipeline.evaluation.decoding_speed.decoding_speeds", speeds)
+    monkeypatch.setattr("bright_pipeline.evaluation.decoding_speed.take_turns", turns)
+    monkeypatch.setattr("bright_pipeline.evaluation.decoding_speed.decoding_speeds", speeds)
     settings = {family: (small_settings(family), RESOLUTION) for family in FAMILIES}
     settings["ours"] = Autoencoder.model_validate(tiny_autoencoder()), 32
     models = {

@@ -13,12 +13,12 @@ import torch
 from feature_sets import gaussian
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-from pipeline.base.errors import InputError
-from pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
-from pipeline.evaluation.frechet import frechet_distance
-from pipeline.evaluation.metrics import SPACES, generation_metrics, metric_settings, score
-from pipeline.models.metric_networks.spaces import NETWORKS, network_of
-from pipeline.score_features import score_features
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
+from bright_pipeline.evaluation.frechet import frechet_distance
+from bright_pipeline.evaluation.metrics import SPACES, generation_metrics, metric_settings, score
+from bright_pipeline.models.metric_networks.spaces import NETWORKS, network_of
+from bright_pipeline.score_features import score_features
 
 
 def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **facts: object) -> FeatureSet:

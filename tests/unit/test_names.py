@@ -8,19 +8,19 @@ import pytest
 from finished_plan import TINY, make, tiny_plan, tiny_values
 from pydantic import Field
 
-from pipeline.base.errors import InputError
-from pipeline.base.seeds import seed_for
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.config.root import load_config
-from pipeline.plan.publish import publish
-from pipeline.plan.shards import planned, view
-from pipeline.settings.fields import Section, added
-from pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
-from pipeline.stages.common import Job, Jobs, Stage
-from pipeline.stages.evaluation import evaluation
-from pipeline.stages.figures import figures
-from pipeline.stages.generation import diffusion, samples
-from pipeline.stages.tables import tables
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.seeds import seed_for
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.config.root import load_config
+from bright_pipeline.plan.publish import publish
+from bright_pipeline.plan.shards import planned, view
+from bright_pipeline.settings.fields import Section, added
+from bright_pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
+from bright_pipeline.stages.common import Job, Jobs, Stage
+from bright_pipeline.stages.evaluation import evaluation
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -15,21 +15,21 @@ from unittest.mock import patch
 import pytest
 from finished_plan import finish, make, tiny_plan, tiny_values, with_key
 
-from pipeline.base.atomic import write_json
-from pipeline.base.errors import InputError
-from pipeline.plan.checks import claimed_run, lost_models, obstacles, set_back, trainings_behind
-from pipeline.plan.damage import check_identities
-from pipeline.plan.publish import publish
-from pipeline.plan.run import Needed, find_job, forced, output_of, outputs_of, unfinished, wanted
-from pipeline.plan.shards import planned, targets, view
-from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import Job, Jobs, closure
-from pipeline.stages.evaluation import neighbours
-from pipeline.stages.figures import figures
-from pipeline.stages.generation import diffusion, samples
-from pipeline.stages.page import page
-from pipeline.stages.store import Store, identity_path
-from pipeline.stages.tables import tables
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.plan.checks import claimed_run, lost_models, obstacles, set_back, trainings_behind
+from bright_pipeline.plan.damage import check_identities
+from bright_pipeline.plan.publish import publish
+from bright_pipeline.plan.run import Needed, find_job, forced, output_of, outputs_of, unfinished, wanted
+from bright_pipeline.plan.shards import planned, targets, view
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.common import Job, Jobs, closure
+from bright_pipeline.stages.evaluation import neighbours
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.page import page
+from bright_pipeline.stages.store import Store, identity_path
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -309,7 +309,7 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
     job = jobs(autoencoder, "main")
     other = identity_path(*job.key)
     write_json(other, job.identity | {"settings": {"seed": 123}})
-    monkeypatch.setattr("pipeline.plan.damage.digest_of", lambda identity: job.digest)
+    monkeypatch.setattr("bright_pipeline.plan.damage.digest_of", lambda identity: job.digest)
     with pytest.raises(InputError) as caught:
         check_identities(tiny_plan()(planned).values())
     assert str(caught.value) == (

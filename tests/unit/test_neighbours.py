@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
-from pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, distance_quantiles, memorization, nearest
-from pipeline.models.perceptual import LpipsDistance
-from pipeline.nearest_neighbours import nearest_neighbours
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
+from bright_pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, distance_quantiles, memorization, nearest
+from bright_pipeline.models.perceptual import LpipsDistance
+from bright_pipeline.nearest_neighbours import nearest_neighbours
 
 
 def archive(

@@ -20,12 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from pipeline.base.errors import InputError
-from pipeline.commands.doctor import network_table
-from pipeline.models.metric_networks import fetching
-from pipeline.models.metric_networks.fetching import ArrayUnpickler, convolutions, fetch
-from pipeline.models.metric_networks.files import layout, network_state, read_network, weights_sha256, write_network
-from pipeline.models.metric_networks.manifest import (
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.doctor import network_table
+from bright_pipeline.models.metric_networks import fetching
+from bright_pipeline.models.metric_networks.fetching import ArrayUnpickler, convolutions, fetch
+from bright_pipeline.models.metric_networks.files import layout, network_state, read_network, weights_sha256, write_network
+from bright_pipeline.models.metric_networks.manifest import (
     PERCEPTUAL_NETWORKS,
     PypiArchive,
     available,
@@ -35,7 +35,7 @@ from pipeline.models.metric_networks.manifest import (
     network,
     network_path,
 )
-from pipeline.tables.measured import protocol_parts
+from bright_pipeline.tables.measured import protocol_parts
 
 
 def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.base.seeds import seed_for
-from pipeline.models.noise import keys, normal
+from bright_pipeline.base.seeds import seed_for
+from bright_pipeline.models.noise import keys, normal
 
 CPU = torch.device("cpu")
 MASK = 2**64 - 1

@@ -16,14 +16,14 @@ import yaml
 from snakemake.utils import update_config
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.config.root import load_config
-from pipeline.estimation.costs import counted, prepare_retrieval, simulated_task, training_cost
-from pipeline.estimation.devices import Cost, choose_card, fits, memory_warnings, needed_gib, trainings
-from pipeline.estimation.fake_gpu import FakeGPU
-from pipeline.models.diffusion import denoise
-from pipeline.settings.autoencoder import AutoencoderSettings
-from pipeline.settings.diffusion import Diffusion, Sampler
-from pipeline.training.task import TrainingTask
+from bright_pipeline.config.root import load_config
+from bright_pipeline.estimation.costs import counted, prepare_retrieval, simulated_task, training_cost
+from bright_pipeline.estimation.devices import Cost, choose_card, fits, memory_warnings, needed_gib, trainings
+from bright_pipeline.estimation.fake_gpu import FakeGPU
+from bright_pipeline.models.diffusion import denoise
+from bright_pipeline.settings.autoencoder import AutoencoderSettings
+from bright_pipeline.settings.diffusion import Diffusion, Sampler
+from bright_pipeline.training.task import TrainingTask
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "config" / "paper.yaml"

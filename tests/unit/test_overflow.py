@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch.amp import GradScaler
 
-from pipeline.base.errors import InputError
-from pipeline.models.bright import Bright
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
-from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.batches import TrainingCodes, TrainingImages
-from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.loop import Loop, make_accelerator
-from pipeline.training.task import TrainingTask
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.training.autoencoder import AutoencoderTask
+from bright_pipeline.training.batches import TrainingCodes, TrainingImages
+from bright_pipeline.training.diffusion import DiffusionTask
+from bright_pipeline.training.loop import Loop, make_accelerator
+from bright_pipeline.training.task import TrainingTask
 
 LARGEST = 2.0**127  # a scale at which float32 overflows, as half precision does much earlier
 STEPS = 6

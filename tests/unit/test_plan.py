@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from finished_plan import TINY, new_jobs, tiny_plan, tiny_values, with_key
 
-from pipeline.plan.shards import planned, view
-from pipeline.settings.tables import TABLES
-from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import autoencoder, paper_config
-from pipeline.stages.common import Job, path_of
-from pipeline.stages.datasets import dataset, split_count
-from pipeline.stages.evaluation import (
+from bright_pipeline.plan.shards import planned, view
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.autoencoders import autoencoder, paper_config
+from bright_pipeline.stages.common import Job, path_of
+from bright_pipeline.stages.datasets import dataset, split_count
+from bright_pipeline.stages.evaluation import (
     distance_spaces,
     evaluation,
     reconstruction_distance,
@@ -27,10 +27,10 @@ from pipeline.stages.evaluation import (
     spaces,
     split_features,
 )
-from pipeline.stages.figures import FIGURES, figures
-from pipeline.stages.generation import samples
-from pipeline.stages.page import page
-from pipeline.stages.tables import tables
+from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.generation import samples
+from bright_pipeline.stages.page import page
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -38,9 +38,9 @@ ROOT = Path(__file__).parents[2]
 PLAN = """
 import json, sys
 from pathlib import Path
-from pipeline.config.root import read_config
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
 print(json.dumps(sorted(Jobs(read_config(Path(sys.argv[1])))(planned))))
 """
 
@@ -140,13 +140,13 @@ def test_a_next_release_finds_results_unless_a_new_key_changes_the_behaviour(tmp
     (tmp_path / "run").mkdir()
     before = digests(checkout, tmp_path / "run")
     assert len(before) > 40
-    texts = {checkout / "pipeline" / "settings" / file: line for file, line in SECTIONS.items()}
+    texts = {checkout / "pipeline" / "bright_pipeline" / "settings" / file: line for file, line in SECTIONS.items()}
     for path, line in texts.items():
         head, found, rest = path.read_text().partition(f"{line}\n")
         assert found, path
         docstring, end, body = rest.partition('"""\n\n')
         key = 'toy: int = added(1, before=1, description="A toy.")'
-        path.write_text(f"from pipeline.settings.fields import added\n{head}{found}{docstring}{end}    {key}\n{body}")
+        path.write_text(f"from bright_pipeline.settings.fields import added\n{head}{found}{docstring}{end}    {key}\n{body}")
     assert digests(checkout, tmp_path / "run") == before
     for path in texts:
         path.write_text(path.read_text().replace("toy: int = added(1,", "toy: int = added(2,"))
@@ -353,7 +353,7 @@ def test_a_figures_function_and_the_number_of_paged_samples_are_in_digests(monke
     after = tiny_plan()(figures)
     assert {name for name in after if after[name].digest != before[name].digest} == {"fig10"}
     before = tiny_plan()(planned)
-    monkeypatch.setattr("pipeline.stages.page.SAMPLES", 20)
+    monkeypatch.setattr("bright_pipeline.stages.page.SAMPLES", 20)
     assert {stage for stage, _ in tiny_plan()(planned).keys() - before.keys()} == {"make_report"}
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals
+from bright_pipeline.evaluation.precision_recall import f1, precision_recall, precision_recall_intervals
 
 torch.set_num_threads(1)
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_collections import dataset, encoded, folder_of, names_of, picture, prepared
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive, content_digest
-from pipeline.data.decode import BadImage, square_pixels
-from pipeline.data.listing import embedded_path
-from pipeline.data.prepare import ordered_map, validation_indices
-from pipeline.settings.dataset import EmbeddedSource, Split
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive, content_digest
+from bright_pipeline.data.decode import BadImage, square_pixels
+from bright_pipeline.data.listing import embedded_path
+from bright_pipeline.data.prepare import ordered_map, validation_indices
+from bright_pipeline.settings.dataset import EmbeddedSource, Split
 
 GOOD = [
     *("cmyk.jpg", "palette.png", "plain.png", "rgba.png", "rotated.jpg", "sixteen.png"),
@@ -61,8 +61,8 @@ def wild(tmp_path: Path) -> Path:
 def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(
     wild: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("pipeline"), "propagate", True)
-    with caplog.at_level(logging.INFO, "pipeline"):
+    monkeypatch.setattr(logging.getLogger("bright_pipeline"), "propagate", True)
+    with caplog.at_level(logging.INFO, "bright_pipeline"):
         train, validation, manifest = prepared(tmp_path / "out", dataset(wild))
     assert manifest["names"] == {"train": GOOD[:6], "validation": GOOD[6:]}
     assert (len(train), len(validation)) == (6, 2)
@@ -206,7 +206,7 @@ def test_idx_images_are_prepared(tmp_path: Path) -> None:
 
 
 def run_stage(tmp_path: Path, settings: dict[str, Any], workers: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.prepare_dataset", json.dumps(settings)]
+    command = [sys.executable, "-m", "bright_pipeline.prepare_dataset", json.dumps(settings)]
     command += ["--train", str(tmp_path / "train.zip"), "--validation", str(tmp_path / "validation.zip")]
     command += ["--manifest", str(tmp_path / "manifest.json"), "--log", str(tmp_path / "log.txt")]
     return subprocess.run([*command, "--workers", str(workers)], capture_output=True, text=True, timeout=120)

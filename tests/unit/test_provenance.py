@@ -12,19 +12,19 @@ import pytest
 import yaml
 from finished_plan import finish, tiny_plan
 
-from pipeline.base.atomic import update_sums
-from pipeline.base.checksums import problem, result_libraries, take_checksum
-from pipeline.base.code import PROJECT, expected_code, versions
-from pipeline.base.errors import InputError
-from pipeline.base.paths import STORE
-from pipeline.commands.provenance import digest_of, provenance
-from pipeline.plan.publish import dvc_file
-from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import Jobs, path_of
-from pipeline.stages.datasets import dataset
-from pipeline.stages.generation import diffusion
-from pipeline.stages.tables import tables
+from bright_pipeline.base.atomic import update_sums
+from bright_pipeline.base.checksums import problem, result_libraries, take_checksum
+from bright_pipeline.base.code import PROJECT, expected_code, versions
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.paths import STORE
+from bright_pipeline.commands.provenance import digest_of, provenance
+from bright_pipeline.plan.publish import dvc_file
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.generation import diffusion
+from bright_pipeline.stages.tables import tables
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ STAGE = """
 import json
 from pathlib import Path
 import numpy
-from pipeline.base.atomic import write_text
-from pipeline.base.command import run_stage
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.command import run_stage
 
 def stage(output: Path) -> None:
     from PIL import Image

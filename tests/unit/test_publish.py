@@ -10,17 +10,17 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, make, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_text
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.config.root import load_config, read_config
-from pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish, written_values
-from pipeline.plan.shards import planned, view
-from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import Jobs
-from pipeline.stages.evaluation import evaluation, neighbours
-from pipeline.stages.figures import figures
-from pipeline.stages.generation import diffusion
-from pipeline.stages.tables import tables
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish, written_values
+from bright_pipeline.plan.shards import planned, view
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.evaluation import evaluation, neighbours
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.generation import diffusion
+from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

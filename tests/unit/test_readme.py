@@ -11,14 +11,14 @@ import pytest
 import yaml
 from documented import PAGES, README, REFERENCE, ROOT, blocks, sentences
 
-from pipeline.commands.estimate import make_estimate
-from pipeline.config.root import load_config, read_config
-from pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
-from pipeline.estimation.report import Estimate, text
-from pipeline.estimation.space import missing_space
-from pipeline.plan.shards import planned, targets
-from pipeline.stages import all_stages
-from pipeline.stages.common import Jobs, closure
+from bright_pipeline.commands.estimate import make_estimate
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
+from bright_pipeline.estimation.report import Estimate, text
+from bright_pipeline.estimation.space import missing_space
+from bright_pipeline.plan.shards import planned, targets
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Jobs, closure
 
 ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
@@ -94,7 +94,7 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
 def test_the_reference_lists_every_stage() -> None:
     section = REFERENCE.partition("## Stages by hand")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
-    on_the_shelf = {path.stem for path in (ROOT / "pipeline").glob("[a-z]*.py")}
+    on_the_shelf = {path.stem for path in (ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py")}
     assert all_stages().keys() == on_the_shelf <= listed
 
 
@@ -164,7 +164,7 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
     }
     # All string literals of the package without their fields, and the text of the Makefile and the rules.
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", *(ROOT / "workflow").rglob("*.smk"))]
-    for path in (ROOT / "pipeline").rglob("*.py"):
+    for path in (ROOT / "pipeline" / "bright_pipeline").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else "\x1f" for part in node.values]

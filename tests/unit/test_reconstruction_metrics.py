@@ -17,16 +17,16 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from pipeline.base.errors import InputError
-from pipeline.base.summary import read_summary
-from pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
-from pipeline.evaluation import reconstruction
-from pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_values, ssim
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_autoencoder, save_autoencoder
-from pipeline.models.perceptual import LpipsDistance, PerceptualLoss
-from pipeline.reconstruct import reconstruct
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
+from bright_pipeline.evaluation import reconstruction
+from bright_pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_values, ssim
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import load_autoencoder, save_autoencoder
+from bright_pipeline.models.perceptual import LpipsDistance, PerceptualLoss
+from bright_pipeline.reconstruct import reconstruct
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 
 def pairs(channels: int, size: int = 32) -> list[torch.Tensor]:

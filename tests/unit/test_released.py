@@ -16,13 +16,13 @@ import pytest
 import torch
 
 from bright_pipeline import load_autoencoder
-from pipeline.base.errors import InputError
-from pipeline.generation import released
-from pipeline.generation.exported import write_weights
-from pipeline.generation.released import write_sums
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder
-from pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.generation import released
+from bright_pipeline.generation.exported import write_weights
+from bright_pipeline.generation.released import write_sums
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.settings.autoencoder import Autoencoder
 
 
 @pytest.fixture

@@ -15,21 +15,21 @@ import report_inputs as made
 from finished_plan import finish, tiny_plan
 from PIL import Image
 
-from pipeline.base.atomic import update_sums, write_text
-from pipeline.base.checksums import take_checksum
-from pipeline.base.errors import InputError
-from pipeline.base.summary import Summary, Value, write_summary
-from pipeline.data.archive import ImageArchive
-from pipeline.make_report import make_report
-from pipeline.page.arrangement import arranged, parts
-from pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
-from pipeline.plan.publish import Published, ending
-from pipeline.stages.common import Jobs, path_of
-from pipeline.stages.figures import FIGURES
-from pipeline.stages.page import SAMPLES
-from pipeline.stages.page import page as report_page
-from pipeline.stages.tables import tables
-from pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable
+from bright_pipeline.base.atomic import update_sums, write_text
+from bright_pipeline.base.checksums import take_checksum
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.make_report import make_report
+from bright_pipeline.page.arrangement import arranged, parts
+from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
+from bright_pipeline.plan.publish import Published, ending
+from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.stages.page import SAMPLES
+from bright_pipeline.stages.page import page as report_page
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable
 
 MEGABYTE = 1_000_000
 

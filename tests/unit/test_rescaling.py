@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.models.rescaling import ROWS, Rescaling, fit_rescaling
+from bright_pipeline.models.rescaling import ROWS, Rescaling, fit_rescaling
 
 
 def random_codes(count, size=1.0, shift=0.0, channels=3):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from reference_hash_grid import StandIn, hash_tables, make_tables
 
-from pipeline.base.progress import logger
-from pipeline.models import retrieval
-from pipeline.models.levels import GatherRetrieval
-from pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
+from bright_pipeline.base.progress import logger
+from bright_pipeline.models import retrieval
+from bright_pipeline.models.levels import GatherRetrieval
+from bright_pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
 
 torch.set_num_threads(1)
 

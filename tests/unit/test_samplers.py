@@ -8,17 +8,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipeline.base.seeds import seed_for
-from pipeline.data.archive import to_uint8
-from pipeline.generation.sampling import sample
-from pipeline.models import diffusion
-from pipeline.models.autoencoder import of_precision
-from pipeline.models.diffusion import build_unet, denoise, make_scheduler
-from pipeline.models.generator import noise_generators
-from pipeline.models.noise import keys, normal
-from pipeline.models.rescaling import Rescaling
-from pipeline.settings.diffusion import Diffusion, Sampler
-from pipeline.settings.fields import CodeSize
+from bright_pipeline.base.seeds import seed_for
+from bright_pipeline.data.archive import to_uint8
+from bright_pipeline.generation.sampling import sample
+from bright_pipeline.models import diffusion
+from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.diffusion import build_unet, denoise, make_scheduler
+from bright_pipeline.models.generator import noise_generators
+from bright_pipeline.models.noise import keys, normal
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.settings.diffusion import Diffusion, Sampler
+from bright_pipeline.settings.fields import CodeSize
 
 torch.set_num_threads(1)
 KINDS = ["ddpm", "ddim", "dpm_solver"]

@@ -9,22 +9,22 @@ import pytest
 import torch
 from finished_plan import tiny_plan, with_key
 
-from pipeline.base.errors import InputError
-from pipeline.data.archive import ImageArchive
-from pipeline.generate import generate_shard
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder, write_codes
-from pipeline.models.diffusion import build_unet, save_diffusion
-from pipeline.models.rescaling import Rescaling
-from pipeline.plan.shards import Shard, shard_of, shards
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
-from pipeline.settings.fields import CodeSize
-from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import path_of
-from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation, sample_features, split_features
-from pipeline.stages.generation import samples
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.generate import generate_shard
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder, write_codes
+from bright_pipeline.models.diffusion import build_unet, save_diffusion
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.plan.shards import Shard, shard_of, shards
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.common import path_of
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import evaluation, sample_features, split_features
+from bright_pipeline.stages.generation import samples
 
 COUNT = 14
 KEYS = Rescaling((0.5,), (2.0,), (0.0, 1.0))  # from [0, 1] to [-1, 1]

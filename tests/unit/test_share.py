@@ -9,17 +9,17 @@ import pytest
 import yaml
 from finished_plan import TINY, finish, tiny_plan
 
-from pipeline.base.errors import InputError
-from pipeline.base.paths import STORE
-from pipeline.commands import share as command
-from pipeline.plan.publish import LOCKS, dvc_file
-from pipeline.plan.shards import planned
-from pipeline.stages import all_stages
-from pipeline.stages.autoencoders import autoencoder
-from pipeline.stages.common import Jobs, network
-from pipeline.stages.datasets import dataset
-from pipeline.stages.evaluation import evaluation, spaces
-from pipeline.stages.generation import samples
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.paths import STORE
+from bright_pipeline.commands import share as command
+from bright_pipeline.plan.publish import LOCKS, dvc_file
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.common import Jobs, network
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import evaluation, spaces
+from bright_pipeline.stages.generation import samples
 
 ROOT = Path(__file__).parents[2]
 

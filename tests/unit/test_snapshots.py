@@ -12,20 +12,20 @@ from accelerate.state import AcceleratorState
 from finished_plan import TINY, finish, tiny_plan, tiny_values, with_key
 from safetensors.torch import load_file
 
-from pipeline.base.atomic import write_text
-from pipeline.base.errors import InputError
-from pipeline.commands import prune as command
-from pipeline.config.root import load_config
-from pipeline.data.archive import ImageArchive, to_model, to_uint8
-from pipeline.evaluation.reconstruction import image_metrics
-from pipeline.models.checkpoints import load_autoencoder
-from pipeline.models.perceptual import LpipsDistance
-from pipeline.plan.checks import obstacles
-from pipeline.plan.run import Needed
-from pipeline.stages.autoencoders import autoencoder, reconstruction
-from pipeline.stages.common import Job
-from pipeline.take_snapshot import take_snapshot
-from pipeline.train_autoencoder import train_autoencoder
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands import prune as command
+from bright_pipeline.config.root import load_config
+from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
+from bright_pipeline.evaluation.reconstruction import image_metrics
+from bright_pipeline.models.checkpoints import load_autoencoder
+from bright_pipeline.models.perceptual import LpipsDistance
+from bright_pipeline.plan.checks import obstacles
+from bright_pipeline.plan.run import Needed
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.common import Job
+from bright_pipeline.take_snapshot import take_snapshot
+from bright_pipeline.train_autoencoder import train_autoencoder
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from small_collections import encoded
 
-from pipeline.base.errors import InputError
-from pipeline.data import decode as decoding
-from pipeline.data import sources
-from pipeline.data.decode import BadImage, decode
-from pipeline.data.fingerprint import fingerprint
-from pipeline.data.listing import EMBEDDED_COLLECTIONS, raw_files
-from pipeline.data.sources import RawImages, open_source
-from pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data import decode as decoding
+from bright_pipeline.data import sources
+from bright_pipeline.data.decode import BadImage, decode
+from bright_pipeline.data.fingerprint import fingerprint
+from bright_pipeline.data.listing import EMBEDDED_COLLECTIONS, raw_files
+from bright_pipeline.data.sources import RawImages, open_source
+from bright_pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
 
 WHERE = "datasets.cats.source"
 
@@ -365,7 +365,7 @@ def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_plann
     source = ZipSource(kind="zip", path=path)
     read = fingerprint(raw_files(source, "images"), "images")
     assert only_part(source).names() == ["a.png", "b.heic"]
-    monkeypatch.setattr("pipeline.data.listing.READS_HEIC", False)
+    monkeypatch.setattr("bright_pipeline.data.listing.READS_HEIC", False)
     images = only_part(source)
     assert (images.names(), images.ignored) == (["a.png"], {".heic": 1})
     with pytest.raises(BadImage, match="not an image in a known format"):

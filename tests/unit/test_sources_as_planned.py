@@ -13,21 +13,21 @@ from PIL import Image
 from test_import_weights import AUTOENCODER, of, whole_ldm
 from test_initial_weights import outputs, plan, tuned
 
-from pipeline.base.errors import InputError
-from pipeline.commands.evaluate import evaluate
-from pipeline.evaluation import features
-from pipeline.generate import generate_shard
-from pipeline.import_weights import import_weights
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import save_autoencoder, write_codes
-from pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
-from pipeline.prepare_dataset import prepare_dataset
-from pipeline.settings.autoencoder import Autoencoder
-from pipeline.settings.diffusion import Diffusion
-from pipeline.stages.datasets import dataset
-from pipeline.stages.generation import samples
-from pipeline.train_autoencoder import train_autoencoder
-from pipeline.train_diffusion import train_diffusion
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.evaluate import evaluate
+from bright_pipeline.evaluation import features
+from bright_pipeline.generate import generate_shard
+from bright_pipeline.import_weights import import_weights
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import save_autoencoder, write_codes
+from bright_pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
+from bright_pipeline.prepare_dataset import prepare_dataset
+from bright_pipeline.settings.autoencoder import Autoencoder
+from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.generation import samples
+from bright_pipeline.train_autoencoder import train_autoencoder
+from bright_pipeline.train_diffusion import train_diffusion
 
 pytestmark = pytest.mark.usefixtures("own_folder", "fresh_process")
 

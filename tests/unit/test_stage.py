@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 from safetensors import SafetensorError
 
-from pipeline.base.command import TERMINATED, read_settings, run_stage
-from pipeline.base.errors import InputError, disk_problem
-from pipeline.base.progress import log_to
+from bright_pipeline.base.command import TERMINATED, read_settings, run_stage
+from bright_pipeline.base.errors import InputError, disk_problem
+from bright_pipeline.base.progress import log_to
 
 
 class Numbers(BaseModel):
@@ -27,7 +27,7 @@ def restored_signals():
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
-    logging.getLogger("pipeline").handlers.clear()
+    logging.getLogger("bright_pipeline").handlers.clear()
 
 
 def run(command, monkeypatch, *arguments):
@@ -93,7 +93,7 @@ def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
 
 
 def test_a_stage_is_a_command_with_help(monkeypatch, capsys):
-    command = importlib.import_module("pipeline.generate").generate_shard
+    command = importlib.import_module("bright_pipeline.generate").generate_shard
     assert run(command, monkeypatch, "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert command.__doc__ in shown and "--log" in shown and "The settings: JSON" in shown
@@ -103,7 +103,7 @@ def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
     """As in `bright --help | head -1`."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "pipeline.commands", "--help"]
+    command = [sys.executable, "-m", "bright_pipeline.commands", "--help"]
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from finished_plan import finish, tiny_plan, tiny_values
 
-from pipeline.base.atomic import write_json
-from pipeline.base.records import State, record_path
-from pipeline.commands.status import SILENT_S, JobState, job_states, text
-from pipeline.plan.shards import planned, shards
-from pipeline.stages.autoencoders import codes
-from pipeline.stages.common import Jobs
-from pipeline.stages.evaluation import evaluation
-from pipeline.stages.generation import diffusion, samples
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.records import State, record_path
+from bright_pipeline.commands.status import SILENT_S, JobState, job_states, text
+from bright_pipeline.plan.shards import planned, shards
+from bright_pipeline.stages.autoencoders import codes
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.evaluation import evaluation
+from bright_pipeline.stages.generation import diffusion, samples
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from finished_plan import tiny_values
 
-from pipeline.base.errors import InputError
-from pipeline.config.root import load_config
-from pipeline.figures.common import parse_inputs
-from pipeline.figures.curves import studies as draw
-from pipeline.stages.autoencoders import TRAIN_AUTOENCODER
-from pipeline.stages.common import Jobs, closure
-from pipeline.stages.datasets import PREPARE_DATASET, dataset
-from pipeline.stages.figures import FigureJob
-from pipeline.stages.tables import StudyJob, study
-from pipeline.tables.render import to_csv, to_latex, to_markdown
-from pipeline.tables.studies import build_study
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import load_config
+from bright_pipeline.figures.common import parse_inputs
+from bright_pipeline.figures.curves import studies as draw
+from bright_pipeline.stages.autoencoders import TRAIN_AUTOENCODER
+from bright_pipeline.stages.common import Jobs, closure
+from bright_pipeline.stages.datasets import PREPARE_DATASET, dataset
+from bright_pipeline.stages.figures import FigureJob
+from bright_pipeline.stages.tables import StudyJob, study
+from bright_pipeline.tables.render import to_csv, to_latex, to_markdown
+from bright_pipeline.tables.studies import build_study
 
 GRID = {"learning_rate": [1e-3, 1e-2], "betas": [[0.5, 0.9], [0.0, 0.99]]}
 

@@ -7,12 +7,12 @@ import torch
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
-from pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
-from pipeline.models.discriminator import Discriminator
-from pipeline.models.stylegan2 import StyleGAN2, mixed_styles
-from pipeline.training.batches import MicroBatch, TrainingImages
-from pipeline.training.loop import make_accelerator
-from pipeline.training.stylegan2 import Penalties, StyleGAN2Task, path_lengths
+from bright_pipeline.families.stylegan2 import StyleGAN2 as StyleGAN2Settings
+from bright_pipeline.models.discriminator import Discriminator
+from bright_pipeline.models.stylegan2 import StyleGAN2, mixed_styles
+from bright_pipeline.training.batches import MicroBatch, TrainingImages
+from bright_pipeline.training.loop import make_accelerator
+from bright_pipeline.training.stylegan2 import Penalties, StyleGAN2Task, path_lengths
 
 torch.set_num_threads(1)
 SHAPE = (1, 16, 16)

@@ -17,21 +17,21 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch._dynamo.backends.debugging import aot_eager
 
-from pipeline.base.errors import InputError
-from pipeline.families import generator_family, load, parse_autoencoder, parse_generator
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_generator, make_autoencoder, save_autoencoder, write_codes
-from pipeline.models.diffusion import load_diffusion
-from pipeline.models.execution import compile_networks, enable_checkpointing
-from pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
-from pipeline.settings.diffusion import Diffusion, Sampler
-from pipeline.train_diffusion import train_diffusion
-from pipeline.train_generator import train_generator
-from pipeline.training.autoencoder import AutoencoderTask
-from pipeline.training.batches import TrainingCodes, TrainingImages
-from pipeline.training.diffusion import DiffusionTask
-from pipeline.training.loop import Loop, make_accelerator
-from pipeline.training.task import TrainingTask
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families import generator_family, load, parse_autoencoder, parse_generator
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import load_generator, make_autoencoder, save_autoencoder, write_codes
+from bright_pipeline.models.diffusion import load_diffusion
+from bright_pipeline.models.execution import compile_networks, enable_checkpointing
+from bright_pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
+from bright_pipeline.settings.diffusion import Diffusion, Sampler
+from bright_pipeline.train_diffusion import train_diffusion
+from bright_pipeline.train_generator import train_generator
+from bright_pipeline.training.autoencoder import AutoencoderTask
+from bright_pipeline.training.batches import TrainingCodes, TrainingImages
+from bright_pipeline.training.diffusion import DiffusionTask
+from bright_pipeline.training.loop import Loop, make_accelerator
+from bright_pipeline.training.task import TrainingTask
 
 BATCH = 4
 FOUR_LEVELS = {"multipliers": [1, 1, 1, 1]}
@@ -252,7 +252,7 @@ def test_networks_of_every_kind_can_be_compiled(make: Make, family: str, monkeyp
         return aot_eager(graph, inputs)
 
     monkeypatch.setattr(
-        "pipeline.training.task.compile_networks", lambda model, device: compile_networks(model, device, backend=traced)
+        "bright_pipeline.training.task.compile_networks", lambda model, device: compile_networks(model, device, backend=traced)
     )
     lazy = {"path_weight": 0.0} if family == "stylegan2" else {}
     plain = trained(make(family, **lazy), 2)

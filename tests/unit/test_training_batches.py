@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.batches import StepOrder, StepRandom, TrainingImages
+from bright_pipeline.training.batches import StepOrder, StepRandom, TrainingImages
 
 counts, batches, seeds = st.integers(1, 40), st.integers(1, 12), st.integers(0, 5)
 
@@ -50,7 +50,7 @@ def test_training_images_come_in_this_order(tiny_images, kept, monkeypatch):
     images = TrainingImages(tiny_images)
     if not kept:
         images.kept = None
-        monkeypatch.setattr("pipeline.training.batches.own_cores", lambda: 2)
+        monkeypatch.setattr("bright_pipeline.training.batches.own_cores", lambda: 2)
     order = batches_of(len(images), 4, 3, 2, 6)
     batches = list(images.batches(StepOrder(len(images), 4, 3, 2, 6)))
     assert [len(batch) for batch in batches] == [4] * 4

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from pipeline.training import processes
-from pipeline.training.processes import EndRequests, average_numbers, averaged_gradients, batch_gradient_norm
+from bright_pipeline.training import processes
+from bright_pipeline.training.processes import EndRequests, average_numbers, averaged_gradients, batch_gradient_norm
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 from reference_hash_grid import assert_equal_to_1e_5, make_tables, unit_keys
 
-from pipeline.models.retrieval import KERNELS, difference, differentiated
-from pipeline.models.retrieval_triton import (
+from bright_pipeline.models.retrieval import KERNELS, difference, differentiated
+from bright_pipeline.models.retrieval_triton import (
     TritonRetrieval,
     keys_gradient,
     retrieve,
@@ -141,7 +141,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-import pipeline.models.triton_kernels as kernels
+import bright_pipeline.models.triton_kernels as kernels
 pointers = dict.fromkeys(("levels", "cells", "sums"), "*i64")
 pointers |= dict.fromkeys(("tables", "keys", "scales", "weights", "output", "upstream", "unit", "gradient"), "*fp32")
 constants = dict(KEYS=2, DIMENSIONS=4, CORNERS=16, BLOCK=32, FEATURES=4, WIDTH=4, KEY_WIDTH=2)

@@ -7,9 +7,9 @@ import torch
 from diffusers.models.autoencoders import vae
 from torch import Tensor, nn
 
-from pipeline.models.kl import DiagonalGaussian
-from pipeline.models.vqgan import Quantizer
-from pipeline.models.vqgan_network import Decoder, Encoder, Shape
+from bright_pipeline.models.kl import DiagonalGaussian
+from bright_pipeline.models.vqgan import Quantizer
+from bright_pipeline.models.vqgan_network import Decoder, Encoder, Shape
 
 torch.set_num_threads(1)
 

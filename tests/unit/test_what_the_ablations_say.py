@@ -22,7 +22,7 @@ from page_numbers import (
     page_table,
 )
 
-from pipeline.tables.differences import welch
+from bright_pipeline.tables.differences import welch
 
 ABLATIONS = {row["Changed"]: row for row in page_table("ablations.md", "ablations")}
 WHOLE = ABLATIONS["(the first row)"]

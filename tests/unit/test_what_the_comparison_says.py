@@ -26,7 +26,7 @@ from page_numbers import (
     tried,
 )
 
-from pipeline.config.root import read_config
+from bright_pipeline.config.root import read_config
 
 COMPARED = page_table("comparison.md", "latent_diffusion")
 

@@ -27,7 +27,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
         shutil.copy(TINY, folder / "config.yaml")
         workflow.run()
         (folder / "results" / "work").rename(folder / "work")  # prune would remove snapshots of finished trainings
-        workflow.python("pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
+        workflow.python("bright_pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
         shutil.rmtree(folder / "results" / "work")  # prune's claims
         (folder / "work").rename(folder / "results" / "work")
 

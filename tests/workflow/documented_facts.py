@@ -18,7 +18,7 @@ from places import IMAGES, Place, Places
 from safetensors import safe_open
 from tiny_workflow import Run
 
-from pipeline.config.root import Config, read_config
+from bright_pipeline.config.root import Config, read_config
 
 FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
 PAPER = "snakemake --configfile config/paper.yaml --workflow-profile profiles/local"
@@ -143,7 +143,7 @@ def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, lin
 
 
 def every_command_is_listed(run: Run, place: Place, places: Places, line: str) -> None:
-    modules = [*(ROOT / "pipeline").glob("[a-z]*.py"), *(ROOT / "pipeline" / "commands").glob("[a-z]*.py")]
+    modules = [*(ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py"), *(ROOT / "pipeline" / "commands").glob("[a-z]*.py")]
     listed = re.findall(r"^  (\w+) +\S", run.text, re.MULTILINE)
     assert sorted(listed) == sorted({path.stem for path in modules})
 
@@ -206,7 +206,7 @@ def fingerprint_is_kept(run: Run, place: Place, places: Places, line: str) -> No
 
 
 def table_has_every_claim(run: Run, place: Place, places: Places, line: str) -> None:
-    claims = yaml.safe_load((ROOT / "pipeline/tables/published/claims.yaml").read_text())["claims"]
+    claims = yaml.safe_load((ROOT / "pipeline/bright_pipeline/tables/published/claims.yaml").read_text())["claims"]
     verdicts = re.findall(r"^\| (?:holds|does not hold|not in the tables) ", run.text, re.MULTILINE)
     assert len(verdicts) == sum(len(claim["comparisons"]) for claim in claims)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tiny_workflow import Workflow
 
 from bright_pipeline import load_autoencoder
-from pipeline.models.generator import noise_generators
+from bright_pipeline.models.generator import noise_generators
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ print(hashlib.sha256(codes.numpy().tobytes()).hexdigest(), len(model.sample(2, s
 
 @pytest.fixture
 def folder(tiny_run: Workflow, tmp_path: Path) -> Path:
-    tiny_run.python("pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
+    tiny_run.python("bright_pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
     return tmp_path / "out"
 
 
@@ -76,6 +76,6 @@ def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(folder: Pat
 
 def test_a_model_that_is_not_there_gets_one_line(tiny_run: Workflow) -> None:
     arguments = ("nobody", "new", "--config", "config.yaml")
-    (line,) = tiny_run.python("pipeline.commands.export", *arguments, expect=2).text.splitlines()
+    (line,) = tiny_run.python("bright_pipeline.commands.export", *arguments, expect=2).text.splitlines()
     assert "'nobody': no trained model of the config, which has autoencoders.main" in line
     assert not (tiny_run.folder / "new").exists()

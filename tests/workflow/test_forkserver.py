@@ -26,8 +26,8 @@ print(json.dumps([sys.argv[1:], sys.stdin.read(), os.getcwd(), dict(os.environ),
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a package of the project's name, like a test's checkout."""
-    (tmp_path / "pipeline").mkdir()
-    (tmp_path / "pipeline" / "story.py").write_text(MODULE)
+    (tmp_path / "bright_pipeline").mkdir()
+    (tmp_path / "bright_pipeline" / "story.py").write_text(MODULE)
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def environment(**others: str) -> dict[str, str]:
 
 
 def start(folder: Path, *words: str, **others: str) -> "subprocess.Popen[str]":
-    command = ["python", "-m", "pipeline.story", *words]
+    command = ["python", "-m", "bright_pipeline.story", *words]
     streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, cwd=folder, env=environment(**others), text=True, **streams)
 

@@ -8,9 +8,9 @@ import pytest
 from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
 
-from pipeline.config.root import read_config
-from pipeline.plan.shards import Shard, arguments, ordered, shards
-from pipeline.stages.common import Jobs
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan.shards import Shard, arguments, ordered, shards
+from bright_pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,6 @@ def test_a_finished_run_can_be_looked_at_where_nothing_can_be_written(play: Work
     assert play.run("-n").nothing_to_do
     assert play.run().nothing_to_do
     for name in ("status", "doctor", "estimate", "verify"):
-        assert "Traceback" not in play.python(f"pipeline.commands.{name}", "config.yaml").text
+        assert "Traceback" not in play.python(f"bright_pipeline.commands.{name}", "config.yaml").text
     said = play.run("--forcerun", "make_report", expect=1).text
     assert said.splitlines()[-1].startswith("error: results/work/claims: the file system is read-only here")

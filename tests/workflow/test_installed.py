@@ -21,10 +21,10 @@ from PIL import Image
 from places import NO_NETWORK, Places
 from tiny_workflow import Workflow, copy_checkout
 
-from pipeline.commands.__main__ import commands
-from pipeline.config.root import read_config
-from pipeline.plan.shards import planned
-from pipeline.stages.common import Jobs
+from bright_pipeline.commands.__main__ import commands
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +128,7 @@ def test_every_command_of_the_core_succeeds_or_names_the_extra(
 
     def say(name: str) -> tuple[str, int, str]:
         by_hand = ["config/demo.yaml", entries[name]] if name in entries else ["--help"]
-        of_people = commands()[name].startswith("pipeline.commands.")
+        of_people = commands()[name].startswith("bright_pipeline.commands.")
         words = ARGUMENTS.get(name, ["config/demo.yaml"] if of_people else by_hand)
         command = [installed / "bin" / "bright", name, *words]
         done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=own_folder)
@@ -162,7 +162,7 @@ def test_an_exported_folder_works_with_the_core_alone(
     installed: Path, bare: dict[str, str], tiny_run: Workflow, tmp_path: Path
 ) -> None:
     """Encoding a photograph of another size, decoding and sampling, in a process without the checkout."""
-    tiny_run.python("pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
+    tiny_run.python("bright_pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
     Image.fromarray(np.zeros((20, 28, 3), np.uint8)).save(tmp_path / "photo.jpg")
     command = [python(installed), "-c", EXPORTED_IN_USE]
     done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
@@ -219,7 +219,7 @@ def test_what_the_pages_install_leaves_the_checkout_in_place(places: Places) -> 
     for line in sorted(LINES):
         type_(line)
         found = type_(
-            "cd /; python -P -c 'import pipeline, bright_pipeline as b; print(pipeline.__file__, b.__file__)'"
+            "cd /; python -P -c 'import pipeline, bright_pipeline as b; print(bright_pipeline.__file__, b.__file__)'"
         )
         names = [place.folder.resolve() / name / "__init__.py" for name in ("pipeline", "bright_pipeline")]
         assert [Path(name).resolve() for name in found.split()] == names, line

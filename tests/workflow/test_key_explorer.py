@@ -15,10 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 from test_page import address, browser, visit  # noqa: F401  (fixtures)
 from tiny_workflow import Workflow
 
-from pipeline.data.archive import to_uint8
-from pipeline.generation.explorer import explorer_decoder
-from pipeline.models.bright import Bright
-from pipeline.models.checkpoints import load_autoencoder
+from bright_pipeline.data.archive import to_uint8
+from bright_pipeline.generation.explorer import explorer_decoder
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.checkpoints import load_autoencoder
 
 pytestmark = pytest.mark.slow
 

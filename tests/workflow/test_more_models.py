@@ -14,8 +14,8 @@ import yaml
 from documented import ROOT
 from tiny_workflow import Run, Workflow
 
-from pipeline.families import AUTOENCODERS, GENERATORS
-from pipeline.settings.weights import EXPORTED
+from bright_pipeline.families import AUTOENCODERS, GENERATORS
+from bright_pipeline.settings.weights import EXPORTED
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,7 @@ def test_a_stage_is_exported_with_the_diffusion_model_on_its_codes_and_each_card
 ) -> None:
     pictures, sums = {}, {}
     for name in ("main", "stage"):
-        finished[0].python("pipeline.commands.export", name, str(tmp_path / name), "--config", "config.yaml")
+        finished[0].python("bright_pipeline.commands.export", name, str(tmp_path / name), "--config", "config.yaml")
         pictures[name] = {path.name for path in (tmp_path / name).glob("samples-*.png")}
         lines = (tmp_path / name / "SHA256SUMS").read_text().splitlines()
         sums[name] = {file: digest for digest, file in map(str.split, lines)}

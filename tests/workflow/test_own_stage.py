@@ -39,10 +39,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.base.atomic import write_json
-from pipeline.base.command import stage
-from pipeline.data.archive import ImageArchive
-from pipeline.stages.datasets import Brightness
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.command import stage
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.stages.datasets import Brightness
 
 
 @stage
@@ -79,8 +79,8 @@ rule measure_brightness:
 
 
 def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) -> None:
-    command, checkout = "pipeline/measure_brightness.py", changeable.checkout
-    files = {"pipeline/stages/datasets.py": CONTRACT, command: COMMAND, "workflow/rules/datasets.smk": RULE}
+    command, checkout = "pipeline/bright_pipeline/measure_brightness.py", changeable.checkout
+    files = {"pipeline/bright_pipeline/stages/datasets.py": CONTRACT, command: COMMAND, "workflow/rules/datasets.smk": RULE}
     for file, text in files.items():
         with (checkout / file).open("a") as module:
             module.write(text)
@@ -89,7 +89,7 @@ def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) 
     (folder,) = changeable.folders("brightness")
     assert folder.name.startswith("tiny-")
     assert changeable.run().nothing_to_do
-    assert "measure_brightness" in changeable.python("pipeline.commands.status", "config.yaml").text
+    assert "measure_brightness" in changeable.python("bright_pipeline.commands.status", "config.yaml").text
     (folder / "brightness.json").unlink()
     said = changeable.call("bright", "measure_brightness", "config.yaml", "datasets.tiny").text
     assert (folder / "brightness.json").exists(), said

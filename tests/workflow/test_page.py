@@ -20,11 +20,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tiny_workflow import Workflow
 
-from pipeline.data.archive import ImageArchive
-from pipeline.make_report import make_report
-from pipeline.page.gallery import UNBROKEN, image_uri
-from pipeline.settings.tables import HEADINGS, TABLES
-from pipeline.stages.figures import FIGURES
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.make_report import make_report
+from bright_pipeline.page.gallery import UNBROKEN, image_uri
+from bright_pipeline.settings.tables import HEADINGS, TABLES
+from bright_pipeline.stages.figures import FIGURES
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 TABLE, TABLE5 = "results/tiny/tables/table2.md", "results/store/tables/table5-*"
 SHARD = "results/store/samples/main-*/images-000016-000032.zip"
-EDITED = "pipeline/evaluation/metrics.py"
+EDITED = "pipeline/bright_pipeline/evaluation/metrics.py"
 
 
 def files(folder: Path) -> list[Path]:
@@ -52,15 +52,15 @@ def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
 
 
 def test_a_change_of_code_reruns_the_stages_that_use_it(changeable: Workflow) -> None:
-    for file in ("pipeline/models/bright.py", "pipeline/training/loop.py", "pipeline/data/prepare.py"):
+    for file in ("pipeline/bright_pipeline/models/bright.py", "pipeline/bright_pipeline/training/loop.py", "pipeline/bright_pipeline/data/prepare.py"):
         path = changeable.checkout / file
         text = path.read_text()
         start = text.index('"""') + 3
         path.write_text(text[:start] + "Another word. " + text[start:] + "\n\n# A remark.\n")
     assert changeable.run("-n").nothing_to_do, "comments and docstrings"
-    changeable.add_number("pipeline/evaluation/metrics.py")
+    changeable.add_number("pipeline/bright_pipeline/evaluation/metrics.py")
     assert changeable.run("-n").jobs == AFTER_METRICS
-    changeable.add_number("pipeline/training/loop.py")
+    changeable.add_number("pipeline/bright_pipeline/training/loop.py")
     jobs = changeable.run("-n").jobs
     assert (jobs["train_autoencoder"], jobs["train_diffusion"]) == (2, 1)
     assert not jobs.keys() & {"prepare_dataset", "complexity"}

@@ -46,7 +46,7 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Place, clone: Place) -> No
     assert clone.run().jobs == {"generate": 1}
     assert shard.read_bytes() == images
     assert clone.run().nothing_to_do
-    said = clone.python("pipeline.commands.share", CONFIG).text
+    said = clone.python("bright_pipeline.commands.share", CONFIG).text
     assert "0 .dvc files are new or changed" in said
     assert clone.git("status", "--short") == ""
 
@@ -82,12 +82,12 @@ def test_damage_is_neither_tracked_nor_spread(clone: Place) -> None:
     codes.unlink()  # a link into the cache, or a file of its own
     codes.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     line = f"error: nothing is tracked: {codes.relative_to(clone.folder)}: damaged: sha256 is"
-    assert line in clone.python("pipeline.commands.share", CONFIG, expect=2).text
+    assert line in clone.python("bright_pipeline.commands.share", CONFIG, expect=2).text
     assert clone.git("status", "--short") == before
-    clone.python("pipeline.commands.verify", CONFIG, "--repair")
+    clone.python("bright_pipeline.commands.verify", CONFIG, "--repair")
     clone.dvc("checkout", str(codes.parent))
     assert codes.read_bytes() == content
-    clone.python("pipeline.commands.verify", CONFIG)
+    clone.python("bright_pipeline.commands.verify", CONFIG)
 
 
 def test_what_a_remote_damaged_is_not_pulled_and_can_be_sent_again(shared: Place, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_pulled_autoencoder_is_not_trained_again(shared: Place, clone: Place, 
     downstream = {"prepare_dataset", "reconstruct", "dump_codes", "explore_codes", "train_diffusion", "generate"}
     assert downstream <= plan.jobs.keys()
 
-    listed = clone.python("pipeline.commands.share", CONFIG, "--list", "datasets").text.split()
+    listed = clone.python("bright_pipeline.commands.share", CONFIG, "--list", "datasets").text.split()
     clone.dvc("pull", *listed)
     assert clone.run("table2").jobs == TABLE2_ALONE
     table = "results/tiny/tables/table2.csv"

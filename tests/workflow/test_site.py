@@ -13,7 +13,7 @@ from places import Place, Places
 from playwright.sync_api import Browser
 from test_page import browser  # noqa: F401 (a fixture)
 
-from pipeline.config.root import read_config
+from bright_pipeline.config.root import read_config
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ import psutil
 import pytest
 from tiny_workflow import Workflow, empty_workflow
 
-from pipeline.base.checksums import is_checksum
+from bright_pipeline.base.checksums import is_checksum
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def undisturbed(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) ->
     run = tiny_run.copy(tmp_path_factory.mktemp("soak") / "undisturbed")
     run.configure(without_speed)
     assert run.run().jobs.keys() <= {"make_table", "make_report"}, "all else is there"
-    run.python("pipeline.commands.prune", "config.yaml", "--yes")
+    run.python("bright_pipeline.commands.prune", "config.yaml", "--yes")
     return run
 
 
@@ -164,7 +164,7 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
     assert told, "it ended before it could be disturbed"
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
-    run.python("pipeline.commands.verify", "config.yaml")
+    run.python("bright_pipeline.commands.verify", "config.yaml")
 
 
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")

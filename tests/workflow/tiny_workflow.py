@@ -171,7 +171,7 @@ def empty_workflow(folder: Path, networks: Path) -> Workflow:
 
 def copy_checkout(folder: Path) -> Path:
     """Copy the files that a checkout needs to run, compiled modules included."""
-    for name in ("bright_pipeline", "pipeline", "workflow", "config", "profiles"):
+    for name in ("pipeline", "workflow", "config", "profiles"):
         ignored = shutil.ignore_patterns("*.pyc.*")  # being written
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored, symlinks=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)

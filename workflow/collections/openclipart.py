@@ -19,15 +19,15 @@ import numpy as np
 import typer
 from PIL import Image
 
-from pipeline.base.atomic import write_text
-from pipeline.base.command import run_stage
-from pipeline.base.errors import InputError
-from pipeline.base.progress import Progress, logger
-from pipeline.data.archive import ArchiveWriter
-from pipeline.data.decode import BadImage
-from pipeline.data.listing import embedded_path
-from pipeline.data.sources import FolderImages
-from pipeline.settings.dataset import EmbeddedSource
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.command import run_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.progress import Progress, logger
+from bright_pipeline.data.archive import ArchiveWriter
+from bright_pipeline.data.decode import BadImage
+from bright_pipeline.data.listing import embedded_path
+from bright_pipeline.data.sources import FolderImages
+from bright_pipeline.settings.dataset import EmbeddedSource
 
 SIDE = 64  # pixels
 EXCLUDED = ("logos/", "recreation/games/cards/", "special/examples/", "unsorted/duplicates/")

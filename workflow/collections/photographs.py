@@ -18,12 +18,12 @@ import numpy as np
 import typer
 from PIL import Image
 
-from pipeline.base.command import run_stage
-from pipeline.base.errors import InputError
-from pipeline.base.progress import Progress
-from pipeline.data.archive import encode_png
-from pipeline.data.decode import BadImage
-from pipeline.data.sources import FolderImages
+from bright_pipeline.base.command import run_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.progress import Progress
+from bright_pipeline.data.archive import encode_png
+from bright_pipeline.data.decode import BadImage
+from bright_pipeline.data.sources import FolderImages
 
 SIDE = 64  # pixels of a tile
 TILES = 8  # along the shorter side of a photograph

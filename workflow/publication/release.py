@@ -14,13 +14,13 @@ from pathlib import Path
 import yaml
 from runs import finished
 
-from pipeline.base.atomic import new_folder
-from pipeline.base.command import run_stage
-from pipeline.base.errors import InputError
-from pipeline.commands.export import chosen, export
-from pipeline.config.root import Config
-from pipeline.generation.released import write_sums
-from pipeline.stages.page import page
+from bright_pipeline.base.atomic import new_folder
+from bright_pipeline.base.command import run_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.export import chosen, export
+from bright_pipeline.config.root import Config
+from bright_pipeline.generation.released import write_sums
+from bright_pipeline.stages.page import page
 
 
 def release() -> None:

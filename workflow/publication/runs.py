@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
-from pipeline.stages.common import Jobs
-from pipeline.stages.page import page
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.page import page
 
 RUNS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 for run in RUNS:

@@ -9,19 +9,19 @@ from functools import cache, partial
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline.base.errors import InputError, disk_problem
-from pipeline.base.yaml_files import read_yaml
-from pipeline.config.root import load_config
-from pipeline.data.fingerprint import Fingerprints
-from pipeline.plan.checks import claimed_run
-from pipeline.plan.claims import claim
-from pipeline.plan.damage import check_identities, wrong_sizes
-from pipeline.plan.publish import is_earlier_copy
-from pipeline.plan.run import Needed, everything, find_job, forced, wanted
-from pipeline.plan.shards import Shard, planned, view
-from pipeline.plan.shards import arguments as arguments_of
-from pipeline.stages import all_stages
-from pipeline.stages.common import Jobs, Output, path_of
+from bright_pipeline.base.errors import InputError, disk_problem
+from bright_pipeline.base.yaml_files import read_yaml
+from bright_pipeline.config.root import load_config
+from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.plan.checks import claimed_run
+from bright_pipeline.plan.claims import claim
+from bright_pipeline.plan.damage import check_identities, wrong_sizes
+from bright_pipeline.plan.publish import is_earlier_copy
+from bright_pipeline.plan.run import Needed, everything, find_job, forced, wanted
+from bright_pipeline.plan.shards import Shard, planned, view
+from bright_pipeline.plan.shards import arguments as arguments_of
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Jobs, Output, path_of
 
 # What the hooks of this run share: claims, jobs, times, published results.
 this_run = {}
@@ -174,7 +174,7 @@ def command(wildcards):
 
 def start(command):
     """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
-    search = [str(CHECKOUT) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
+    search = [str(SOURCE) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
     found = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{")
     return f"PYTHONPATH={found} python -P -m {command}"
 

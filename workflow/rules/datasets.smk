@@ -17,13 +17,13 @@ rule prepare_dataset:
         "Preparing {params.entry}"
     shell:
         start(
-            "pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+            "bright_pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
             " {params.command} --workers {threads}"
         )
 
 
 rule fetch_network:
-    """Fetch one metric network from where pipeline/models/metric_networks/weights.yaml says, and check its hash."""
+    """Fetch one metric network from where pipeline/bright_pipeline/models/metric_networks/weights.yaml says, and check its hash."""
     output:
         "results/networks/{network}.safetensors",
     log:
@@ -33,5 +33,5 @@ rule fetch_network:
         "Fetching network {wildcards.network}"
     shell:
         start(
-            "pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
+            "bright_pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
         )

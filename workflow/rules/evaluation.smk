@@ -1,6 +1,6 @@
 """Metrics of sample sets (appendix B), all from the features of each image set, computed once."""
 
-from pipeline.stages.figures import FIGURES
+from bright_pipeline.stages.figures import FIGURES
 
 
 use rule reconstruct as extract_features with:

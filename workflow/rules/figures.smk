@@ -1,6 +1,6 @@
 """Figures from images, histories and summaries."""
 
-from pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.figures import FIGURES, figures
 
 
 use rule take_snapshot as make_figure with:

@@ -1,7 +1,7 @@
 """The page of a run, and the readable copies in results/RUN."""
 
-from pipeline.plan.run import wanted
-from pipeline.stages.page import page
+from bright_pipeline.plan.run import wanted
+from bright_pipeline.stages.page import page
 
 
 use rule take_snapshot as make_report with:

@@ -1,6 +1,6 @@
 """Tables from summaries: each measured number next to the published one."""
 
-from pipeline.stages.tables import STUDY_CAPTION, caption, tables
+from bright_pipeline.stages.tables import STUDY_CAPTION, caption, tables
 
 
 use rule take_snapshot as make_table with:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from made_summaries import PUBLISHED_FOLDER, Built, row_of, write_summary
 
-from pipeline.stages.tables import TableJob
-from pipeline.tables.build import BuiltTable, build_table
-from pipeline.tables.measured import NamedSummary
+from bright_pipeline.stages.tables import TableJob
+from bright_pipeline.tables.build import BuiltTable, build_table
+from bright_pipeline.tables.measured import NamedSummary
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Made-up summaries of every kind, and helpers that read a built table.
 
-A made-up summary is a dict in the format of `pipeline/base/summary.py`, with the row's name and dataset beside it,
+A made-up summary is a dict in the format of `pipeline/bright_pipeline/base/summary.py`, with the row's name and dataset beside it,
 which the settings of a table have and no file has.
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.metrics import COLUMN_SPACES
-from pipeline.tables.build import BuiltTable
-from pipeline.tables.render import to_csv
+from bright_pipeline.evaluation.metrics import COLUMN_SPACES
+from bright_pipeline.tables.build import BuiltTable
+from bright_pipeline.tables.render import to_csv
 
 Built = Callable[..., BuiltTable]
 """The fixture `built`: a table from made-up summaries."""
-PUBLISHED_FOLDER = Path(__file__).parents[3] / "pipeline" / "tables" / "published"
+PUBLISHED_FOLDER = Path(__file__).parents[3] / "pipeline" / "bright_pipeline" / "tables" / "published"
 
 PREPARED = {
     "ffhq256": (256, "center crop, Pillow lanczos, to 256"),

@@ -20,12 +20,12 @@ from made_summaries import (
     reconstruction,
 )
 
-from pipeline.base.errors import InputError
-from pipeline.settings.tables import TABLES
-from pipeline.stages.tables import TableJob
-from pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, build_claims, read_claims
-from pipeline.tables.measured import NamedSummary
-from pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.tables import TableJob
+from bright_pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, build_claims, read_claims
+from bright_pipeline.tables.measured import NamedSummary
+from bright_pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
 
 Claims = Callable[..., FramedTable]
 CLAIMS = TableJob.model_validate({"table": "claims"})

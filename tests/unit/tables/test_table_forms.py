@@ -30,14 +30,14 @@ from made_summaries import (
 )
 from markdown_it import MarkdownIt
 
-from pipeline.base.errors import InputError
-from pipeline.make_table import make_table
-from pipeline.settings.tables import TABLES
-from pipeline.stages.tables import FIRST_ROW
-from pipeline.tables.build import MEASURED
-from pipeline.tables.display import display, footnotes, look, rounded
-from pipeline.tables.display_table import read_display
-from pipeline.tables.render import escape_latex, no_formula, to_csv, to_json, to_latex, to_markdown
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.make_table import make_table
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.tables import FIRST_ROW
+from bright_pipeline.tables.build import MEASURED
+from bright_pipeline.tables.display import display, footnotes, look, rounded
+from bright_pipeline.tables.display_table import read_display
+from bright_pipeline.tables.render import escape_latex, no_formula, to_csv, to_json, to_latex, to_markdown
 
 COUNTS, OTHER_CODE = (complexity("main", "fashion_mnist", size, feature_size=16) for size in ("8x8x4", "8x8x8"))
 SUMMARIES: dict[str, list[dict[str, Any]]] = {

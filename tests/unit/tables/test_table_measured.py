@@ -22,10 +22,10 @@ from made_summaries import (
     training,
 )
 
-from pipeline.base.errors import InputError
-from pipeline.tables.build import BOTH, COUNTED, MEASURED
-from pipeline.tables.display import footnotes
-from pipeline.tables.render import to_latex, to_markdown
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.tables.build import BOTH, COUNTED, MEASURED
+from bright_pipeline.tables.display import footnotes
+from bright_pipeline.tables.render import to_latex, to_markdown
 
 
 def test_counts_stand_beside_published_ones_without_a_training_or_equal_images(built: Built) -> None:

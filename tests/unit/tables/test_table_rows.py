@@ -21,17 +21,17 @@ from made_summaries import (
     row_of,
 )
 
-from pipeline.base.errors import InputError
-from pipeline.config.root import read_config
-from pipeline.evaluation.metrics import metric_settings
-from pipeline.settings.tables import TABLES
-from pipeline.stages.common import Jobs
-from pipeline.stages.datasets import prepared
-from pipeline.stages.evaluation import spaces
-from pipeline.stages.tables import tables
-from pipeline.tables.build import BOTH, MEASURED, PUBLISHED
-from pipeline.tables.pairing import IMAGE_SETS, RESOLUTION, read_published
-from pipeline.tables.render import to_markdown
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.evaluation.metrics import metric_settings
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import prepared
+from bright_pipeline.stages.evaluation import spaces
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.build import BOTH, MEASURED, PUBLISHED
+from bright_pipeline.tables.pairing import IMAGE_SETS, RESOLUTION, read_published
+from bright_pipeline.tables.render import to_markdown
 
 # After a change on purpose: compare the file with the paper again, then put its new hash here.
 SHA256 = {

@@ -1,0 +1,110 @@
+"""Parse files and plain values into typed settings. An error is one line that names the file or the key."""
+
+import json
+import re
+import reprlib
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bright_pipeline.base.errors import InputError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Key = tuple[Any, ...]
+
+MOST_PROBLEMS = 12  # in one line
+LONGEST_PROBLEM = 500  # characters
+LONGEST_LINE = 1500  # characters
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
+
+
+def shortened(value: Any) -> str:
+    """A value for an error line, cut off if it is long."""
+    return _SHORT.repr(value)
+
+
+def read_json(path: Path, where: str) -> Any:
+    """The content of a JSON file. An error message starts with `where`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{where}: not a readable JSON file ({error})") from None
+    return parse_json(text, where)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON; NaN and infinity are errors. An error message starts with `where`."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not a JSON number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not a readable JSON file ({error})") from None
+
+
+def parse_settings(
+    kind: type[Settings], values: Any, where: str, origin: Callable[[Key], Key] | None = None
+) -> Settings:
+    """Validate `values`; InputError names each wrong key and the values that it allows.
+
+    origin: returns the key from which a key inherits its value; a problem of both keys is reported once.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        for problem in problems:
+            problem["loc"] = _written(problem["loc"], values)
+        if origin is not None:
+            known = {(problem["loc"], problem["msg"]) for problem in problems}
+            problems = [
+                problem
+                for problem in problems
+                if origin(problem["loc"]) == problem["loc"] or (origin(problem["loc"]), problem["msg"]) not in known
+            ]
+        lines = list(map(explain, problems[:MOST_PROBLEMS]))
+        while len(lines) > 1 and sum(map(len, lines)) > LONGEST_LINE:
+            lines.pop()
+        more = [f"and {len(problems) - len(lines)} more"] if len(problems) > len(lines) else []
+        raise InputError(f"{where}: {'; '.join(lines + more)}") from None
+
+
+def _written(key: Key, values: Any) -> Key:
+    """A key as the file has it: pydantic inserts the value of `kind` behind a section that has one."""
+    found: list[Any] = []
+    for part in key:
+        if isinstance(values, dict) and part == values.get("kind"):
+            continue
+        found.append(part)
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            values = None
+    return tuple(found)
+
+
+def explain(problem: Any) -> str:
+    """A pydantic problem as `key: reason (got ...)`."""
+    key = ".".join(_printed(part) for part in problem["loc"] if part != "[key]")  # pydantic marks a wrong key by [key]
+    message, joint = problem["msg"].removeprefix("Value error, "), ": "
+    if problem["type"] == "missing":
+        message = "this key is missing"
+    elif problem["type"] == "value_error":  # messages about a whole section start with a key of the section
+        joint = "." if re.match(r"[\w.]+: ", message) else joint
+    elif problem["type"] != "unknown_key":  # this message lists the keys of its section
+        message += f" (got {shortened(problem['input'])})"
+    short = textwrap.shorten(message, LONGEST_PROBLEM, placeholder=" ...")
+    printable = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in short)
+    return f"{key}{joint}{printable}" if key else printable
+
+
+def _printed(part: Any) -> str:
+    """A key in an error line, quoted if it is unusual."""
+    return str(part) if isinstance(part, int) or re.fullmatch(r"[\w@-][\w.@-]{0,80}", str(part)) else shortened(part)

@@ -1,0 +1,99 @@
+"""`bright COMMAND`: every command of the project by its name, those for people and those of the stages.
+
+`bright STAGE CONFIG ENTRY` is the short form of a stage (bright reconstruct config/demo.yaml autoencoders.main), with
+the settings, inputs and outputs that the workflow gives it.
+"""
+
+import ast
+import difflib
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+from bright_pipeline.base.errors import InputError, missing_package
+from bright_pipeline.base.process import limit_linear_algebra
+
+PACKAGE = Path(__file__).parents[1]
+REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier commands, and what does their work now
+
+
+def commands() -> dict[str, str]:
+    """The module of each command by its name: commands for people, then stages without one of the same name."""
+    people = {path.stem: f"bright_pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))}
+    stages = {path.stem: f"bright_pipeline.{path.stem}" for path in sorted(PACKAGE.glob("[a-z]*.py"))}
+    return people | {name: module for name, module in stages.items() if name not in people}
+
+
+def listing() -> str:
+    """All commands, one line each."""
+    found = commands()
+    width = max(map(len, found))
+    lines = [
+        "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
+        "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
+    ]
+    for title, package in {"Commands": "bright_pipeline.commands", "Stages, as the workflow calls them": "bright_pipeline"}.items():
+        lines += ["", f"{title}:"]
+        for name in (name for name, module in found.items() if module == f"{package}.{name}"):
+            path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
+            sentence = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+            words = sentence.replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
+            lines.append(f"  {name:{width}}  {words}")
+    return "\n".join(lines)
+
+
+def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
+    """Run a stage for one entry of a config, with these options added."""
+    from bright_pipeline.config.root import read_config
+    from bright_pipeline.plan.shards import commands as commands_of
+    from bright_pipeline.plan.shards import find_entry
+    from bright_pipeline.stages.common import Jobs
+
+    for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):
+        if code := subprocess.run([sys.executable, "-P", "-m", *words, *options]).returncode:
+            sys.exit(code)
+
+
+def main() -> None:
+    """Run a command, as `python -m` would; without one, list them."""
+    limit_linear_algebra()
+    sys.path.append(str(Path.cwd()))  # for model families beside the config, as in the workflow
+    name, *arguments = sys.argv[1:] or ["--help"]
+    name = name.replace("-", "_") if name[0] != "-" else name
+    found = commands()
+    if name in ("--help", "-h", "help"):
+        try:
+            print(listing(), flush=True)
+        except BrokenPipeError:  # a reader such as `head -1` has enough; leave nothing to flush
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        return
+    if name in REPLACED:
+        sys.exit(f"error: no such command: {name!r}; use `{REPLACED[name]}`")
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
+        sys.exit(2)
+    # A stage whose arguments are a config and an entry, not settings and files.
+    of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    if of_config and not found[name].startswith("bright_pipeline.commands."):
+        config, entry, *options = arguments
+        try:
+            by_hand(name, Path(config), entry, options)
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        return
+    sys.argv = [f"bright {name}", *arguments]
+    try:
+        runpy.run_module(found[name], run_name="__main__", alter_sys=False)
+    except ModuleNotFoundError as error:  # of an extra that is not installed
+        if (line := missing_package(error)) is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Accept existing results after a change, of the code or of a config key, that is known to change no number.
+
+The digest that names a folder of the store contains the code and the keys that can change its numbers, so a harmless
+change (a renamed variable, a faster way to the same sum) changes it too. This command finds results that differ from
+the required ones in the code alone, or in the given keys, and records in results/accepted.json that they count. The
+file can be committed; without it, or a line of it, those results are made again.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.command import ConfigArgument, run_stage
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.plan.damage import recorded_of
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Job, Jobs, digest_of
+from bright_pipeline.stages.store import ACCEPTED, Accepted, read_accepted, without
+
+
+def accept(
+    config: ConfigArgument,
+    keys: Annotated[list[str] | None, typer.Option("--key", help="A harmless key, such as training.batch.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be accepted; change nothing.")] = False,
+) -> None:
+    """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
+    settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
+    found: dict[str, Accepted] = {}
+    for stage in all_stages():  # in the order data flows
+        recorded, count = recorded_of(stage), 0
+        # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
+        # read others of it, such as the table of claims. Repeat until no further result is found.
+        while True:
+            jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
+            of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
+            new = {
+                f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
+                for job in of_stage
+                if not job.complete and (then := earlier(job, recorded, tuple(keys or ())))
+            }
+            if not new:
+                break
+            found |= new
+            count += len(new)
+        if count:
+            print(f"{stage}: {count} of {len(of_stage)} results accepted")
+    if not found:
+        changed = f"the code or in {', '.join(keys)}" if keys else "the code"
+        print(f"nothing to accept: no results differ from the wanted ones in {changed} alone")
+    elif dry_run:
+        print("dry run: nothing was recorded")
+    else:
+        write_json(ACCEPTED, {job: result.entry for job, result in (accepted | found).items()})
+        print(f"recorded in {ACCEPTED}")
+
+
+def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]) -> str | None:
+    """The digest of a finished result that differs from the job in the code and in these keys alone."""
+    required = without(job.identity, keys)
+    for digest, identity in recorded.items():
+        name = job.jobs.store.name(job.stage.folder, job.label, digest)
+        here = job.jobs.store.files(job.folder.with_name(name))
+        if without(identity, keys) == required and here.issuperset(job.files):
+            return digest
+    return None
+
+
+if __name__ == "__main__":
+    run_stage(accept)

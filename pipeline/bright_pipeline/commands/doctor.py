@@ -1,0 +1,169 @@
+"""Command: check whether a config can run on this machine, and what it will skip.
+
+The exit code is 0 if it can, else 1, with one line for each problem.
+"""
+
+import os
+import platform
+import shutil
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import torch
+import typer
+from tabulate import tabulate
+
+from bright_pipeline.base.command import ConfigArgument, run_stage
+from bright_pipeline.base.errors import extra_with
+from bright_pipeline.base.parsing import read_json
+from bright_pipeline.base.paths import DEMO, NETWORKS
+from bright_pipeline.base.process import cores
+from bright_pipeline.config.root import read_config
+from bright_pipeline.data.fingerprint import image_counts
+from bright_pipeline.data.sources import source_at
+from bright_pipeline.estimation.devices import choose_card, memory_warnings, this_device
+from bright_pipeline.estimation.space import missing_space
+from bright_pipeline.models.metric_networks.files import NetworkState, network_state
+from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
+from bright_pipeline.models.retrieval import KERNELS
+from bright_pipeline.plan.checks import networks_used, obstacles
+from bright_pipeline.plan.damage import wrong_sizes
+from bright_pipeline.plan.run import unfinished
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.settings.autoencoder import HashTables
+from bright_pipeline.settings.dataset import Source
+from bright_pipeline.settings.diffusion import FilesSamples
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.generation import samples
+
+GIBI = 2**30
+RESULTS = Path("results")
+LIBRARIES = (
+    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid"),
+    *("snakemake", "dvc"),
+)
+EXECUTOR = "snakemake-executor-plugin-"
+STATES = {
+    "here": "here, sha256 is right",
+    "fetchable": "a run fetches it from {}",
+    "wrong": "wrong hash, see below",
+    "missing": "missing, see below",
+}
+table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths=60, break_on_hyphens=False)
+
+
+def doctor(
+    config: ConfigArgument = DEMO,
+    networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
+    device: Annotated[str | None, typer.Option(help="The GPU for trainings; default: this machine's.")] = None,
+) -> None:
+    """Check metric networks, datasets and the machine for a run; exit code 1 if it cannot run."""
+    if device is not None:
+        choose_card(device)
+    jobs = Jobs(read_config(config))
+    to_do = unfinished(jobs)
+    states = [network_state(name, networks) for name in manifest()]
+    asked = networks_used(jobs)
+    stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
+    stopping += obstacles(jobs, to_do, networks)
+    if find_spec("snakemake") is None:
+        stopping.append(f"snakemake is not installed: pip install {extra_with('snakemake')}")
+    print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
+    print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
+    needed, free = sum(missing_space(jobs).values()), free_disk(RESULTS)
+    facts = machine_facts()
+    facts["disk"] += f"; a run takes at most {needed / GIBI:.1f} GiB more"
+    print(f"Machine\n{table(list(facts.items()), ())}\n")
+    for state in states:
+        if state.status in ("wrong", "missing") and state.line not in stopping:
+            skipped = state.name in asked and state.status == "missing"
+            print(f"{'skipped' if skipped else 'not needed now'}: {state.line}")
+    if needed > free:
+        print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
+    entries = [job.entry for job in to_do.jobs if job.is_training and job.jobs is jobs]
+    for line in memory_warnings(jobs.config, entries, device or this_device()):
+        print(f"may run out of memory: {line}")
+    for line in stopping:
+        print(f"stops a run: {line}")
+    if stopping:
+        print(f"{config.name} cannot run.")
+        raise typer.Exit(1)
+    print(f"{config.name} can run: {len(to_do.shards)} jobs to do.")
+
+
+def network_table(states: list[NetworkState], asked: list[str]) -> str:
+    """Each network: its state, the metrics that need it, and whether this config uses it."""
+    rows = []
+    for one in states:
+        metrics, used = ", ".join(manifest()[one.name].metrics), "yes" if one.name in asked else "no"
+        unchecked = one.status == "here" and is_unchecked(one.name)
+        state = "here, hash not checked" if unchecked else STATES[one.status].format(one.line)
+        rows.append((one.name, state, metrics, used))
+    return table(rows, ("network", "state", "metrics that need it", "used"))
+
+
+def dataset_table(jobs: Jobs) -> str:
+    """Each dataset and each external sample set: its source, its number of raw images, and whether it is prepared."""
+
+    def raw_images(source: Source, where: str) -> str:
+        return " + ".join(map(str, image_counts(source, where).values())) or "not here"
+
+    rows = []
+    for name, settings in jobs.config.datasets.items():
+        job = jobs(dataset, name)
+        damaged = any(wrong_sizes(job))
+        prepared = "damaged, see below" if damaged else f"yes, {job.folder}" if job.complete else "no"
+        if job.complete and not damaged:
+            facts = read_json(Path(job.path("manifest.json")), f"datasets.{name}")
+            prepared += f" ({facts['train']['count']} + {facts['validation']['count']} images)"
+        source = settings.source.model_dump(mode="json")
+        raw = raw_images(settings.source, f"datasets.{name}.source")
+        rows.append((name, str(source.get("path", source["kind"])), raw, prepared))
+    for name, one in jobs.config.samples.items():
+        if isinstance(one, FilesSamples):
+            copied = "yes" if jobs(samples, name).complete else "no"
+            rows.append((f"samples {name}", str(one.path), raw_images(source_at(one.path), f"samples.{name}"), copied))
+    return table(rows, ("dataset", "source", "raw images", "prepared"))
+
+
+def machine_facts() -> dict[str, str]:
+    """Facts about this machine."""
+    memory = psutil.virtual_memory()
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
+    packages = {str(package.metadata["Name"]) for package in distributions()}
+    executors = sorted(name.removeprefix(EXECUTOR) for name in packages if name.startswith(EXECUTOR))
+    kernels = {name: one.unavailable(HashTables()) for name, one in KERNELS.items()}  # for the paper's tables
+    return {
+        "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
+        "CPU cores": f"{cores()} usable of {os.cpu_count()}",
+        "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
+        "disk": f"{free_disk(RESULTS) / GIBI:.1f} GiB free where {RESULTS} is",
+        **{f"retrieval by {name}": f"not used: {why}" if why else "available" for name, why in kernels.items()},
+        "executors": ", ".join(executors) or "none besides local (an extra of this package: slurm)",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(f"{library} {installed_version(library)}" for library in LIBRARIES),
+    }
+
+
+def installed_version(library: str) -> str:
+    """Its version, or that it is not installed: a model needs the core of the dependencies only."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "is not installed"
+
+
+def free_disk(folder: Path) -> int:
+    """Free bytes on the disk of a folder, which need not exist yet."""
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(place).free
+
+
+if __name__ == "__main__":
+    run_stage(doctor)

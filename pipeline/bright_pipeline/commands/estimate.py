@@ -1,0 +1,59 @@
+"""What a config costs: hours and GPU-hours by stage, memory of each training, disk; no GPU is needed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.atomic import write_json
+from bright_pipeline.base.command import ConfigArgument, run_stage
+from bright_pipeline.base.paths import DEMO, NETWORKS
+from bright_pipeline.config.root import read_config
+from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
+from bright_pipeline.estimation.report import Estimate, facts, known_images, text
+from bright_pipeline.estimation.times import job_times, longest_chain
+from bright_pipeline.models.metric_networks.manifest import available, fetchable
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages.common import Jobs
+
+
+def estimate(
+    config: ConfigArgument = DEMO,
+    device: Annotated[
+        str | None, typer.Option(help=f"{', '.join(DEVICES)}, a100-40gb or a name with --tflops; else this machine's.")
+    ] = None,
+    tflops: Annotated[float | None, typer.Option(min=1e-3, help="The rate of the device, not the table's.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side, on all nodes together.")] = 1,
+    all_networks: Annotated[bool, typer.Option("--all-networks", help="Also plan metrics without weights.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the estimate to this file, with every job.")] = None,
+) -> None:
+    """Estimate the time, memory and disk of a config: of the missing jobs, and of the whole.
+
+    Times come from the records of finished jobs; those of trainings without a record, from a device's rate and the
+    operations of their steps, counted on a simulated GPU. The last column says which. Exit code 1 if a training does
+    not fit the GPU that --device names.
+    """
+    chosen = choose_device(device, tflops)
+    jobs = Jobs(read_config(config), every_network=all_networks)
+    found = make_estimate(jobs, str(config), chosen, gpus)
+    print(text(found))
+    if json is not None:
+        write_json(json, facts(found))
+    if device is not None and found.too_large:
+        raise typer.Exit(1)
+
+
+def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
+    """The estimate of a config's run on so many GPUs; config: its readable name."""
+    from bright_pipeline.estimation.space import missing_space  # imports torch
+
+    times = job_times(jobs, device)
+    chain_s, chain = longest_chain(jobs(planned).values(), times)
+    networks = [] if jobs.every_network else jobs.config.evaluation.networks
+    absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
+    space = missing_space(jobs)
+    return Estimate(config, device, gpus, jobs(known_images), times, chain_s, chain, space, absent)
+
+
+if __name__ == "__main__":
+    run_stage(estimate)

@@ -1,0 +1,173 @@
+"""Hand a trained model over: a folder with weights, settings, a model card made from the results, and samples.
+
+The folder appears whole or not at all, and nothing is ever replaced. It is what one uploads to a hub; Python loads it
+wherever this package is installed: `load_autoencoder(FOLDER)` or `load_generator(FOLDER)`.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.atomic import new_folder, write_json, write_text
+from bright_pipeline.base.checksums import SUMS
+from bright_pipeline.base.command import run_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import read_json
+from bright_pipeline.base.paths import DEMO
+from bright_pipeline.config.root import read_config
+from bright_pipeline.families import find_family
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.settings.weights import EXPORTED
+from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from bright_pipeline.stages.common import Job, Jobs, closure
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import SCORE_FEATURES
+from bright_pipeline.stages.generation import GENERATE, diffusion, generator
+
+MAKERS = {"autoencoders": autoencoder, "generators": generator, "diffusions": diffusion}  # by section of the config
+WEIGHTS = {
+    "autoencoder": "the autoencoder's weights, with its settings",
+    "diffusion": "the diffusion model's UNet, with its settings",
+    "generator": "the generator's weights, with its settings",
+}
+SUMMARY = "summary.json"
+SHOWN, ROW = 16, 8  # images of a sample set, and images in a row
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="An entry of the config: main, or autoencoders.main where several are.")],
+    folder: Annotated[Path, typer.Argument(help="Where the model goes: a new folder.")],
+    config: Annotated[Path, typer.Option(help="The run's config file.")] = DEMO,
+    licence: Annotated[str | None, typer.Option("--license", help="Of the weights, such as cc-by-4.0.")] = None,
+) -> None:
+    """Write a trained model into a new folder, with its results as a model card.
+
+    An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
+    The card has the numbers of the sample sets that these models made together.
+    """
+    from bright_pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
+    from bright_pipeline.generation.released import write_sums
+    from bright_pipeline.page.model_card import Card, model_card
+
+    jobs = Jobs(read_config(config))
+    models = chosen(jobs, name)
+    entries = {name: getattr(jobs.config, f"{name}s")[_name(job)] for name, job in models.items()}
+    trained_on = jobs.config.dataset_of(entries.get("generator") or entries["autoencoder"])
+    manifest = jobs(dataset, trained_on).folder / "manifest.json"
+    if not manifest.exists():
+        raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
+    generates = "generator" in models or "diffusion" in models
+    sample_sets = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete] if generates else []
+    made = [job for job in sample_sets if all(model in job.upstream for model in models.values())]
+    families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
+    methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
+    files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
+    files[SETTINGS] = "the same settings, to read"
+    files[SUMS] = "checksums of all files, which loading compares; `sha256sum -c` reads them"
+    with new_folder(folder) as temporary:
+        named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
+        weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
+        write_weights(temporary, weights, named, *(job.settings["samples"]["sampler"]["steps"] for job in made[:1]))
+        # Paths of imported checkpoints and of images are private.
+        settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
+        settings["dataset"] = {key: getattr(jobs.config.datasets[trained_on], key) for key in PREPARATION}
+        write_json(temporary / SETTINGS, settings)
+        if (temporary / "unet").exists():
+            files["rescaling.json"] = "how samples of the UNet become codes or images, for other programs"
+            files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
+            files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
+            files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
+        card = Card(
+            name=folder.name,
+            method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
+            tags=tuple(families),
+            generates=generates,
+            licence=licence,
+            dataset=trained_on,
+            data=read_json(manifest, f"manifest {manifest}"),
+            summaries=measured(jobs, models, made),
+            pictures=write_pictures(jobs, temporary, models, made),
+            files=files,
+            digests={job.stage.name: job.digest for job in models.values()},
+        )
+        write_text(temporary / "README.md", model_card(card))
+        write_sums(temporary)
+    print(f"{folder}: {', '.join(job.entry for job in models.values())}, with README.md")
+
+
+def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
+    """The models of an entry, by model type; InputError if there is no such entry, or if it is not trained."""
+    section, _, rest = name.partition(".")
+    if section in MAKERS and rest:
+        found, name = [section] * (rest in getattr(jobs.config, section)), rest
+    else:
+        found = [section for section in MAKERS if name in getattr(jobs.config, section)]
+        found = found[:1] if found == ["autoencoders", "diffusions"] else found
+    if not found:
+        known = ", ".join(f"{section}.{one}" for section in MAKERS for one in getattr(jobs.config, section))
+        raise InputError(f"{name!r}: no trained model of the config, which has {known}")
+    if len(found) > 1:
+        raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in found)}")
+    (section,) = found
+    decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
+    models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
+    if section == "autoencoders":
+        on_it = [jobs(diffusion, key) for key in jobs.config.diffusions_on(name)]
+        trained = [job for job in on_it if job.has("diffusion.safetensors")]
+        models |= {"diffusion": trained[0]} if trained else {}
+    else:
+        models[section.removesuffix("s")] = jobs(MAKERS[section], name)
+    for model_type, job in models.items():
+        if not job.has(f"{model_type}.safetensors"):
+            raise InputError(f"{job.entry}: not trained yet ({job.folder}): run snakemake, or dvc pull")
+    return models
+
+
+def _name(job: Job) -> str:
+    return job.entry.partition(".")[2]
+
+
+def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, Path]:
+    """The finished summaries of the models and their sample sets, by title."""
+    of = {job.key for job in sample_sets}
+    if "autoencoder" in models:
+        of.add(jobs(reconstruction, _name(models["autoencoder"])).key)
+    done = [job for job in jobs(planned).values() if job.stage in (RECONSTRUCT, SCORE_FEATURES) and job.has(SUMMARY)]
+    summaries = {}
+    for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT):
+        if not of & {one.key for one in closure([job])}:
+            continue
+        if job.stage is RECONSTRUCT:
+            title = "Reconstruction of the validation images"
+        elif job.settings["kind"] == "reconstruction_distance":
+            title = f"Reconstructions as a set, {job.entry.partition(' in ')[2]}"
+        else:
+            title = f"{job.settings['count']} images of {_name(job).replace(' in ', ', ')}"
+        summaries[title] = job.folder / SUMMARY
+    return summaries
+
+
+def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:
+    """Copy or draw pictures of the run's results; file names by captions."""
+    from bright_pipeline.data.archive import ImageArchive, to_model
+    from bright_pipeline.data.pictures import contact_sheet, save_picture
+
+    pictures: dict[str, str] = {}
+    if "autoencoder" in models:
+        reconstructed = jobs(reconstruction, _name(models["autoencoder"]))
+        if reconstructed.has("pairs.png"):
+            shutil.copyfile(reconstructed.path("pairs.png"), folder / "reconstructions.png")
+            pictures["Validation images and their reconstructions"] = "reconstructions.png"
+    for job in sample_sets:
+        images = ImageArchive(Path(job.outputs[0]))
+        sheet = to_model(images.tensor(range(min(SHOWN, len(images)))))
+        file = f"samples-{_name(job)}.png"
+        save_picture(folder / file, contact_sheet(list(sheet.split(ROW))))
+        pictures[f"Images of the sample set {_name(job)}, the first ones"] = file
+    return pictures
+
+
+if __name__ == "__main__":
+    run_stage(export)

@@ -1,0 +1,137 @@
+"""Track the results of a run with DVC, so that `dvc push` gives them to colleagues who compute nothing twice.
+
+Each folder of the store gets a small file beside it, results/store/SECTION/NAME.dvc, for git. One trained autoencoder
+can therefore be pulled alone, and two runs on one dataset share its file. Nothing is committed or sent anywhere. DVC
+does not wait for its own lock, so no job of the workflow calls it; call this command after a run.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.amounts import readable_bytes
+from bright_pipeline.base.atomic import write_text
+from bright_pipeline.base.checksums import problems
+from bright_pipeline.base.command import run_stage
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.paths import DEMO, NETWORKS
+from bright_pipeline.config.root import read_config
+from bright_pipeline.models.metric_networks.files import network_state
+from bright_pipeline.plan.checks import networks_needed
+from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run, tracked_as
+from bright_pipeline.plan.shards import planned
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Job, Jobs, network
+
+ALL = "all"
+PATHS_PER_CALL = 5000  # Linux takes 2 MB of arguments, a path has about 100 bytes
+SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.name})
+
+
+def share(
+    configs: Annotated[list[Path] | None, typer.Argument(help=f"Configs; else {DEMO}.", metavar="CONFIG...")] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option("--list", help=f"Track nothing; print what is tracked of {', '.join(SECTIONS)} or {ALL}."),
+    ] = None,
+) -> None:
+    """Track all finished results of these configs with DVC, one .dvc file for each; commits and sends nothing.
+
+    --list works without the results too: bright share --list samples CONFIG | xargs -r dvc pull
+    """
+    settings = [read_config(path) for path in configs or [DEMO]]
+    if listed is not None:
+        plans = [Jobs(config, at_hand=lambda job: dvc_file(job.folder).exists()) for config in settings]
+        for path in tracked(plans, listed):
+            print(path)
+        return
+    plans = [Jobs(config) for config in settings]
+    refuse_while_jobs_run()
+    paths = list(sharable(plans))
+    if not paths:
+        raise InputError("nothing to track: these configs have no finished results here; run snakemake before")
+    before = {path: tracked_as(path) for path in paths}
+    texts = {path: dvc_file(path).read_text(encoding="utf-8") for path in paths if before[path]}
+    refuse_damaged(path for path in paths if path not in texts)
+    add(paths)
+    new = [path for path in paths if tracked_as(path) != before[path]]
+    # DVC, which remembers sizes and times, decides which files changed: a store of terabytes is not read again.
+    try:
+        refuse_damaged(path for path in new if path in texts)
+    except InputError:
+        for path in texts.keys() & {*new}:
+            write_text(dvc_file(path), texts[path])
+        raise
+    for path in new:
+        print(f"{readable_bytes(tracked_as(path)['size']):>8}  {dvc_file(path)}")
+    total = readable_bytes(sum(tracked_as(path)["size"] for path in paths))
+    print(f"{len(paths)} results tracked, {total}; {len(new)} .dvc files are new or changed")
+    print("next: git add results, git commit, dvc push")
+
+
+def sharable(plans: list[Jobs]) -> Iterator[Path]:
+    """Folders of finished jobs, and networks that jobs read. A folder with fewer files than are tracked is left out."""
+    for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
+        # It may have been pulled in part, or have lost a shard.
+        files, here = tracked_as(folder).get("nfiles", 0), sum(path.is_file() for path in folder.rglob("*"))
+        if here < files:
+            line = f"{here} of {files} files are here; dvc pull {folder} brings the others"
+            print(f"left as it was tracked, {folder}: {line}", file=sys.stderr)
+        else:
+            yield folder
+    present = [path for path in _networks(plans) if path.is_file()]
+    if present and NETWORKS.is_symlink():
+        print(f"not tracked, {NETWORKS}: a link to another place, which DVC does not follow", file=sys.stderr)
+    else:
+        yield from present
+
+
+def tracked(plans: list[Jobs], section: str) -> list[Path]:
+    """The paths of these configs that DVC tracks in one section of the store, or in all; also those not pulled yet."""
+    if section not in (*SECTIONS, ALL):
+        raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
+    paths = [*sorted({job.folder for job in _jobs(plans)}), *_networks(plans)]
+    return [path for path in paths if section in (path.parent.name, ALL) and dvc_file(path).exists()]
+
+
+def refuse_damaged(paths: Iterable[Path]) -> None:
+    """InputError if a file in these results is damaged: damage is not spread."""
+    lines: list[str] = []
+    for path in paths:
+        if path.parent == NETWORKS:
+            state = network_state(path.stem, NETWORKS)
+            lines += [state.line] if state.status == "wrong" else []
+        else:
+            lines += problems(sorted(path.rglob("*")), read="content")
+    if lines:
+        raise InputError("nothing is tracked: " + "; ".join(lines))
+
+
+def _jobs(plans: list[Jobs]) -> Iterable[Job]:
+    return (job for jobs in plans for job in jobs(planned).values())
+
+
+def _networks(plans: list[Jobs]) -> list[Path]:
+    return [Path(network(name)) for name in networks_needed(_jobs(plans))]
+
+
+def add(paths: list[Path]) -> None:
+    """Call `dvc add` for as many paths as a command line takes; files and their times stay (--no-relink)."""
+    if not Path(".dvc").is_dir():
+        raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
+    if find_spec("dvc") is None:
+        raise ModuleNotFoundError(name="dvc")
+    for start in range(0, len(paths), PATHS_PER_CALL):
+        batch = map(str, paths[start : start + PATHS_PER_CALL])
+        command = [sys.executable, "-m", "dvc", "add", "--no-relink", *batch]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:  # its errors go to the terminal
+            raise InputError("dvc add failed; its own message is above")
+
+
+if __name__ == "__main__":
+    run_stage(share)

@@ -1,0 +1,203 @@
+"""Command: the state of a run: running jobs, progress of each training, images per second, time left.
+
+It reads the jobs' records, also on another machine that shares the file system.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from textwrap import shorten
+from typing import Annotated, Any
+
+import typer
+from tabulate import tabulate
+
+from bright_pipeline.base.amounts import readable_duration
+from bright_pipeline.base.command import ConfigArgument, run_stage
+from bright_pipeline.base.paths import DEMO
+from bright_pipeline.base.records import State, died_for_memory, read_record, record_path
+from bright_pipeline.config.root import read_config
+from bright_pipeline.plan.checks import saved_step
+from bright_pipeline.plan.damage import wrong_sizes
+from bright_pipeline.plan.shards import Shard, ordered, shards
+from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.page import trainings
+
+NOTE = 60  # characters
+SILENT_S = 60.0  # a running stage writes its record every few seconds; after a minute it is dead
+BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT, State.DAMAGED)
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A shard of a job at the time `now` (seconds since 1970)."""
+
+    shard: Shard
+    now: float = field(default_factory=time.time)
+
+    @property
+    def job(self) -> Job:
+        return self.shard.job
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The record of the last attempt; empty if there was none."""
+        return read_record(record_path(self.shard.log))
+
+    @cached_property
+    def state(self) -> State:
+        """Outputs decide; without them the state and the age of the record."""
+        recorded = self.record.get("state", State.WAITING)
+        if self.shard.complete:
+            return State.DAMAGED if self.damage else State.DONE
+        if recorded == State.RUNNING and self.silent_s >= SILENT_S:
+            return State.SILENT
+        return State.WAITING if recorded == State.DONE else State(recorded)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the record was written."""
+        return self.now - float(self.record.get("updated_at", 0.0))
+
+    @cached_property
+    def steps(self) -> tuple[int, int]:
+        """(done, total) in the record's unit; for a training that does not run, the steps of its saved state."""
+        done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
+        if self.batch is not None and self.state != State.RUNNING:
+            done = total if self.state == State.DONE else saved_step(self.job)
+        return done, total
+
+    @property
+    def batch(self) -> int | None:
+        """Images per step of a training; None for other jobs."""
+        if not self.job.is_training:
+            return None
+        return int(self.job.settings[self.job.stage.name.removeprefix("train_")]["training"]["batch"])
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images per second; None if the work is not counted in images."""
+        rate = float(self.record.get("rate", 0.0))
+        if self.batch is not None:
+            return rate * self.batch
+        return rate if str(self.record.get("unit", "")).endswith("images") else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left of a running job, if known."""
+        left = self.record.get("left_s")
+        return None if left is None else max(0.0, float(left) - self.silent_s)
+
+    @cached_property
+    def damage(self) -> list[str]:
+        """One line for each output of the wrong size."""
+        return list(wrong_sizes(self.job, self.shard.files))
+
+    @property
+    def problem(self) -> str:
+        """The reason why an unfinished job ended, if its record shows it, or the damage of its results."""
+        if self.state == State.DAMAGED:
+            return "; ".join(self.damage)
+        if self.state in (State.SILENT, State.OUT_OF_MEMORY) and died_for_memory(self.record):
+            return "killed for memory; its next attempt asks for more"
+        if self.state == State.SILENT:
+            return "no sign of life: killed, or its node died"
+        return str(self.record.get("error") or "see its log") if self.state == State.FAILED else ""
+
+
+def status(
+    config: ConfigArgument = DEMO,
+    every: Annotated[float | None, typer.Option(min=1, help="Print the state again every so many seconds.")] = None,
+) -> None:
+    """Print running jobs, the progress of each training, images per second and time left; failed jobs with reasons."""
+    jobs = Jobs(read_config(config))
+    while True:
+        print(text(str(config), jobs, job_states(jobs)), flush=True)
+        if every is None:
+            return
+        time.sleep(every)
+        print()
+
+
+def job_states(jobs: Jobs) -> list[JobState]:
+    """The state of each job that the config needs, shard by shard, in the order that data flows."""
+    jobs.store.forget()
+    return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
+
+
+def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
+    """The whole state as text."""
+    counts = Counter(state.state for state in states)
+    others = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
+    names: dict[tuple[str, str], list[str]] = {}  # of each training in the config, by (stage, digest)
+    for kind, name, job in jobs(trainings):
+        names.setdefault(job.key, []).append(f"{kind}s.{name}")
+    trained: list[list[str]] = []
+    running: list[list[str]] = []
+    broken: list[list[str]] = []
+    by_stage: dict[str, Counter[State]] = {}
+    for state in states:
+        job, record, active = state.job, state.record, state.state == State.RUNNING
+        by_stage.setdefault(job.stage.name, Counter())[state.state] += 1
+        if job.is_training:
+            speed = _speed(state, _rate(record.get("rate")) if active else "")
+            note = shorten(str(record.get("note", "")), NOTE) if active else ""
+            entries = ", ".join(names.get(job.key, []))
+            trained.append([entries, job.name, state.state, _progress(state), *speed, note])
+        elif active:
+            doing = str(record.get("description", ""))
+            running.append([state.shard.log_name, doing, _progress(state), *_speed(state)])
+        if state.state in BROKEN:
+            since = readable_duration(state.silent_s)
+            broken.append([state.shard.log_name, since, state.problem, str(state.shard.log)])
+    stages = [
+        [stage, f"{of_stage[State.DONE]} of {of_stage.total()}", str(of_stage[State.RUNNING] or "")]
+        for stage, of_stage in by_stage.items()
+    ]
+    trained_columns = ["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"]
+    parts = [
+        f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *others])}",
+        _table(trained_columns, trained),
+        _table(["running", "doing", "done", "images/s", "left", "where"], running),
+        _table(["failed", "since", "reason", "log"], broken),
+        _table(["stage", "done", "running"], stages),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _progress(state: JobState) -> str:
+    done, total = state.steps
+    if not total:
+        return ""
+    unit = "" if state.batch else f" {state.record.get('unit', '')}"
+    return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
+
+
+def _speed(state: JobState, *other_rates: str) -> list[str]:
+    """Images per second, other rates, time left, and the device and host of a running job."""
+    if state.state != State.RUNNING:
+        return ["", *other_rates, "", ""]
+    images, left = state.images_per_s, state.left_s
+    return [
+        _rate(images),
+        *other_rates,
+        "" if left is None else readable_duration(left),
+        " on ".join(str(state.record[key]) for key in ("device", "host") if state.record.get(key)),
+    ]
+
+
+def _rate(per_s: float | None) -> str:
+    return f"{per_s:,.3g}" if per_s else ""
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A table without the columns that are empty in every row."""
+    kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
+    cells = [[row[index] for index in kept] for row in rows]
+    names = [header[index] for index in kept]
+    return tabulate(cells, names, tablefmt="simple", disable_numparse=True) if rows else ""
+
+
+if __name__ == "__main__":
+    run_stage(status)

@@ -1,0 +1,191 @@
+"""Metrics of generation (appendix B) from stored features, each with a 95% interval.
+
+METRICS has how each is computed, SPACES which are computed in which feature space. On another network's features they
+are other metrics, and the tables name them so.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, Value, versions
+from bright_pipeline.evaluation.feature_files import Features, FeatureSet
+from bright_pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
+from bright_pipeline.evaluation.kernel_distance import (
+    SCALE,
+    SIGMA,
+    SUBSET_SEED,
+    SUBSET_SIZE,
+    SUBSETS,
+    gaussian_kernel_distance,
+    kernel_distance,
+)
+from bright_pipeline.evaluation.precision_recall import (
+    NEIGHBOURHOOD,
+    WIDE_NEIGHBOURHOOD,
+    precision_recall,
+    precision_recall_intervals,
+)
+from bright_pipeline.stages.evaluation import EvaluationJob
+
+SCORE_SPLITS = 10
+SCORE_SHUFFLE_SEED = 2020  # torch-fidelity's: without the shuffle the score of a small set moves by per cents
+
+
+def frechet(generated: FeatureSet, reference: FeatureSet, library: str) -> dict[str, Value]:
+    """FID on InceptionV3's features, CLIP-FID on CLIP's, FD-DINOv2 on DINOv2's."""
+    sets = generated.features, reference.features
+    distance = frechet_distance(*sets, library)
+    return {"frechet_distance": Value(number=distance, interval=frechet_interval(*sets, distance))}
+
+
+def score(logits: Features | None) -> Value:
+    """exp(mean KL(p(y|x) || p(y))) of logits (N, classes), to torch-fidelity's bits; IS on InceptionV3's.
+
+    Mean and standard deviation over the splits. The interval is of the score of a tenth of the images, with the bias of
+    that count.
+    """
+    if logits is None:
+        raise InputError("score: needs logits, which this feature space has not")
+    if len(logits) < SCORE_SPLITS:
+        raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
+    order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
+    shuffled = torch.from_numpy(logits)[order].double()
+    chances, logarithms = shuffled.softmax(1), shuffled.log_softmax(1)
+    scores = []
+    for split in range(SCORE_SPLITS):
+        rows = slice(split * len(logits) // SCORE_SPLITS, (split + 1) * len(logits) // SCORE_SPLITS)
+        divergence = chances[rows] * (logarithms[rows] - chances[rows].mean(0, keepdim=True).log())
+        scores.append(divergence.sum(1).mean().exp().item())
+    mean, std = float(np.mean(scores)), float(np.std(scores))
+    # torch-fidelity's deviation divides by the number of splits, not by one less.
+    half = student_quantile(SCORE_SPLITS - 1) * (std / (SCORE_SPLITS - 1) ** 0.5)
+    return Value(number=mean, std=std, interval=(mean - half, mean + half))
+
+
+def by_neighbours(generated: FeatureSet, reference: FeatureSet, protocol: str) -> dict[str, Value]:
+    """Precision, recall, F1, density and coverage."""
+    found = precision_recall(generated.features, reference.features, protocol)
+    intervals = precision_recall_intervals(found, len(generated), len(reference))
+    return {
+        name: Value(number=found[name], std=found.get(f"{name}_std"), interval=interval)
+        for name, interval in intervals.items()
+    }
+
+
+class Metric(NamedTuple):
+    """compute: of generated and reference features, by a library or protocol; constants, interval: for the protocol."""
+
+    compute: Callable[[FeatureSet, FeatureSet, str], dict[str, Value]]
+    constants: Mapping[str, Any] = MappingProxyType({})
+    interval: str = f"jackknife over {GROUPS} groups of either set"
+
+
+METRICS = {
+    "frechet_distance": Metric(frechet),
+    "kernel_distance": Metric(
+        lambda made, real, library: {"kernel_distance": kernel_distance(made.features, real.features)},
+        {
+            "kernel": "(x y / D + 1)^3",
+            "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
+            " all pairs where a set has fewer",
+        },
+    ),
+    "gaussian_kernel_distance": Metric(
+        lambda made, real, library: {
+            "gaussian_kernel_distance": gaussian_kernel_distance(made.features, real.features)
+        },
+        {
+            "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
+            "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
+        },
+    ),
+    "score": Metric(
+        lambda generated, reference, library: {"score_mean": score(generated.logits)},
+        {"score_splits": SCORE_SPLITS, "score_shuffle_seed": SCORE_SHUFFLE_SEED},
+        "Student's t over the splits",
+    ),
+    "precision_recall": Metric(
+        by_neighbours,
+        {"neighbourhood": NEIGHBOURHOOD, "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD},
+        "Wilson's, of density Student's t, the balls fixed",
+    ),
+}
+
+# The metrics of each feature space, by the library or the protocol whose numbers they have.
+SPACES: dict[str, dict[str, str]] = {
+    "inception": {"frechet_distance": "torch-fidelity", "kernel_distance": "torch-fidelity", "score": "torch-fidelity"},
+    "inception_clean": {"frechet_distance": "clean-fid"},
+    "clip": {"frechet_distance": "clean-fid"},
+    "clip_l14_336": {"gaussian_kernel_distance": "google-research/cmmd"},
+    "vgg16": {"precision_recall": "torch_fidelity"},
+    "vgg16_paper": {"precision_recall": "paper_repository"},
+    "dinov2": {"frechet_distance": "dgm-eval"},
+    "efficientnet_lite0": {
+        "frechet_distance": "torch-fidelity",
+        "kernel_distance": "torch-fidelity",
+        "score": "torch-fidelity",
+        "precision_recall": "torch_fidelity",
+    },
+}
+# Precision and recall on VGG16 share columns whatever their protocol: a table refuses rows of both.
+COLUMN_SPACES = {"vgg16_paper": "vgg16"}
+
+
+def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
+    """The summary of the first `job.count` generated images; InputError if the feature files do not fit the job."""
+    generated = generated.first(job.count)
+    for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
+        if (expected := getattr(job, key)) is not None and expected != found:
+            raise InputError(f"settings: {key}: {expected!r}, but the feature files have {found!r}")
+    only = None if job.kind == "generation" else ("frechet_distance",)
+    protocol = {
+        "count": len(generated),
+        "reference": job.reference,
+        "reference_count": len(reference),
+        "reference_sha256": reference.images_sha256,
+        "reference_prepared": job.prepared,
+        **generated.facts,
+        **metric_settings(job.space, only),
+        "seed": job.seed,
+        "versions": versions("torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"),
+    }
+    prefix = ("" if job.kind == "generation" else "rfid.") + COLUMN_SPACES.get(job.space, job.space)
+    values = {
+        f"{prefix}.{metric}": value.model_copy(update={"protocol": protocol})
+        for metric, value in generation_metrics(generated, reference, only).items()
+    }
+    traits = {"method": job.method, "sample_kind": job.sample_kind, "prepared": job.prepared}
+    traits |= {} if job.code_size is None else {"code_size": job.code_size}
+    return Summary(kind=job.kind, traits=traits, values=values)
+
+
+def generation_metrics(
+    generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None
+) -> dict[str, Value]:
+    """A space's metrics by name, or `only` some; InputError unless both sets have one network and one resizing."""
+    for key in ("space", "network", "network_sha256", "resize"):
+        if (made := generated.facts[key]) != (real := reference.facts[key]):
+            raise InputError(
+                f"features: {key} of the generated images is {made!r}, of the reference images {real!r};"
+                " extract both alike"
+            )
+    values: dict[str, Value] = {}
+    for name, library in SPACES[generated.facts["space"]].items():
+        if only is None or name in only:
+            values |= METRICS[name].compute(generated, reference, library)
+    return values
+
+
+def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The library, the interval and the constants of each metric of a space, for the protocol."""
+    settings: dict[str, Any] = {}
+    for name, library in SPACES[space].items():
+        if only is None or name in only:
+            interval = f"{CONFIDENCE:.0%}, {METRICS[name].interval}"
+            settings |= {name: library, f"{name}_interval": interval, **METRICS[name].constants}
+    return settings

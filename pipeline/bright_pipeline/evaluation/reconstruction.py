@@ -1,0 +1,104 @@
+"""Metrics of reconstruction (appendix B, Tables 2, 4, 7, 8): LPIPS, SSIM and PSNR of each image.
+
+The paper's numbers are means over images, also of PSNR. Images are compared after rounding to 8 bits, on their own
+channels (LPIPS repeats gray three times), at their own resolution.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Value, versions
+from bright_pipeline.data.archive import ImageArchive, to_unit
+from bright_pipeline.models.autoencoder import without_tf32
+from bright_pipeline.models.metric_networks.files import read_network
+from bright_pipeline.models.perceptual import LpipsDistance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MICRO_BATCH = 32  # images that are measured at once
+WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a range of 1
+
+
+@without_tf32()
+def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """SSIM of each image (Wang et al. 2004): (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics' function."""
+    one, other = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))
+    products = torch.cat((one, other, one * one, other * other, one * other))
+    channels = originals.shape[1]
+    distances = torch.arange(WINDOW, dtype=originals.dtype, device=originals.device) - WINDOW // 2
+    weights = torch.exp(-((distances / SIGMA) ** 2) / 2)
+    weights = weights / weights.sum()
+    window = (weights[:, None] @ weights[None]).expand(channels, 1, WINDOW, WINDOW)
+    mean, other_mean, square, other_square, product = F.conv2d(products, window, groups=channels).chunk(5)
+    means = mean * other_mean
+    squares, other_squares = mean.square(), other_mean.square()
+    variances = (square - squares).clamp(min=0.0) + (other_square - other_squares).clamp(min=0.0)
+    above = (2 * means + C1) * (2 * (product - means) + C2)
+    below = (squares + other_squares + C1) * (variances + C2)
+    return (above / below).flatten(1).mean(1)
+
+
+def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
+    """PSNR of each image in dB, infinite for a copy: (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics'."""
+    errors = (reconstructions - originals).square().sum((1, 2, 3)) / originals[0].numel()
+    return -errors.log() * (10 / torch.log(torch.tensor(10.0)))
+
+
+# Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ssim": ssim,
+    "psnr": psnr,
+}
+# What the protocol of a metric adds.
+CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
+
+
+@torch.no_grad()
+def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, LpipsDistance]) -> dict[str, Tensor]:
+    """Each of `distances` and METRICS for each image, on the CPU: uint8 (N, C, R, R), on their device, to (N,)."""
+    real, made = to_unit(originals), to_unit(made)
+    found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
+    found |= {name: metric(real, made) for name, metric in METRICS.items()}
+    return {name: values.cpu() for name, values in found.items()}
+
+
+def reconstruction_protocols(
+    originals: ImageArchive, images_sha256: str, networks: dict[str, Path]
+) -> Mapping[str, dict[str, Any]]:
+    """The protocol of each metric: the images and its own constants, if any; networks: weights of LPIPS metrics."""
+    images = {
+        "count": len(originals),
+        "reference": "validation",
+        "images_sha256": images_sha256,
+        "resize": "none",
+        "resolution": originals.resolution,
+        "channels": originals.channels,
+        "versions": versions("torch"),
+    }
+    found = defaultdict(lambda: images, {name: images | {name: how} for name, how in CONSTANTS.items()})
+    for name, path in networks.items():
+        own = {f"{name}_sha256": read_network(name, path, "numpy")[1], "lpips": "0.1, at the images' own resolution"}
+        found[name] = images | own | {"versions": versions("torch", "lpips")}
+    return found
+
+
+def reconstruction_values(frame: "pd.DataFrame", protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:
+    """Mean and deviation (N - 1) of each metric in a per-image table, without the infinite PSNR of copies."""
+    values = {}
+    for name in frame.columns.drop("image"):
+        finite = frame[name][np.isfinite(frame[name])]
+        if finite.empty:
+            raise InputError(f"{name}: infinite for every image; the reconstructions are the originals")
+        std = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
+        values[name] = Value(number=float(finite.mean()), std=std, protocol=protocols[name])
+    return values

@@ -1,0 +1,265 @@
+"""Figures of codes (sections 3.4 and 5): hits, noise, range, spectra, table size; quality against bits and time."""
+
+from collections import Counter
+from itertools import cycle, product
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, read_summary
+from bright_pipeline.data.arrays import arrays
+from bright_pipeline.figures.common import (
+    PALETTE,
+    Inputs,
+    colours_of,
+    labelled_paths,
+    panels,
+    paths_of,
+    plain_ticks,
+    summaries,
+)
+from bright_pipeline.settings.quantities import EFFICIENTNET
+from bright_pipeline.stages.figures import FigureJob
+
+HITS_COLUMNS = 4
+MOST_POINTS = 2000  # more points would only make the pdf larger
+METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
+UNITS = (
+    ("deviations", "noise, in standard deviations of the codes"),
+    ("half_cells", "noise, in 1/(2 r_max)"),
+)
+LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # below, the axis is linear and includes zero
+AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
+"""The quantities on the x axes, their labels, and the labelled multiples of powers of ten."""
+DISTANCES = tuple((quantity.compared, quantity.name) for quantity in EFFICIENTNET[:2])
+LENGTH_AXES = (
+    ("psnr", "PSNR of reconstructions (dB)"),
+    ("code_bits", "bits per image"),
+    ("images", "training images of the autoencoder"),
+    ("steps", "steps of the diffusion model"),
+)
+STAGED = ("no decoder stage", "decoder stage")
+MARKERS = "os^DvP"  # one for each H x W of a code, in the order of bits, or of STAGED
+
+
+def statistics(hits: np.ndarray) -> tuple[float, float]:
+    """The share of entries hit and the coefficient of variation of the hits (0 without hits)."""
+    mean = hits.mean()
+    return float((hits > 0).mean()), float(hits.std() / mean) if mean else 0.0
+
+
+def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
+    """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
+    path = paths_of(inputs, "hits")[0]
+    with arrays(path, "hits", "`bright_pipeline.dump_codes`, with hits and reachable") as found:
+        of_entries, reachable = found["hits"], found["reachable"]
+    if of_entries.ndim != 2 or reachable.shape != of_entries.shape[1:] or not reachable.any():
+        raise InputError(
+            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
+            f" not {of_entries.shape} and {reachable.shape}"
+        )
+    groups = of_entries[:, reachable.astype(bool)]
+    figure, axes = panels(len(groups), job.columns or HITS_COLUMNS, job.title)
+    for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
+        share, variation = statistics(hits)
+        ordered = np.sort(hits)[::-1]
+        picked = np.unique(np.linspace(0, len(ordered) - 1, min(MOST_POINTS, len(ordered))).round().astype(int))
+        rank = 100 * (picked + 1) / len(ordered)
+        axis.fill_between(rank, ordered[picked], color=PALETTE[0], alpha=0.3, linewidth=0)
+        axis.plot(rank, ordered[picked], color=PALETTE[0])
+        axis.axhline(hits.mean(), color=PALETTE[3], linewidth=0.8, linestyle="--")
+        axis.set_title(f"group {index + 1}: {share:.1%} hit, CV {variation:.2f}")
+        axis.set_xlim(0, 100)
+        axis.set_ylim(bottom=0)
+    columns = min(job.columns or HITS_COLUMNS, len(groups))
+    for axis in axes[::columns]:
+        axis.set_ylabel("hits of an entry")
+    for axis in axes[-columns:]:
+        axis.set_xlabel("entries, most hit first (%)")
+    return figure
+
+
+def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against the noise on the codes; for BRIGHT, a second row in units of its interval."""
+    curves = {label: found.details["noise"] for label, found in summaries(inputs, "codes").items()}
+    colours = colours_of(list(curves))
+    bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
+    rows = [UNITS[0], *([UNITS[1]] if bright else [])]
+    figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
+    for index, axis in enumerate(axes):
+        (unit, axis_label), (metric, name) = rows[index // 2], METRICS[index % 2]
+        for label, curve in (curves if unit == "deviations" else bright).items():
+            points = [(point[unit], point[metric]) for point in curve]
+            axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
+        axis.set_xscale("symlog", linthresh=LINEAR_TO[unit], linscale=0.5)
+        axis.set_xlim(left=0)
+        axis.set_xlabel(axis_label)
+        axis.set_ylabel(name)
+        if unit == "half_cells":
+            axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
+    lines = axes[0].get_lines()
+    figure.legend(lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=4)
+    return figure
+
+
+def code_range(job: FigureJob, inputs: Inputs) -> Figure:
+    """For each autoencoder, every channel's range (thin) and mean ± one standard deviation (thick)."""
+    measured = summaries(inputs, "codes")
+    colours = colours_of(list(measured))
+    figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
+    for place, (label, found) in enumerate(measured.items()):
+        channels = found.details["codes"]["channels"]
+        count = len(channels["mean"])
+        for index in range(count):
+            x = place + 0.7 * ((index + 0.5) / count - 0.5)
+            mean, deviation = channels["mean"][index], channels["variance"][index] ** 0.5
+            axis.vlines(x, channels["minimum"][index], channels["maximum"][index], color=colours[label], linewidth=0.6)
+            axis.vlines(x, mean - deviation, mean + deviation, color=colours[label], linewidth=2.4)
+    axis.axhspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
+    axis.set_xticks(range(len(measured)), list(measured))
+    axis.set_ylabel("codes")
+    axis.grid(visible=False, axis="x")
+    return figure
+
+
+def table_size(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against the bytes of the hash tables; each point has the maximal entries of a table."""
+    quality = summaries(inputs, "reconstruction")
+    points = []
+    for label, found in summaries(inputs, "codes").items():
+        if label not in quality:
+            raise InputError(f"input reconstruction:{label}=PATH is missing; every input codes:{label} needs one")
+        log2 = int(found.traits["table_entries"].removeprefix("2^"))
+        points.append((found.values["codes.table_megabytes"].number, log2, quality[label].values))
+    points.sort(key=lambda point: point[:2])
+    figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
+    for axis, (metric, name) in zip(axes, METRICS, strict=True):
+        numbers = [values[metric].number for _, _, values in points]
+        axis.plot([size for size, _, _ in points], numbers, color=PALETTE[0], marker="o", markersize=4)
+        for (size, log2, _), number in zip(points, numbers, strict=True):
+            axis.annotate(f"$2^{{{log2}}}$", (size, number), xytext=(3, 4), textcoords="offset points", fontsize=7)
+        axis.set_xscale("log")
+        axis.set_xlabel("hash tables (MB)")
+        axis.set_ylabel(name)
+    return figure
+
+
+class Point(NamedTuple):
+    """One autoencoder: its curve, and the mean and standard deviation of each quantity over seeds."""
+
+    curve: str
+    variant: str  # shown by the marker: the code's H x W, or whether there is a decoder stage
+    values: dict[str, tuple[float, float]]
+
+
+def over_seeds(summaries: list[Summary], name: str) -> tuple[float, float]:
+    """Mean and standard deviation of a value over training seeds."""
+    numbers = [summary.values[name].number for summary in summaries]
+    return fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0
+
+
+def curve_of(summary: Summary) -> str:
+    """A family is one curve; its ablations, and codes without noise or quantization, are others."""
+    traits, is_unbounded = summary.traits, summary.details["code_bits_counted_by"] == "float32"
+    variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
+    return f"{traits['method']} ({variant})" if variant else traits["method"]
+
+
+def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
+    """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
+    (speeds,) = paths_of(inputs, "decoding")
+    points = []
+    for name, paths in labelled_paths(inputs, "reconstruction").items():
+        speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
+        of_seeds = list(map(read_summary, paths))
+        bits, _ = over_seeds(of_seeds, "code_bits")
+        values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
+        values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS}
+        code_size = of_seeds[0].traits["code_size"]
+        points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
+    colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
+    points.sort(key=lambda point: (point.values["bits"][0], point.variant))
+    markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))
+    figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
+    for index, axis in enumerate(axes):
+        (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
+        for curve, colour in colours.items():
+            on_curve = [point for point in points if point.curve == curve]
+            centres = [(point.values[x][0], point.values[metric][0]) for point in on_curve]
+            axis.plot(*zip(*centres, strict=True), color=colour)
+            for point, (across, mean) in zip(on_curve, centres, strict=True):
+                axis.scatter(across, mean, s=18, color=colour, marker=markers[point.variant])
+                if deviation := point.values[metric][1]:
+                    axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
+        axis.set_xscale("log")
+        plain_ticks(axis.xaxis, ticks)
+        axis.set_xlabel(axis_label)
+        axis.set_ylabel(name)
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    keys += [Line2D([], [], ls="", marker=one, ms=4, color="gray", label=f"code {at}") for at, one in markers.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
+    return figure
+
+
+def spectra(job: FigureJob, inputs: Inputs) -> Figure:
+    """The principal standard deviations of each autoencoder's codes, largest first."""
+    found = {label: one.details["spectrum"] for label, one in summaries(inputs, "codes").items()}
+    figure, (axis,) = panels(1, 1, job.title, width=4.4, height=2.8)
+    for label, colour in colours_of(list(found)).items():
+        deviations = found[label]["deviations"]
+        ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
+        axis.plot(ranks, deviations, color=colour, label=label)
+    axis.axhline(min(one["empty_below"] for one in found.values()), color="0.5", linewidth=0.8, linestyle="--")
+    axis.set_yscale("log")
+    plain_ticks(axis.yaxis, ())
+    axis.set_xlim(0, 100)
+    axis.set_xlabel("principal directions, largest first (%)")
+    axis.set_ylabel("standard deviation")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _of_one_length(points: list[Point], x: str) -> list[Point]:
+    """Where both lengths of training differ on a curve: its points with the most common one, that of the axis apart."""
+    counts = {length: Counter(point.values[length] for point in points) for length in ("images", "steps")}
+    other = "images" if x == "steps" else "steps"
+    usual = counts[other].most_common(1)[0][0]
+    return points if min(map(len, counts.values())) == 1 else [one for one in points if one.values[other] == usual]
+
+
+def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
+    """Distances of samples against PSNR, bits and lengths of training; bars: a standard deviation over seeds."""
+    made, points = labelled_paths(inputs, "samples"), []
+    for name, paths in labelled_paths(inputs, "reconstruction").items():
+        decoders, scores = list(map(read_summary, paths)), list(map(read_summary, made[name]))
+        values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
+        values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}
+        values |= {key: over_seeds(scores, key) for key, _ in DISTANCES}
+        points.append(Point(decoders[0].traits["method"], STAGED[job.lengths[name]["stage_images"] > 0], values))
+    varied = [axis for axis in LENGTH_AXES if len({point.values[axis[0]][0] for point in points}) > 1]
+    across = varied or LENGTH_AXES[:1]
+    figure, axes = panels(len(DISTANCES) * len(across), len(across), job.title, width=3.0, height=2.5)
+    colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
+    markers = dict(zip(STAGED, MARKERS, strict=False))
+    curves = list(dict.fromkeys((point.curve, point.variant) for point in points))
+    for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
+        for curve in curves:
+            alike = _of_one_length([point for point in points if (point.curve, point.variant) == curve], x)
+            on_curve = sorted(point.values[x] + point.values[y] for point in alike)
+            xs, _, ys, deviations = zip(*on_curve, strict=True)
+            colour, marker = colours[curve[0]], markers[curve[1]]
+            axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
+        if x != "psnr":
+            axis.set_xscale("log")
+            plain_ticks(axis.xaxis, (2, 5))
+        axis.set_xlabel(x_label)
+        axis.set_ylabel(y_label)
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    shown = [one for one in STAGED if any(variant == one for _, variant in curves)]
+    keys += [Line2D([], [], ls="", marker=markers[one], ms=4, color="gray", label=one) for one in shown]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    return figure

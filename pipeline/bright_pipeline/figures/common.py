@@ -1,0 +1,133 @@
+"""Inputs and style of all figures: one palette, one font, and the same bytes for the same numbers.
+
+Inputs of figures and pages are `name=path`, repeated for several files, or `name:LABEL=path`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from bright_pipeline.base.atomic import atomic_path
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, read_summary
+from bright_pipeline.data.archive import ImageArchive
+
+DPI = 200
+# Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color).
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+
+mpl.use("Agg")
+mpl.rc("font", family="DejaVu Sans", size=8)  # ships with matplotlib, so text looks the same everywhere
+mpl.rc("axes", titlesize=8, labelsize=8, grid=True, axisbelow=True)
+mpl.rc("axes.spines", top=False, right=False)
+mpl.rc("grid", color="#DDDDDD", linewidth=0.6)
+mpl.rc("lines", linewidth=1.2)
+mpl.rc("legend", frameon=False, fontsize=7)
+mpl.rc(("xtick", "ytick"), labelsize=7)
+mpl.rc("figure", titlesize=10)
+mpl.rc("pdf", fonttype=42)
+
+Inputs = dict[str, list[Path]]
+
+
+def parse_inputs(arguments: Sequence[str]) -> Inputs:
+    """Names and their paths, in the order given."""
+    inputs: Inputs = {}
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f"input {argument!r}: should be NAME=PATH, such as validation=images.zip")
+        inputs.setdefault(name, []).append(Path(path))
+    return inputs
+
+
+def paths_of(inputs: Inputs, name: str) -> list[Path]:
+    """The paths of a required input."""
+    if name not in inputs:
+        raise InputError(f"input {name}=PATH is missing; given: {', '.join(inputs) or 'none'}")
+    for path in inputs[name]:
+        if not path.is_file():
+            raise InputError(f"input {name}={path}: no such file")
+    return inputs[name]
+
+
+def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
+    """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
+    labels = [key for key in inputs if key.partition(":")[0] == name]
+    return {key.partition(":")[2]: paths_of(inputs, key) for key in labels or [name]}
+
+
+def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
+    """Label -> summary of `name:LABEL=path`."""
+    return {label: read_summary(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
+
+
+def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
+    """Read a csv with these columns; `where` starts the error message."""
+    try:
+        frame = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{where}: not a csv ({error})") from None
+    if absent := [column for column in needed if column not in frame]:
+        raise InputError(f"{where}: the columns {', '.join(absent)} are missing; found {', '.join(frame)}")
+    return frame
+
+
+def first_images(paths: list[Path], count: int) -> list[np.ndarray]:
+    """The first `count` images (fewer if there are fewer), each (R, R, C) uint8."""
+    archive = ImageArchive(paths)
+    return [archive.read(index) for index in range(min(count, len(archive)))]
+
+
+def spaced(total: int, count: int) -> list[int]:
+    """The places of at most `count` images, evenly spaced: neighbours in a collection are often alike."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
+
+
+def spaced_images(paths: list[Path], count: int) -> list[np.ndarray]:
+    """Evenly spaced images, each (R, R, C) uint8; the same places for archives of the same length."""
+    archive = ImageArchive(paths)
+    return [archive.read(index) for index in spaced(len(archive), count)]
+
+
+def panels(
+    count: int, columns: int, title: str = "", width: float = 2.3, height: float = 1.8
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, row by row, and a title; width and height in inches per panel."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.35), dpi=DPI, layout="constrained")
+    grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+    for spare in grid[count:]:
+        spare.set_visible(False)
+    if title:
+        figure.suptitle(title)
+    return figure, list(grid[:count])
+
+
+def plain_ticks(axis: Axis, minor: Sequence[int] = (2, 3, 5, 7)) -> None:
+    """Label a logarithmic axis with plain numbers: powers of ten, and these multiples of them."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("{x:g}")
+    axis.set_minor_locator(LogLocator(subs=minor))
+
+
+def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
+    """Write the figure atomically, without dates or versions in its metadata."""
+    for path, kind, omitted in ((png, "png", ("Software",)), (pdf, "pdf", ("CreationDate", "Creator", "Producer"))):
+        if path is not None:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=dict.fromkeys(omitted))
+
+
+def colours_of(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label, in order."""
+    return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}

@@ -1,0 +1,117 @@
+"""The decoder of a trained BRIGHT and some key codes, as the key explorer in the page of a run reads them.
+
+Numbers are 16-bit integers with a scale for each tensor. The hash tables are interpolated onto the pixels first (see
+`retrieval_separable.py`): a pixel keeps one row of key nodes for each level, which a key then interpolates.
+"""
+
+import base64
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bright_pipeline.base.amounts import readable_bytes
+from bright_pipeline.models.autoencoder import ImageAutoencoder
+from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.decoder import ModulatedConv, SynthesisBlock, ToImage
+from bright_pipeline.models.equalized import GAIN, EqualizedLinear
+from bright_pipeline.models.hash_tables import HashTableGroups
+from bright_pipeline.models.retrieval_separable import LevelPlan
+
+MOST_BYTES = 8_000_000  # of numbers; base64 makes a third more of them
+LARGEST = 32_767
+KEY_DECIMALS = 5
+
+
+def without_explorer(model: ImageAutoencoder) -> str | None:
+    """Why the explorer cannot show a model; None if it can."""
+    if not isinstance(model, Bright) or not isinstance(model.tables, HashTableGroups):
+        return "it has no hash tables"
+    settings = model.settings.tables
+    if settings.key_length != 1 or not settings.coordinates:
+        return "it shows queries of one key with (x, y) only"
+    rows = sum(level.cells + 1 for level in model.tables.levels) * settings.features_per_entry
+    decoder = (model.group_mlps, model.style_mlp, model.synthesis)
+    numbers = model.tables.groups * model.settings.feature_size**2 * rows
+    numbers += sum(weights.numel() for part in decoder for weights in (*part.parameters(), *part.buffers()))
+    if 2 * numbers > MOST_BYTES:
+        return f"its decoder takes {readable_bytes(2 * numbers)}, more than {readable_bytes(MOST_BYTES)}"
+    return None
+
+
+@torch.no_grad()
+def explorer_decoder(model: Bright) -> dict[str, Any]:
+    """The decoder of a model that the explorer can show."""
+    tables, settings = model.tables, model.settings
+    assert isinstance(tables, HashTableGroups)
+    plans = [LevelPlan(level, settings.feature_size, torch.device("cpu")) for level in tables.levels]
+    return {
+        "resolution": model.resolution,
+        "channels": model.channels,
+        "side": settings.feature_size,
+        "codeSide": settings.code_size.height,
+        "groups": tables.groups,
+        "perEntry": settings.tables.features_per_entry,
+        "levels": [
+            {
+                "resolution": plan.level.resolution,
+                "scale": plan.level.scale,
+                "cells": plan.level.cells,
+                "rows": packed(plan.grid(plan.level.of(tables.tables.cpu().float()))),
+            }
+            for plan in plans
+        ],
+        "mlps": [
+            {"weights": packed(weights), "biases": packed(biases), "outputs": weights.shape[1]}
+            for weights, biases in zip(model.group_mlps.weights, model.group_mlps.biases, strict=True)
+        ],
+        "style": [_linear(layer) for layer in (model.style_mlp.first, model.style_mlp.second) if layer is not None],
+        "blocks": [_block(block) for block in model.synthesis.blocks if isinstance(block, SynthesisBlock)],
+    }
+
+
+def _block(block: SynthesisBlock) -> dict[str, Any]:
+    return {"convolutions": [_convolution(layer) for layer in block.convolutions], "image": _to_image(block.to_image)}
+
+
+def _convolution(layer: ModulatedConv) -> dict[str, Any]:
+    """Gains are multiplied in."""
+    return {
+        "up": layer.blur is not None,
+        "inputs": layer.weight.shape[1],
+        "outputs": layer.weight.shape[0],
+        "weights": packed(layer.weight * layer.gain),
+        "biases": packed(layer.bias * GAIN),
+        "noise": packed(layer.noise_buffer * layer.noise_strength * GAIN),
+        "affine": _linear(layer.affine),
+    }
+
+
+def _to_image(layer: ToImage) -> dict[str, Any]:
+    return {
+        "inputs": layer.weight.shape[1],
+        "weights": packed(layer.weight * layer.gain),
+        "biases": packed(layer.bias),
+        "affine": _linear(layer.affine),
+    }
+
+
+def _linear(layer: nn.Module | None) -> dict[str, Any] | None:
+    if not isinstance(layer, EqualizedLinear):
+        return None
+    return {"weights": packed(layer.weight * layer.gain), "biases": packed(layer.bias)}
+
+
+def packed(numbers: Tensor) -> dict[str, Any]:
+    """Numbers as base64 of little-endian 16-bit integers, times `scale`."""
+    flat = numbers.detach().cpu().double().reshape(-1)
+    scale = float(flat.abs().max()) / LARGEST or 1.0
+    integers = (flat / scale).round().numpy().astype("<i2")
+    return {"scale": scale, "data": base64.b64encode(np.ascontiguousarray(integers).tobytes()).decode()}
+
+
+def rounded(*codes: Tensor) -> list[list[float]]:
+    """Keys (N, C_z, H_z, W_z) in [0, 1], of any number of sets -> a list for each code."""
+    keys = [code for one in codes for code in one.clamp(0, 1).flatten(1).tolist()]
+    return [[round(number, KEY_DECIMALS) for number in code] for code in keys]

@@ -1,0 +1,105 @@
+"""The weights in a folder of `bright export`: written from a run's files, and read without running any of its code."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from bright_pipeline.base.atomic import atomic_path, write_json
+from bright_pipeline.base.checksums import check
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import parse_settings, read_json
+from bright_pipeline.generation.released import check_sums
+from bright_pipeline.models.checkpoints import load_generator
+from bright_pipeline.models.rescaling import Rescaling
+from bright_pipeline.settings.dataset import Dataset
+from bright_pipeline.settings.diffusion import Denoising
+from bright_pipeline.settings.weights import EXPORTED
+
+if TYPE_CHECKING:  # a folder with a decoder alone needs no diffusers
+    from diffusers import UNet2DModel
+
+UNET = "unet."  # prefix of a generator's UNet
+SETTINGS = "settings.json"
+PREPARATION = ("crop", "filter")  # keys of a dataset in it
+STEPS = 50  # of DDIM, where the run has no sample set of the model
+
+
+def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] = (), steps: int = STEPS) -> None:
+    """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads.
+
+    steps: of sampling, for other programs.
+    """
+    from diffusers import UNet2DModel
+
+    from bright_pipeline.models.diffusion import load_diffusion
+
+    for model_type, file in files.items():
+        check(file)
+        (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
+        with atomic_path(folder / EXPORTED[model_type]) as temporary:
+            shutil.copyfile(file, temporary)
+    cpu = torch.device("cpu")
+    if "diffusion" in files:
+        trained = load_diffusion(files["diffusion"], cpu)
+        height, width, channels = trained.code_size
+        facts = {"shape": [channels, height, width], "steps": steps}
+        _write_configs(folder, trained.unet, trained.settings, trained.rescaling, facts)
+    elif "generator" in files:
+        model = load_generator(files["generator"], cpu, families)
+        if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
+            tensors = load_file(files["generator"])
+            own = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
+            (folder / "unet").mkdir()
+            with atomic_path(folder / EXPORTED["diffusion"]) as temporary:
+                save_file(own, temporary, metadata={"format": "pt"})
+            facts = {"shape": list(model.shape), "steps": steps}
+            _write_configs(folder, unet, model.settings, Rescaling(bounds=(-1.0, 1.0)), facts)
+
+
+def _write_configs(
+    folder: Path, unet: "UNet2DModel", settings: Denoising, rescaling: Rescaling, facts: dict[str, Any]
+) -> None:
+    """diffusers' configs of the network and of its noise schedule, and how its samples become codes or images."""
+    from diffusers import DDPMScheduler
+
+    from bright_pipeline.models.diffusion import PREDICTION_TYPES, schedule_arguments
+
+    unet.save_config(folder / "unet")
+    # diffusers clips clean codes at one bound for all channels, or not at all.
+    bounds, shift, scale = rescaling.bounds, rescaling.shift, rescaling.scale
+    bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
+    clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
+    kind = PREDICTION_TYPES[settings.prediction]
+    DDPMScheduler(**schedule_arguments(settings), prediction_type=kind, **clip).save_config(folder / "scheduler")
+    write_json(folder / "rescaling.json", {**asdict(rescaling), "prediction_type": kind, **facts})
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder has weights where `bright export` writes them."""
+    return any((folder / file).is_file() for file in EXPORTED.values())
+
+
+def exported_files(folder: Path) -> dict[str, Path]:
+    """The weights in a folder, by model type; InputError without any, or where the folder's SHA256SUMS differs."""
+    files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}
+    check_sums(folder, [path for path in (*files.values(), folder / SETTINGS) if path.is_file()])
+    if "generator" in files:
+        files.pop("diffusion", None)  # the generator's own UNet, for diffusers
+    if not files or files.keys() == {"diffusion"}:
+        raise InputError(f"{folder}: not a folder of `bright export`: no {EXPORTED['autoencoder']} and no generator")
+    return files
+
+
+def preparation(resolution: int, folder: Path | None = None) -> Dataset:
+    """How pictures become images of this size: by the crop and filter in an exported folder, else by the defaults."""
+    path = (folder or Path()) / SETTINGS
+    found = read_json(path, str(path)) if folder is not None and path.is_file() else {}
+    stated = found.get("dataset", {}) if isinstance(found, dict) else {}
+    chosen = {key: stated[key] for key in PREPARATION if key in stated} if isinstance(stated, dict) else {}
+    without_images = {"source": {"kind": "embedded"}, "split": {"validation": 1}, "resolution": resolution}
+    return parse_settings(Dataset, without_images | chosen, f"{path}: dataset")

@@ -1,0 +1,124 @@
+"""Released models: the zip of an exported folder at an https address, verified before anything in it is read.
+
+A SHA256SUMS, in the folder and beside the zip, has one line for each file, as `sha256sum -c` reads it.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+import urllib.request as requests
+import zipfile
+from collections.abc import Iterable
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from urllib.parse import urljoin
+
+from bright_pipeline.base.atomic import new_folder, write_text
+from bright_pipeline.base.checksums import SHOWN_DIGITS, SUMS, take_checksum
+from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.settings.weights import EXPORTED
+
+LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
+ADDRESS = re.compile(r"(https://[^/?#]+/(?:[^?#]*/)?(\w[\w.-]*\.zip))(?:#sha256=([0-9a-f]{64}))?")
+MEMBER = re.compile(r"(?:\w[\w.-]*/){1,2}\w[\w.-]*")  # NAME/file or NAME/unet/file: no path leaves its folder
+MAX_LIST_BYTES = 2**20
+MAX_MODEL_BYTES = 8 * 2**30  # of the zip, and of its content: several times the paper's largest model
+TIMEOUT_S = 30
+
+
+def write_sums(folder: Path) -> None:
+    """Write the SHA256SUMS of all files in a folder and its sub-folders."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / SUMS]
+    lines = [f"{take_checksum(path).sha256}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_text(folder / SUMS, "".join(lines))
+
+
+def check_sums(folder: Path, files: Iterable[Path]) -> None:
+    """InputError if a file differs from its line in the folder's SHA256SUMS; without that file nothing is checked."""
+    for path in files if (folder / SUMS).is_file() else ():
+        expected = _listed(folder / SUMS, path.relative_to(folder).as_posix(), str(folder / SUMS))
+        _compare(path, expected, str(path))
+
+
+def fetch_model(address: str) -> Path:
+    """The folder of a released model, from the user's cache or downloaded into it.
+
+    address: of a zip, `https://HOST/PATH/NAME.zip`, with a SHA256SUMS beside it; or with the checksum itself,
+    `https://HOST/PATH/NAME.zip#sha256=...`, which also works without a network once the model is in the cache.
+    InputError: another scheme, no network, a wrong checksum, too many bytes, or a zip that is no exported folder.
+    """
+    if not (parts := ADDRESS.fullmatch(address)):
+        raise InputError(f"{address}: must be https://HOST/PATH/NAME.zip, as releases have it")
+    url, name, sha256 = parts.groups()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bright-pipeline"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as temporary:
+        archive, sums = Path(temporary) / name, Path(temporary) / SUMS
+        if sha256 is None:
+            _download(urljoin(url, SUMS), sums, MAX_LIST_BYTES)
+            sha256 = _listed(sums, name, urljoin(url, SUMS))
+        folder = cache / f"{name.removesuffix('.zip')}-{sha256}"
+        if not folder.exists():
+            _download(url, archive, MAX_MODEL_BYTES)
+            _compare(archive, sha256, url)
+            try:
+                with new_folder(folder) as new:
+                    _unpack(archive, new, url)
+            except InputError:
+                if not folder.exists():  # another process was faster
+                    raise
+    return folder
+
+
+def _listed(sums: Path, name: str, source: str) -> str:
+    """The sha256 of a file in a SHA256SUMS; source: its path or address, for the message."""
+    found = {name: sha256 for sha256, name in LINE.findall(sums.read_text(encoding="utf-8", errors="replace"))}
+    if name not in found:
+        raise InputError(f"{source}: has no checksum of {name}")
+    return found[name]
+
+
+def _compare(path: Path, expected: str, source: str) -> None:
+    if (found := take_checksum(path).sha256) != expected:
+        digits = f"sha256 is {found[:SHOWN_DIGITS]}..., should be {expected[:SHOWN_DIGITS]}..."
+        raise InputError(f"{source}: damaged or replaced: {digits}; restore the file from its source")
+
+
+def _download(url: str, path: Path, limit: int) -> None:
+    """Download a file of at most `limit` bytes. Redirections away from https fail: no other scheme has a handler."""
+    opener, size = requests.OpenerDirector(), 0
+    for handler in ("Proxy", "HTTPS", "HTTPRedirect", "HTTPDefaultError", "Unknown"):
+        opener.add_handler(getattr(requests, f"{handler}Handler")())
+    opener.add_handler(requests.HTTPErrorProcessor())
+    request = requests.Request(url, headers={"User-Agent": "bright-pipeline"})
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
+            while chunk := answer.read(2**20):
+                if (size := size + len(chunk)) > limit:
+                    raise InputError(f"{url}: more than {limit:,} bytes, which is too large for a release")
+                file.write(chunk)
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: no valid host or path
+        raise InputError(f"{url}: download failed ({error_text(error)}); give a folder instead if offline") from None
+
+
+def _unpack(archive: Path, folder: Path, url: str) -> None:
+    """Write the members NAME/... of a zip into a folder; InputError for any other path, before anything is written."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            if strange := [one.filename for one in members if not MEMBER.fullmatch(one.filename)]:
+                raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
+            if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
+                raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")
+            for member in members:
+                path = folder.joinpath(*PurePosixPath(member.filename).parts[1:])
+                path.parent.mkdir(exist_ok=True)
+                with opened.open(member) as source, path.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes make zipfile raise anything
+        raise InputError(f"{url}: no readable zip ({error_text(error)})") from None
+    if not any((folder / file).is_file() for file in EXPORTED.values()):
+        raise InputError(f"{url}: has no {EXPORTED['autoencoder']} and no other model")

@@ -1,0 +1,29 @@
+"""Stage: compare the trials of a study.
+
+The inputs are the per-image metrics (csv) of each trial, ENTRY.NUMBER#SEED=PER_IMAGE.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.command import InputsArgument, stage
+from bright_pipeline.stages.tables import StudyJob
+
+
+@stage
+def make_study(
+    job: StudyJob,
+    inputs: InputsArgument = None,
+    csv: Annotated[Path | None, typer.Option(help="Where the machine-readable table goes.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Where the Markdown goes.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
+    parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
+) -> None:
+    from bright_pipeline.tables.measured import parse_named
+    from bright_pipeline.tables.render import write_table
+    from bright_pipeline.tables.studies import build_study
+
+    table = build_study(job, [parse_named(trial) for trial in inputs or []])
+    write_table(table, csv, markdown, latex, parts)

@@ -1,0 +1,62 @@
+"""Autoencoders with VQGAN's convolutional encoder and decoder (Esser et al. 2021, table 7).
+
+image (C, R, R) -> encoder (z, H_z, W_z) -> 1 x 1 convolution -> code (C_z, H_z, W_z) -> the family's bottleneck
+-> 1 x 1 convolution (z, H_z, W_z) -> decoder -> image
+
+z (`latent_channels`) is z_channels of VQGAN's code, and C_z is its embed_dim. Each level has residual blocks, with
+attention at some resolutions; the middle always has attention.
+"""
+
+from torch import Tensor, nn
+
+from bright_pipeline.models.autoencoder import ImageAutoencoder
+from bright_pipeline.models.vqgan_network import Decoder, Encoder, Shape, network_shape
+from bright_pipeline.settings.first_stage import FirstStage
+
+
+class FirstStageEncoder(nn.Module):
+    """Images to the bottleneck's input: codes, or `moments` = 2 numbers for each number of a code."""
+
+    def __init__(self, settings: FirstStage, shape: Shape, channels: int, moments: int):
+        super().__init__()
+        outputs = moments * latent_channels(settings)
+        self.network = Encoder(channels, outputs, shape)
+        self.quant_conv = nn.Conv2d(outputs, moments * settings.code_size.channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, moments * C_z, H_z, W_z)."""
+        return self.quant_conv(self.network(images)).float()
+
+
+class FirstStageAutoencoder(ImageAutoencoder):
+    """Encoder and decoder; a family adds the bottleneck. Codes are unbounded, before any quantization."""
+
+    compiled_parts = ("encoder", "decoder")
+    moments = 1  # outputs of the encoder for each number of a code: 2 for a mean and a variance
+
+    def __init__(self, settings: FirstStage, resolution: int, channels: int):
+        super().__init__()
+        settings.check_resolution(resolution)
+        self.settings, self.resolution, self.channels = settings, resolution, channels
+        attends = settings.network.attention_resolutions.__contains__
+        shape = network_shape(settings.network, resolution, settings.code_size, attends)
+        self.encoder = FirstStageEncoder(settings, shape, channels, self.moments)
+        # The bottleneck's output (N, C_z, H_z, W_z) to images.
+        latent = latent_channels(settings)
+        self.decoder = nn.Sequential()
+        self.decoder.add_module("post_quant_conv", nn.Conv2d(settings.code_size.channels, latent, 1))
+        self.decoder.add_module("network", Decoder(latent, channels, shape))
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""
+        return self.decoder(code)
+
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """The weights of the decoder's last convolution."""
+        return self.decoder.network.conv_out.weight
+
+
+def latent_channels(settings: FirstStage) -> int:
+    """Channels of the encoder's output before its projection to the code."""
+    return settings.network.latent_channels or settings.code_size.channels

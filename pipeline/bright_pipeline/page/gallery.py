@@ -1,0 +1,180 @@
+"""The images of the page: reconstructions with their originals, samples with their nearest training images, figures.
+
+All images are data URIs within fixed budgets, so that the page without its key explorer stays below 25 MB: base64 makes
+4 bytes of 3, and the budgets below, 17 MB, are 22.7 MB of page; text takes the rest.
+"""
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive, encode_png
+from bright_pipeline.figures.common import spaced
+from bright_pipeline.figures.images import read_neighbours
+from bright_pipeline.settings.quantities import RECONSTRUCTION
+from bright_pipeline.stages.page import SAMPLES
+
+FIGURES_BYTES = 8_000_000
+SAMPLES_BYTES = 6_000_000
+PAIRS_BYTES = 3_000_000
+
+LOSSLESS_SIDE = 64  # larger images are WebP: a 256 x 256 photograph takes 20 kB, as PNG 110 kB
+QUALITY = 90
+FIGURE_QUALITY = 85
+FIGURE_SIDES = (2400, 1800, 1200, 800, 400, 200)
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """The `data:` URI of an image (png, webp)."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def image_uri(pixels: np.ndarray) -> str:
+    """uint8 (R, R, 1 or 3): exact up to 64 pixels, WebP above."""
+    if pixels.shape[0] <= LOSSLESS_SIDE:
+        return data_uri("png", encode_png(pixels))
+    return data_uri("webp", _webp(Image.fromarray(pixels.squeeze()), QUALITY))
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "webp", quality=quality)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure's picture in the page, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def figure_picture(path: Path, limit: int) -> Figure:
+    """A figure's own bytes, or a smaller copy where they are more than `limit`."""
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except OSError as error:
+        raise InputError(f"figure {path}: not a readable picture ({error})") from None
+    if len(content) <= limit:
+        return Figure(data_uri("png", content), *image.size)
+    for side in FIGURE_SIDES:
+        smaller = image.copy()
+        smaller.thumbnail((side, side))
+        content = _webp(smaller, FIGURE_QUALITY)
+        if len(content) <= limit:
+            break
+    return Figure(data_uri("webp", content), *smaller.size)
+
+
+def _bytes(uris: Iterable[str]) -> int:
+    return sum(len(uri) * 3 // 4 for uri in uris)
+
+
+PAIRS = 24  # the page has at most this many pairs
+UNBROKEN = "\N{NO-BREAK SPACE}"
+METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTRUCTION) if quantity.on_page}
+"""Column of per_image.csv -> its format below an image."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Validation images, and each model's reconstructions of them with their metrics as text."""
+
+    places: list[int]  # in the validation split, evenly spaced
+    originals: list[str]
+    reconstructions: dict[str, list[str]]
+    words: dict[str, list[str]]
+    count: int  # of the whole validation split
+    resolution: int
+
+
+def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: dict[str, Path]) -> Pairs:
+    """As many evenly spaced images as fit into PAIRS_BYTES, at most PAIRS."""
+    originals = ImageArchive(validation)
+    archives = {model: ImageArchive(path) for model, path in reconstructions.items()}
+    for model, archive in archives.items():
+        if len(archive) != len(originals):
+            raise InputError(
+                f"reconstructions {model}: {len(archive)} images, {validation} has {len(originals)}; make them again"
+            )
+    shown: list[list[str]] = []  # of each image, the original and the reconstruction of each model
+    left, places = PAIRS_BYTES, spaced(len(originals), PAIRS)
+    for index in places:
+        uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
+        left -= _bytes(uris)
+        if left < 0:
+            break
+        shown.append(uris)
+    places = places[: len(shown)]
+    return Pairs(
+        places,
+        [uris[0] for uris in shown],
+        {model: [uris[place] for uris in shown] for place, model in enumerate(archives, start=1)},
+        {
+            model: _metric_words(per_image[model], places) if model in per_image else [""] * len(places)
+            for model in archives
+        },
+        len(originals),
+        originals.resolution,
+    )
+
+
+def _metric_words(path: Path, places: list[int]) -> list[str]:
+    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images; lines break after a comma only."""
+    frame = pd.read_csv(path).iloc[places]
+    known = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
+    return [", ".join(form.format(row[column]) for column, form in known.items()) for _, row in frame.iterrows()]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A generated image and its nearest training images: (name, LPIPS), nearest first."""
+
+    uri: str
+    neighbours: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The first samples of a set, and the training images that are near them."""
+
+    shown: list[Sample]
+    train: dict[str, str] = field(default_factory=dict)  # name -> data URI
+
+
+def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
+    """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""
+    made, left = ImageArchive(shards), SAMPLES_BYTES
+    near: dict[str, list[tuple[str, float]]] = {}
+    if neighbours is not None:
+        for image, rows in read_neighbours(neighbours).sort_values("rank").groupby("image"):
+            near[str(image)] = list(zip(rows["train_image"], rows["lpips"], strict=True))
+    seen = ImageArchive(train) if near and train is not None else None
+    places = {name: index for index, name in enumerate(seen.names)} if seen is not None else {}
+    shown: list[Sample] = []
+    of_training: dict[str, str] = {}  # an image that is near several samples counts once
+    for index in range(min(SAMPLES, len(made))):
+        found, uri = near.get(made.names[index], []), image_uri(made.read(index))
+        near_it = {}
+        if seen is not None:
+            new = [name for name, _ in found if name not in of_training]
+            if absent := [name for name in new if name not in places]:
+                raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
+            near_it = {name: image_uri(seen.read(places[name])) for name in new}
+        left -= _bytes([uri, *near_it.values()])
+        if left < 0:
+            break
+        of_training |= near_it
+        shown.append(Sample(uri, found))
+    return Samples(shown, dict(sorted(of_training.items())))

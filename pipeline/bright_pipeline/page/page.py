@@ -1,0 +1,218 @@
+"""The page of a run: gather its parts and render one template, which contains style and script.
+
+The facts about a run: datasets, trainings, costs of its jobs, and versions and networks behind its results.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bright_pipeline.base.amounts import readable_bytes, readable_duration
+from bright_pipeline.base.checksums import result_libraries
+from bright_pipeline.base.parsing import read_json
+from bright_pipeline.base.records import State, read_record
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.data.prepare import outcome
+from bright_pipeline.figures.common import Inputs, paths_of
+from bright_pipeline.figures.curves import NOT_LOSSES, read_history
+from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
+from bright_pipeline.page.arrangement import arranged, parts
+from bright_pipeline.page.comparison import comparison, headline
+from bright_pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
+from bright_pipeline.stages.page import JobRow, ReportJob
+from bright_pipeline.tables.display_table import read_display
+
+CURVES = "curves"
+EQUAL_BUDGET = "equal_budget"
+WITHIN_WORD = re.compile(r"(?<=[a-z]{3})(?=[A-Z])|(?<=[a-z]\.)(?=\w)")
+SUMMARY_INPUTS = ("summary", "neighbours_summary")
+
+
+def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
+    """The page's HTML; InputError for an input that its stage did not write."""
+    latex = _single(inputs, "latex")
+    tables = {name: read_display(path, name, latex[name]) for name, path in _single(inputs, "table").items()}
+    pictures = _single(inputs, "figure")
+    in_order = sorted(pictures, key=lambda name: (not name.startswith("fig"), name))  # the paper's first
+    limit = FIGURES_BYTES // max(1, len(pictures))
+    figures = {name: figure_picture(pictures[name], limit) for name in in_order}
+    pairs, samples = None, None
+    if reconstructions := _single(inputs, "reconstructions"):
+        (validation,) = paths_of(inputs, "validation")
+        pairs = gather_pairs(validation, reconstructions, _single(inputs, "per_image"))
+    if job.samples is not None:
+        given = (paths_of(inputs, name)[0] if name in inputs else None for name in ("neighbours", "train"))
+        samples = gather_samples(paths_of(inputs, "samples"), *given)
+    neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
+    result, numbers = headline(tables, neighbours)
+    shown = arranged(tables)
+    trainings = read_trainings(_single(inputs, "history"))
+    summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
+    results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)
+    # The data of the page's script, besides the images in the page: the first model's reconstructions are among those.
+    viewer: dict[str, Any] = {"reconstructions": {}, "words": {}, "neighbours": [], "train": {}}
+    if pairs is not None:
+        others = list(pairs.reconstructions)[1:]
+        viewer["reconstructions"] = {name: pairs.reconstructions[name] for name in others}
+        viewer["words"] = {name: pairs.words[name] for name in others}
+    if samples is not None:
+        near = [[[name, f"{lpips:.4f}"] for name, lpips in one.neighbours] for one in samples.shown]
+        viewer |= {"neighbours": near, "train": samples.train}
+    explorer = [{"model": name} | read_json(path, str(path)) for name, path in _single(inputs, "explorer").items()]
+    as_yaml = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
+    places = {model.entry: (model.entry.partition(".")[0], model.entry.partition(".")[2]) for model in job.models}
+    return template().render(
+        job=job,
+        config=as_yaml(job.config),
+        entries={
+            entry: as_yaml({section: {name: job.config.get(section, {}).get(name, {})}})
+            for entry, (section, name) in places.items()
+        },
+        datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
+        result=result,
+        comparison=" ".join(comparison(tables[EQUAL_BUDGET])) if EQUAL_BUDGET in tables else "",
+        numbers=numbers,
+        tables=shown,
+        missing=list(dict.fromkeys(note.removeprefix("missing: ") for table in shown for note in table.missing)),
+        pairs=pairs,
+        explorer=next(iter(explorer), None),
+        samples=samples,
+        figures={name: picture for name, picture in figures.items() if not name.startswith(CURVES)},
+        curves={name: picture for name, picture in figures.items() if name.startswith(CURVES)},
+        viewer=viewer,
+        trainings=trainings,
+        costs=gather_costs(job.jobs, records, trainings),
+        provenance=gather_provenance(summaries, results),
+    )
+
+
+def template() -> Any:
+    """The page's template with its filters."""
+    environment = Environment(
+        loader=PackageLoader("bright_pipeline.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "bytes": readable_bytes,
+        "duration": readable_duration,
+        "parts": parts,
+        "grouped": lambda number: f"{number:,}",
+        # The source expression of a script in a Content-Security-Policy.
+        "sha256": lambda script: f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        # Long words may break between a small and a capital letter, or behind a full stop.
+        "breakable": lambda heading: Markup("<wbr>").join(WITHIN_WORD.split(heading)),
+    }
+    environment.filters |= filters
+    return environment.get_template("page.html.j2")
+
+
+def _single(inputs: Inputs, name: str) -> dict[str, Path]:
+    """Label -> path of the inputs `name:LABEL=path`; {} where there are none."""
+    return {key.partition(":")[2]: paths_of(inputs, key)[0] for key in inputs if key.partition(":")[0] == name}
+
+
+class Cost(NamedTuple):
+    """The jobs of a stage: sums of elapsed and of CPU seconds, and the largest memory in bytes."""
+
+    stage: str
+    jobs: int
+    recorded: int
+    seconds: float
+    cpu_seconds: float | None
+    memory: float | None
+
+
+class Training(NamedTuple):
+    """The last line of a training's history."""
+
+    name: str
+    steps: int
+    images: int
+    seconds: float
+    losses: dict[str, float]
+
+
+def read_trainings(histories: dict[str, Path]) -> list[Training]:
+    """One for each history, in the order given."""
+    trainings = []
+    for name, path in histories.items():
+        frame = read_history(path)
+        last = frame.iloc[-1]
+        losses = {str(column): float(last[column]) for column in frame if column not in NOT_LOSSES}
+        losses = {column: value for column, value in losses.items() if value == value}
+        trainings.append(Training(name, int(last["step"]), int(last["images"]), float(last["seconds"]), losses))
+    return trainings
+
+
+def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training]) -> list[Cost]:
+    """The cost of each stage with records here (pulled results have none), the most expensive first."""
+    by_stage: dict[str, list[JobRow]] = {}
+    for job in jobs:
+        by_stage.setdefault(job.stage, []).append(job)
+    costs = []
+    for stage, rows in by_stage.items():
+        kind = stage.removeprefix("train_")
+        times = [training.seconds for training in trainings if training.name.startswith(f"{kind} ")]
+        if times:  # a history has the seconds of every attempt
+            costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
+            continue
+        finished, recorded = [], 0
+        for job in rows:  # a job has one record, or one for each shard
+            found = [read_record(path) for path in sorted(records.glob(f"{stage}-{job.name}*.json"))]
+            done = [record for record in found if record.get("state") == State.DONE and "cpu_seconds" in record]
+            finished += done
+            recorded += bool(done)
+        if finished:
+            seconds, cpu_seconds = (sum(record[key] for record in finished) for key in ("seconds", "cpu_seconds"))
+            memory = max(record["peak_mb"] for record in finished) * 2**20
+            costs.append(Cost(stage, len(rows), recorded, seconds, cpu_seconds, memory))
+    return sorted(costs, key=lambda cost: -cost.seconds)
+
+
+def read_dataset(name: str, path: Path) -> dict[str, Any]:
+    """The facts about a prepared dataset, from its manifest."""
+    facts = read_json(path, f"manifest {path}")
+    return {
+        "name": name,
+        "licence": facts.get("license") or "not stated",
+        "source": ", ".join(f"{key} {value}" for key, value in facts["source"].items() if value is not None),
+        "resolution": facts["resolution"],
+        "channels": facts["channels"],
+        "train": facts["train"]["count"],
+        "validation": facts["validation"]["count"],
+        "outcome": outcome(facts),
+        "skipped": facts["skipped"],
+        "sha256": {split: facts[split]["sha256"] for split in ("train", "validation")},
+    }
+
+
+def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """The versions and networks of all summaries, and the versions recorded in the folders of results."""
+    found: dict[str, dict[str, Any]] = {
+        "versions": {},  # library -> version -> names of results, several versions where results differ
+        "networks": {},  # network -> sha256
+    }
+    libraries = [(folder.name, versions) for folder in results for versions in result_libraries(folder)]
+    for path in summaries:
+        protocol = read_summary(path).protocol
+        libraries.append((path.parent.name, protocol.get("versions", {})))
+        for key, sha256 in protocol.items():
+            network = protocol["network"] if key == "network_sha256" else key.removesuffix("_sha256")
+            if key == "network_sha256" or network in manifest():
+                found["networks"][network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
+    for result, versions in libraries:
+        for library, version in versions.items():
+            names = found["versions"].setdefault(library, {}).setdefault(version, [])
+            names += [result] * (result not in names)
+    return found

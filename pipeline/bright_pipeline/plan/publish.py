@@ -1,0 +1,338 @@
+"""results/RUN: copies of a config's results under readable names, main numbers, and the lines at a run's end.
+
+A copy whose result is not here (a fresh clone of a shared run) stays and is reported as one of an earlier run.
+results/RUN/published.json records which result each copy is of; file times decide nothing.
+
+metrics.json has the numbers of the summaries by the names in the config:
+reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: images
+scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
+
+headline.json has the six main numbers, which DVC compares. dvc.yaml has the metrics, plots and artifacts that DVC shows
+of the run. Weights are artifacts with stable names, while their folders are named by digests. DVC tracks a result in a
+small `.dvc` file beside its folder, which git keeps.
+"""
+
+import csv
+import os
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bright_pipeline.base.amounts import readable_duration
+from bright_pipeline.base.atomic import atomic_path, write_json, write_text
+from bright_pipeline.base.checksums import problem
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import read_json, shortened
+from bright_pipeline.base.paths import STORE
+from bright_pipeline.base.summary import read_summary
+from bright_pipeline.base.yaml_files import read_yaml
+from bright_pipeline.data.prepare import outcome
+from bright_pipeline.page.comparison import headline
+from bright_pipeline.plan.damage import add_missing_checksums
+from bright_pipeline.plan.shards import folder, planned, planned_trainings, summary_place, view
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.autoencoders import RECONSTRUCT
+from bright_pipeline.stages.common import Job, Jobs, path_of
+from bright_pipeline.stages.datasets import PREPARE_DATASET
+from bright_pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.page import page
+from bright_pipeline.stages.store import identity_path
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.display_table import read_display
+from bright_pipeline.training.history import FIRST_COLUMNS
+
+LOCKS = Path(".snakemake/locks")
+CONFIG, METRICS, HEADLINE = "config.yaml", "metrics.json", "headline.json"
+HEADLINE_TABLES, HEADLINE_NUMBERS = ("table2", "table5"), 3  # of each: LPIPS, SSIM, PSNR; FID and two more
+ORIGIN = "# The run of "
+HEADER = """\
+# What DVC shows of this run; written by the run. Paths are relative to this folder.
+#   dvc metrics show, dvc metrics diff, dvc plots show
+#   dvc artifacts get REPOSITORY FOLDER:ARTIFACT, once a version of it is registered (docs/sharing.md)
+"""
+RECORD = "published.json"
+NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no headline numbers
+WIDTH = 100  # of the lines at the end of a run
+PLACES = {
+    "report.html": "the page of the run: open it in a browser",
+    "tables": "the tables, as csv, md and tex",
+    "figures": "the figures, as png and pdf",
+    METRICS: "the numbers; their protocols are in summaries",
+}
+
+
+@dataclass
+class Published:
+    """The content of results/RUN after a run."""
+
+    present: list[str] = field(default_factory=list)  # paths of this config's results
+    earlier: list[str] = field(default_factory=list)  # paths of copies whose results are not here
+    damaged: list[str] = field(default_factory=list)
+    """A line for each damaged result, whose copy stays unchanged, and for a record with paths outside results/RUN."""
+
+
+def publish(jobs: Jobs, config_file: str) -> Published:
+    """Copy finished results that differ from their copies, and record the identities of finished jobs.
+
+    Copies of results that the config no longer has are removed if the store still has those results.
+    """
+    jobs.store.forget()
+    found, recorded, home = Published(), published_copies(jobs), folder(jobs)
+    record = {place: str(stored) for place, stored in recorded.items()}
+    if foreign := (_read(home / RECORD) or {}).keys() - recorded.keys():
+        first = ", ".join(map(shortened, sorted(foreign)[:3]))
+        found.damaged.append(f"{home / RECORD}: ignored, since these are no copies of results: {first}")
+    for place, output in jobs(view).items():
+        stored, copy = Path(output.path), Path(place)
+        if not output.job.has(output.file):
+            found.earlier += [place] if is_earlier_copy(jobs, place, recorded) else []
+        elif (line := problem(stored, read="content")) is not None:
+            found.damaged.append(line)
+        else:
+            content = stored.read_bytes()
+            if not (copy.exists() and copy.read_bytes() == content):
+                with atomic_path(copy) as temporary:
+                    temporary.write_bytes(content)
+            found.present.append(place)
+            record[place] = output.path
+    for place in recorded.keys() - jobs(view).keys():
+        if recorded[place].exists() or not Path(place).exists():
+            Path(place).unlink(missing_ok=True)
+            del record[place]
+        else:
+            found.earlier.append(place)
+    for job in jobs(planned).values():
+        if job.complete and not (path := identity_path(*job.key)).exists():
+            write_json(path, job.identity)
+        add_missing_checksums(job)
+    if found.present:
+        seeds = {
+            str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
+        }
+        metrics = _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
+        for name, values in ((RECORD, record), (METRICS, metrics), (HEADLINE, headline_numbers(jobs))):
+            if values and _read(home / name) != values:
+                write_json(home / name, values)
+            found.present += [str(home / name)] if values and name != RECORD else []
+        found.present += write_dvc_files(jobs, config_file)
+    return found
+
+
+def published_copies(jobs: Jobs) -> dict[str, Path]:
+    """Place in results/RUN -> the file of the store that was last copied there.
+
+    The record may come with a clone: only files in results/RUN count, not those that a link in it leads to.
+    """
+    home, copies = folder(jobs), {}
+    for place, stored in (_read(home / RECORD) or {}).items():
+        path, source = Path(place), Path(str(stored))
+        inside = path.is_relative_to(home) and source.is_relative_to(STORE)
+        with suppress(OSError, ValueError):  # no possible paths
+            regular = not path.is_symlink() and (path.is_file() or not path.exists())
+            inside &= regular and path.resolve().is_relative_to(home.resolve()) and not source.is_dir()
+            if inside and ".." not in (*path.parts, *source.parts):
+                copies[place] = source
+    return copies
+
+
+def is_earlier_copy(jobs: Jobs, place: str, recorded: dict[str, Path] | None = None) -> bool:
+    """Whether this file of results/RUN is a copy of another result, and this config's result is not here."""
+    output, recorded = jobs(view)[place], published_copies(jobs) if recorded is None else recorded
+    missing = not output.job.has(output.file)
+    return missing and Path(place).exists() and recorded.get(place) != Path(output.path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A file that publishing wrote; None if it is unreadable, so that it is written again."""
+    try:
+        return dict(read_json(path, str(path)))
+    except (InputError, ValueError, TypeError):
+        return None
+
+
+def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
+    """The numbers of one training seed's finished jobs, nested as in metrics.json."""
+    found: dict[str, Any] = {}
+    for job in of_seed.made:
+        name, _, space = job.entry.partition(".")[2].partition(" in ")
+        if job.stage is RECONSTRUCT:
+            section, keys = "reconstruction", [name]
+        elif job.stage is NEAREST_NEIGHBOURS:
+            section, keys = "neighbours", [name]
+        elif job.stage is SCORE_FEATURES:
+            section, count = job.settings["kind"], job.settings["count"]
+            keys = [name, space] if count is None else [name, space, str(count)]
+        else:
+            continue
+        # The summary is in the store or else in results/RUN; a damaged one is ignored.
+        paths = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
+        path = next((path for path in paths if path.exists() and problem(path) is None), None)
+        if job.key not in jobs(planned) or path is None:
+            continue
+        with suppress(InputError):
+            summary = read_summary(path)
+            place = found.setdefault(section, {})
+            for key in keys:
+                place = place.setdefault(key, {})
+            # Spreads are published beside the metrics of a feature space only.
+            numbers = summary.numbers if len(keys) > 1 else {key: one.number for key, one in summary.values.items()}
+            named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
+            place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
+    return found
+
+
+def headline_numbers(jobs: Jobs) -> dict[str, Any]:
+    """The first measured row of Tables 2 and 5: quantity -> number; {} while a table is missing."""
+    found: dict[str, Any] = {}
+    for job in (jobs(tables)[name] for name in HEADLINE_TABLES if name in jobs(tables)):
+        path = Path(job.path("table.json"))
+        try:
+            if not job.complete or problem(path, read="content") is not None:
+                return {}
+            table = read_display(path)
+        except InputError:
+            return {}
+        cells = next(filter(None, map(table.measured_cells, table.measured_rows())), {})
+        found |= {name.rstrip(" ↑↓"): cell.number for name, cell in list(cells.items())[:HEADLINE_NUMBERS]}
+    return found
+
+
+def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published) -> str:
+    """Lines for the terminal after a run that made the results of these jobs, named once for each shard."""
+    by_key = {job.key: job for job in made}
+    reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
+    places = {str(folder(jobs) / name): text for name, text in PLACES.items() if (folder(jobs) / name).exists()}
+    width = max(map(len, places), default=0)
+    result = ""
+    if not published.damaged:  # the page's first sentence, from the tables that exist
+        shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
+        named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
+        summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
+        result = headline(shown, summary if summary is not None and summary.exists() else None)[0]
+    prepared = []
+    for job in by_key.values():
+        if job.stage is PREPARE_DATASET and job.complete:
+            facts = read_json(Path(job.path("manifest.json")), job.entry)
+            prepared += textwrap.wrap(f"{job.entry}: {outcome(facts)}", WIDTH, subsequent_indent="  ")
+    lines = [
+        f"Run {jobs.config.run}, {readable_duration(seconds)}.",
+        *_counted("Made", list(by_key.values())),
+        *_counted("Reused", list(reused.values())),
+        *prepared,
+        "",
+        *textwrap.wrap(result, WIDTH),
+        "",
+        *(f"{place:{width}}  {text}" for place, text in places.items()),
+        *not_current(published),
+    ]
+    return "\n".join(lines)
+
+
+def not_current(published: Published) -> list[str]:
+    """A line for each damaged result, and one for copies of an earlier run."""
+    first = ", ".join(sorted(published.earlier)[:3])
+    more = f" and {len(published.earlier) - 3} more" if len(published.earlier) > 3 else ""
+    earlier = [f"Of an earlier run, since their results are not here: {first}{more}"] if first else []
+    return [*published.damaged, *earlier]
+
+
+def _counted(title: str, made: list[Job]) -> list[str]:
+    """Such as `Made: 3 results: train_autoencoder 2, reconstruct`, in the order of the stages."""
+    stages = Counter(job.stage.name for job in made)
+    named = ", ".join(f"{stage} {stages[stage]}".removesuffix(" 1") for stage in all_stages() if stage in stages)
+    results = "1 result" if len(made) == 1 else f"{len(made)} results"
+    line = f"{title}: {results}: {named}" if made else f"{title}: nothing"
+    return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def written_values(jobs: Jobs) -> dict[str, Any]:
+    """The config with all defaults, and the labels of autoencoders, which are in no job's settings."""
+    values = jobs.written.model_dump(mode="json")
+    for name, entry in jobs.written.autoencoders.items():
+        values["autoencoders"][name]["label"] = entry.label
+    return values
+
+
+def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
+    """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
+    place = folder(jobs)
+    contents: dict[Path, tuple[str, Any]] = {
+        place / CONFIG: (f"{ORIGIN}{config_file}\n", written_values(jobs)),
+        place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
+    }
+    for path, (first, values) in contents.items():
+        text = first + yaml.safe_dump(values, sort_keys=False, width=120)
+        if not (path.exists() and path.read_bytes() == text.encode()):
+            write_text(path, text)
+    return list(map(str, contents))
+
+
+def recorded_config(jobs: Jobs) -> str | None:
+    """The config file of the run in results/RUN; None if there is no run yet."""
+    try:
+        first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, ValueError):
+        return None
+    return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
+
+
+def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
+    """The content of the dvc.yaml in `place`: the results of the run that exist."""
+    # A plot for each column of the histories, with a curve for each training that logged it.
+    curves: dict[tuple[str, str], list[str]] = {}
+    # Trained weights that are here, or that DVC tracks, by kind and name.
+    artifacts: dict[str, Any] = {}
+    for kind, name, job in planned_trainings(jobs):
+        history = place / "histories" / f"{kind}-{name}.csv"
+        if history.exists():
+            with history.open(newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file), [])
+            for column in columns:
+                if column not in FIRST_COLUMNS:
+                    curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
+        if job.complete or dvc_file(job.folder).exists():
+            key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
+            key = f"{key}-{job.digest}" if key in artifacts else key
+            path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
+            artifacts[key] = {"path": path, "type": "model", "desc": job.name}
+    plots: list[Any] = []
+    for (kind, column), histories in curves.items():
+        x, label = ("step", "step") if kind == "diffusion" else ("images", "training images")
+        axes = {"x": x, "y": dict.fromkeys(histories, column), "x_label": label, "y_label": column}
+        plots.append({f"{jobs.config.run}: {kind}, {column}": axes})
+    shown = [job for job in jobs(figures).values() if job.complete or dvc_file(job.folder).exists()]
+    plots += [os.path.relpath(job.path("figure.png"), place) for job in shown]  # DVC has them in the store
+    metrics = [HEADLINE] if (place / HEADLINE).exists() else []
+    parts = {"metrics": metrics, "plots": plots, "artifacts": artifacts}
+    return {key: part for key, part in parts.items() if part}
+
+
+def dvc_file(path: Path) -> Path:
+    """DVC's file about a tracked folder or file, beside it."""
+    return path.with_name(f"{path.name}.dvc")
+
+
+def tracked_as(path: Path) -> dict[str, Any]:
+    """The entry of DVC's file: `md5` of the content, `size` in bytes, `nfiles`; empty if the path is not tracked."""
+    file = dvc_file(path)
+    if not file.exists():
+        return {}
+    try:
+        entry = dict(read_yaml(file, str(file))["outs"][0])
+        return entry | {key: int(entry[key]) for key in ("size", "nfiles") if key in entry}
+    except (InputError, LookupError, TypeError, ValueError, OverflowError):
+        raise InputError(f"{file}: not a DVC file of one result; restore it from git") from None
+
+
+def refuse_while_jobs_run() -> None:
+    """InputError while a run is active: its jobs read and write results."""
+    if any(LOCKS.glob("*.lock")):
+        raise InputError("a run is active here, or a killed run left its lock (then: snakemake --unlock)")

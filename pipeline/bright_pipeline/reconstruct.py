@@ -1,0 +1,86 @@
+"""Stage: reconstruct the validation split and measure it image by image (appendix B)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.atomic import atomic_path
+from bright_pipeline.base.command import stage
+from bright_pipeline.base.progress import Progress
+from bright_pipeline.base.summary import Summary, Value, write_summary
+from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
+from bright_pipeline.families import autoencoder_family
+from bright_pipeline.models.traits import traits
+from bright_pipeline.stages.autoencoders import Reconstruction
+
+PICTURE_IMAGES = 12
+
+
+@stage
+def reconstruct(
+    job: Reconstruction,
+    images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
+    autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
+    lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
+    lpips_vgg: Annotated[Path, typer.Option(help="VGG16's weights, for LPIPS-VGG.")],
+    reconstructions: Annotated[Path, typer.Option(help="Where the reconstructions go (a zip of PNGs).")],
+    table: Annotated[Path, typer.Option(help="Where the per-image metrics go (csv).")],
+    summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
+    picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
+) -> None:
+    import pandas as pd
+    import torch
+
+    from bright_pipeline.data.pictures import contact_sheet, save_picture
+    from bright_pipeline.evaluation.reconstruction import (
+        MICRO_BATCH,
+        image_metrics,
+        reconstruction_protocols,
+        reconstruction_values,
+    )
+    from bright_pipeline.models.autoencoder import pad
+    from bright_pipeline.models.checkpoints import load_autoencoder, pick_device
+    from bright_pipeline.models.perceptual import LpipsDistance
+
+    torch.set_num_threads(job.cpu_threads)
+    device = pick_device()
+    originals, model = ImageArchive(images), load_autoencoder(autoencoder, device)
+    networks = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
+    distances = {name: LpipsDistance(name, path).to(device) for name, path in networks.items()}
+    digests, moments, measured, shown = [], [], [], []
+    with (
+        torch.no_grad(),
+        model.frozen(),
+        ArchiveWriter(reconstructions, originals.channels) as archive,
+        Progress("reconstruct", len(originals), "images") as progress,
+    ):
+        for first in range(0, len(originals), job.micro_batch):
+            pixels = originals.tensor(range(first, min(first + job.micro_batch, len(originals))))
+            digests += [pixel_digest(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
+            # The networks see full batches only, so that batching changes no bit; the surplus images are dropped.
+            real = pixels.to(device)
+            batch = pad(to_model(real), job.micro_batch)
+            made = to_uint8(model.decode(model.encode(batch)))[: len(real)]
+            moments.append(model.code_moments(batch, len(real)))
+            archive.add_batch(made.cpu(), first)
+            for pair in zip(real.split(MICRO_BATCH), made.split(MICRO_BATCH), strict=True):
+                measured.append(pd.DataFrame(image_metrics(*pair, distances)))
+            if first < PICTURE_IMAGES:
+                shown.append((pixels, made.cpu()))
+            progress.advance(len(real))
+    frame = pd.concat(measured, ignore_index=True).astype(float)
+    frame.insert(0, "image", originals.names)
+    with atomic_path(table) as temporary:
+        frame.to_csv(temporary, index=False)
+    rows = [to_model(torch.cat(side)[:PICTURE_IMAGES]) for side in zip(*shown, strict=True)]
+    save_picture(picture, contact_sheet(rows))
+    method, bits = autoencoder_family(job.autoencoder.family).method, model.code_bits(moments)
+    values = reconstruction_values(frame, reconstruction_protocols(originals, joined_digest(digests), networks))
+    facts = Summary(
+        kind="reconstruction",
+        traits={"method": method, **traits(job.autoencoder), "resolution": originals.resolution},
+        values=values | {"code_bits": Value(number=bits.per_image)},
+        details={"code_bits_counted_by": bits.counted_by, "exact_images": int(frame["psnr"].eq(float("inf")).sum())},
+    )
+    write_summary(summary, facts)

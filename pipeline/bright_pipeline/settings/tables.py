@@ -1,0 +1,233 @@
+"""The tables: an entry for each, with its key in a config, title, caption, rows and columns.
+
+The kinds of a table's quantities decide which stages a run needs for it (`pipeline/bright_pipeline/stages/tables.py`). The published
+numbers of a table are in pipeline/bright_pipeline/tables/published, in a csv of its name.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bright_pipeline.settings import quantities as q
+from bright_pipeline.settings.fields import Section
+
+HEADINGS = {
+    "dataset": "Dataset",
+    "method": "Method",
+    "code_size": "Code size",
+    "key_length": "C_key",
+    "feature_size": "H_d, W_d",
+    "train_images": "Train images",
+    "samples": "Samples",
+    "table_entries": "Entries of a table, at most",
+    "variant": "Changed",
+}
+"""The columns that identify a row, by key."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: title, caption, the columns that identify a row, and its quantities."""
+
+    title: str
+    caption: str
+    identity: tuple[str, ...]
+    quantities: tuple[q.Quantity, ...]
+    samples: int | None = None  # images behind each published number, where the paper's caption states it
+    states_noise: bool = False  # whether a row's method also says that it was trained with noise
+    changed_from: Literal["first", "namesake"] | None = None
+    """The row from which the column `Changed` counts changed keys: the first, or the first with the same identity."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of summaries that the table needs."""
+        return frozenset(quantity.kind for quantity in self.quantities)
+
+    @property
+    def in_paper(self) -> bool:
+        """Whether there are published numbers."""
+        return any(quantity.is_published for quantity in self.quantities)
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether the rows are sample sets; autoencoders otherwise."""
+        return self.kinds == {"generation"}
+
+
+class GenerationRows(Section):
+    """Rows of a table of generation metrics."""
+
+    rows: list[str] = Field([], description="Names under `samples`.")
+    count: int | None = Field(None, ge=2, description="Number of images to score, the first ones; by default all.")
+
+
+class AutoencoderRows(Section):
+    """Rows that are autoencoders, with samples of their codes."""
+
+    autoencoders: list[str] = Field(
+        [], description="Names under `autoencoders`; `ablations` shows for each the keys that differ from the first."
+    )
+    samples: list[str] = Field([], description="Names under `samples`, at most one per autoencoder.")
+    count: int | None = Field(None, ge=2, description="Images to score of each set, the first ones; by default all.")
+
+
+_IMAGES = ("dataset", "method", "code_size")
+_SAMPLES = ("dataset", "method", "samples")
+
+
+def _table(description: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
+    """A key with a table's rows, by default names under `autoencoders`; the other arguments are those of `Table`."""
+    field: Any = Field(default or [], description=description)
+    field.metadata.append(Table(*columns, **rest))
+    return field
+
+
+class Tables(Section):
+    """The measured rows of each table, beside the published ones."""
+
+    table2: list[str] = _table(
+        "Reconstruction: names under `autoencoders`.",
+        "Table 2. Reconstruction of validation images",
+        "Reconstruction of validation images.",
+        _IMAGES,
+        (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
+    )
+    table3: list[str] = _table(
+        "Parameters and GFLOPs.",
+        "Table 3. Parameters and cost of decoding",
+        "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
+        _IMAGES,
+        (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
+    )
+    table4: list[str] = _table(
+        "With and without noise.",
+        "Table 4. Reconstruction with and without noise on the key codes",
+        "Reconstruction with and without noise on the tiled key codes (section 3.4).",
+        (*_IMAGES, "train_images"),
+        q.RECONSTRUCTION,
+        states_noise=True,
+    )
+    table5: GenerationRows = _table(
+        "Generation on FFHQ: names under `samples`.",
+        "Table 5. Generation, FFHQ",
+        "Metrics of generated images, with the paper's FFHQ numbers.",
+        _SAMPLES,
+        q.GENERATION,
+        samples=50_000,
+        default=GenerationRows(),
+    )
+    table6: GenerationRows = _table(
+        "Generation on LSUN-Church.",
+        "Table 6. Generation, LSUN-Church",
+        "Metrics of generated images, with the paper's LSUN-Church numbers.",
+        _SAMPLES,
+        q.GENERATION,
+        samples=50_000,
+        default=GenerationRows(),
+    )
+    table7: list[str] = _table(
+        "The length of a unit key.",
+        "Table 7. Length of a unit key, C_key",
+        "The length of a unit key, C_key: reconstruction and counts.",
+        (*_IMAGES, "key_length"),
+        (*q.RECONSTRUCTION, *q.COUNTS),
+    )
+    table8: list[str] = _table(
+        "The size of the feature block.",
+        "Table 8. Size of the feature block, H_d and W_d",
+        "The size of the feature block, H_d and W_d: reconstruction and counts.",
+        (*_IMAGES, "feature_size"),
+        (*q.RECONSTRUCTION, *q.COUNTS),
+    )
+    text_10k: GenerationRows = _table(
+        "The 10,240-sample numbers of the text.",
+        "Generation from 10,240 samples (section 4)",
+        "Metrics of 10,240 generated images, as in the text of section 4.",
+        _SAMPLES,
+        (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
+        default=GenerationRows(count=10_240),
+    )
+    section34: list[str] = _table(
+        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
+        "Section 3.4, measured: use, range and noise tolerance of codes",
+        "Section 3.4, measured: use of table entries, range and variance of codes, and reconstruction under noise.",
+        _IMAGES,
+        (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
+    )
+    noise_generation: GenerationRows = _table(
+        "Diffusion on codes trained with and without noise: names under `samples`.",
+        "Generation from codes trained with and without noise (section 3.4)",
+        "Metrics of images from diffusion on codes that were trained with and without noise (section 3.4).",
+        _SAMPLES,
+        q.unpublished(q.GENERATION),
+        states_noise=True,
+        default=GenerationRows(),
+    )
+    table_sizes: list[str] = _table(
+        "Bytes against quality: entries that differ in `tables.entries_log2`.",
+        "Bytes against quality for sizes of the hash tables (section 5)",
+        "Bytes of hash tables, decoder and codes, and reconstruction quality, for several table sizes (section 5).",
+        (*_IMAGES, "table_entries"),
+        (*q.BYTES, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
+    )
+    ablations: AutoencoderRows = _table(
+        "Models with a part removed or changed: reconstruction, samples, counts.",
+        "Ablations: parts of the model removed or changed",
+        "The effect of removing or changing one part of the model. `Changed` names the part or its config keys; other"
+        " settings are those of the first row. The columns are reconstruction, distances of samples from codes of the"
+        " same model, and counts.",
+        (*_IMAGES, "variant"),
+        (
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
+            *(*q.SAMPLE_DISTANCE, *q.unpublished(q.COUNTS)),
+        ),
+        changed_from="first",
+        default=AutoencoderRows(),
+    )
+    latent_diffusion: AutoencoderRows = _table(
+        "Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
+        "Latent diffusion on the codes of each autoencoder",
+        "Latent diffusion on the codes of each autoencoder: the distance of its samples, the distance of the"
+        " autoencoder's reconstructions to the same images, and the ratio of the two. Lower is better. At a ratio of 1,"
+        " the decoder explains the whole distance. The last columns are reconstruction and the bits of a code.",
+        (*_IMAGES, "variant"),
+        (
+            *(*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS),
+        ),
+        changed_from="namesake",
+        default=AutoencoderRows(),
+    )
+    equal_budget: list[str] = _table(
+        "One dataset, the same number of training images: quality, counts, speed.",
+        "Autoencoders at equal budget",
+        "Autoencoders on one dataset after the same number of training images: quality, counts, speed and time.",
+        (*_IMAGES, "variant", "train_images"),
+        (
+            *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
+            *(q.DECODING_SPEED, q.TRAINING_SECONDS),
+        ),
+        changed_from="namesake",
+    )
+    decoding: list[str] = Field(
+        [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."
+    )
+    claims: bool = Field(False, description="A table of the assertions in the paper's text, recomputed.")
+
+    @property
+    def sample_sets(self) -> list[str]:
+        """The sample sets of all tables, each once."""
+        found = [getattr(self, key) for key in type(self).model_fields]
+        named = [one.rows for one in found if isinstance(one, GenerationRows)]
+        named += [one.samples for one in found if isinstance(one, AutoencoderRows)]
+        return list(dict.fromkeys(name for names in named for name in names))
+
+    def rows_of(self, table: str) -> list[str]:
+        """The names of a table's rows, under `samples` or `autoencoders`."""
+        match getattr(self, table):
+            case GenerationRows(rows=rows) | AutoencoderRows(autoencoders=rows) | rows:
+                return list(rows)
+
+
+TABLES = {name: one for name, field in Tables.model_fields.items() for one in field.metadata if isinstance(one, Table)}

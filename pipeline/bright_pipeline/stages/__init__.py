@@ -1,0 +1,24 @@
+"""The contracts of the stages: one module for each file of rules in workflow/rules, in the order of the data flow.
+
+A contract gives the name of a stage, its folder in the store, its outputs, the settings of its command, GPU and memory,
+and the function that makes its job. The command, `pipeline/bright_pipeline/STAGE.py`, does the work. Nothing here imports torch.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bright_pipeline.stages.common import Stage
+
+CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "tables", "figures", "page")
+
+
+@cache
+def all_stages() -> "dict[str, Stage]":
+    """Every stage by its name, in the order of the data flow."""
+    from bright_pipeline.stages.common import Stage
+
+    modules = [import_module(f"{__name__}.{contract}") for contract in CONTRACTS]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Stage)]
+    return {stage.name: stage for stage in found}

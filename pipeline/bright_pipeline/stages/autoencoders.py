@@ -1,0 +1,353 @@
+"""Autoencoders: training, import, reconstruction, counts; their codes dumped, explored and measured (section 3)."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
+from bright_pipeline.config.root import Config, load_config
+from bright_pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
+from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
+from bright_pipeline.settings.autoencoder import AutoencoderSettings
+from bright_pipeline.settings.diffusion import Diffusion, Sampler
+from bright_pipeline.settings.fields import CodeSizeField, Section, operational
+from bright_pipeline.settings.generator import GeneratorSettings
+from bright_pipeline.settings.weights import OwnWeights, training_steps
+from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
+from bright_pipeline.stages.datasets import dataset, image_size
+
+PAPER = PACKAGED_CONFIGS / "paper.yaml"
+MODEL_KINDS = ("autoencoder", "diffusion", "generator")
+PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; another one ends the stage."
+
+
+class AutoencoderJob(Section):
+    """Train an autoencoder."""
+
+    autoencoder: AnyAutoencoder
+    seed: int = 0
+    initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
+
+
+class ImportJob(Section):
+    """Import the checkpoint of a config entry; the entry's settings must be those of the checkpoint."""
+
+    autoencoder: AnyAutoencoder | None = None
+    diffusion: Diffusion | None = None
+    generator: AnyGenerator | None = None
+    code_size: CodeSizeField | None = Field(None, description="Code size of a diffusion model.")
+    resolution: int | None = Field(None, description="Resolution of the images of an autoencoder or a generator.")
+    channels: Literal[1, 3] = Field(3, description="Their channels.")
+    sha256: str | None = operational(None, "The fingerprint of the checkpoint; another one ends the stage.")
+
+    def _check(self) -> None:
+        given = [kind for kind in MODEL_KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"one of {', '.join(MODEL_KINDS)} is needed; given: {', '.join(given) or 'none'}")
+        (kind,) = given
+        if getattr(self, kind).weights is None:
+            raise ValueError(f"{kind}.weights: this key is missing")
+        needed = "code_size" if kind == "diffusion" else "resolution"
+        if getattr(self, needed) is None:
+            raise ValueError(f"{needed}: this key is missing")
+
+
+class SnapshotJob(Section):
+    """Take a snapshot of a training."""
+
+    snapshot: Path = Field(description="The file that the training wrote.")
+    step: int = Field(ge=1, description="The number of training steps before it.")
+
+
+class Encoding(Section):
+    """Encode a split with a trained autoencoder."""
+
+    micro_batch: int = Field(64, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Reconstruction(Encoding):
+    """Reconstruct the validation split; the summary quotes the autoencoder's config."""
+
+    autoencoder: AnyAutoencoder
+
+
+class CodeMeasurement(Reconstruction):
+    """Measure the codes of an autoencoder (section 3.4)."""
+
+    images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
+    seed: int = 0
+
+
+class Exploration(Section):
+    """Show the contents of key codes and hash tables, on the first validation images."""
+
+    rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
+    steps: int = Field(9, ge=2, description="Images from the first of a pair to the second, both included.")
+    codes: int = Field(10, ge=0, description="Images, and samples, in the page's key explorer; 0: none.")
+    sampler: Sampler = Field(Sampler(), description="Of the samples.")
+    seed: int = Field(0, description="Of the samples.")
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Architecture(Section):
+    """An autoencoder for images of `resolution` with `channels` channels."""
+
+    autoencoder: AnyAutoencoder
+    resolution: int
+    channels: int
+    entry: str | None = Field(None, description="Its config entry, for errors.")
+
+
+class Complexity(Section):
+    """Count autoencoders."""
+
+    models: dict[str, Architecture] = Field(description="By the names of their counts.")
+
+
+class Decoding(Section):
+    """Measure the decoding speed of several autoencoders, in turn."""
+
+    models: dict[str, Architecture]
+    batch: int = Field(8, ge=1)
+    rounds: int = Field(7, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+TRAIN_AUTOENCODER = Stage(
+    "train_autoencoder", "autoencoders", AutoencoderJob, trained("autoencoder"), gpu=True, memory_mb=16_000
+)
+IMPORT_WEIGHTS = Stage("import_weights", "imports", ImportJob, {"weights": "{model}.safetensors"}, memory_mb=16_000)
+TAKE_SNAPSHOT = Stage("take_snapshot", "snapshots", SnapshotJob, {"weights": "{model}.safetensors"}, local=True)
+RECONSTRUCT = Stage(
+    "reconstruct",
+    "reconstructions",
+    Reconstruction,
+    {
+        "reconstructions": "reconstructions.zip",
+        "table": "per_image.csv",
+        "summary": "summary.json",
+        "picture": "pairs.png",
+    },
+    gpu=True,
+    memory_mb=8000,
+)
+COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True)
+DUMP_CODES = Stage(
+    "dump_codes",
+    "codes",
+    Encoding,
+    {"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
+    gpu=True,
+    memory_mb=16_000,
+)
+EXPLORE_CODES = Stage(
+    "explore_codes",
+    "explorations",
+    Exploration,
+    {
+        "interpolations": "interpolation.zip",
+        "by_resolutions": "resolutions.zip",
+        "by_groups": "groups.zip",
+        "columns": "columns.json",
+        "explorer": "explorer.json",
+    },
+    gpu=True,
+    memory_mb=8000,
+)
+MEASURE_CODES = Stage(
+    "measure_codes", "code_measurements", CodeMeasurement, {"summary": "summary.json"}, gpu=True, memory_mb=8000
+)
+MEASURE_DECODING = Stage(
+    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000
+)
+
+
+def autoencoder(jobs: Jobs, name: str) -> Job:
+    """The job that trains an autoencoder, imports its weights, or takes them from another training."""
+    model = jobs.config.autoencoders[name]
+    if (ready := ready_weights(jobs, autoencoder, name, image_size(jobs.config, model.dataset))) is not None:
+        return ready
+    images = jobs(dataset, model.dataset)
+    initial, facts, planned = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
+    inputs: Inputs = {"images": images["train.zip"], **initial}
+    kind = model.losses.perceptual.network
+    if kind != "none":
+        inputs["perceptual"] = network(PERCEPTUAL_NETWORKS[kind])
+        facts["perceptual"] = network_digest(PERCEPTUAL_NETWORKS[kind])
+    if model.execution.validate_every:
+        inputs |= {"validation": images["validation.zip"], "lpips_alex": network("lpips_alex")}
+    return jobs.job(
+        TRAIN_AUTOENCODER,
+        f"autoencoders.{name}",
+        {"autoencoder": model, "seed": jobs.seed(model.seed, "autoencoder"), **planned},
+        inputs=inputs,
+        facts=facts,
+        code=family_code(model),
+        unhashed_inputs=("validation", "lpips_alex"),  # for `execution.validate_every`
+    )
+
+
+def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size: dict[str, Any]) -> Job | None:
+    """The job that imports an entry's checkpoint or takes a snapshot of a training; None if the entry is trained."""
+    kind = make.__name__
+    entry = getattr(jobs.config, f"{kind}s")[name]
+    if entry.weights is not None:  # an import depends on the checkpoint and the entry's architecture alone
+        facts = jobs.fingerprints.checkpoint(entry.weights, f"{kind}s.{name}.weights")
+        checkpoint = {"kind": entry.weights.kind, "checkpoint": facts.get("sha256", facts)}
+        numerical = {kind: entry.architecture()} | checkpoint | size
+        code = () if kind == "diffusion" else family_code(entry)
+        settings = {kind: entry, "sha256": facts.get("sha256")} | size
+        return jobs.job(IMPORT_WEIGHTS, f"{kind}s.{name}", settings, numerical, model=kind, code=code)
+    if entry.snapshot_of is not None:
+        training, step = jobs(make, entry.snapshot_of), training_steps(entry.training)
+        settings = {"snapshot": snapshot_path(training.work, step), "step": step}
+        inputs = {"training": training[f"{kind}.safetensors"]}
+        return jobs.job(TAKE_SNAPSHOT, f"{kind}s.{name}", settings, {"step": step}, inputs=inputs, model=kind)
+    return None
+
+
+def missing_snapshot(path: Path) -> str:
+    """The error line of a missing snapshot."""
+    return (
+        f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
+        " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
+    )
+
+
+def initial_weights(
+    jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
+) -> tuple[Inputs, dict[str, Any], dict[str, str | None]]:
+    """A training's initial weights, of another entry (`make`) or a file: its input, facts, and settings of the job."""
+    kind = make.__name__
+    if given is None:
+        return {}, {}, {}
+    if given.entry is not None:
+        return {"initial": jobs(make, given.entry)[f"{kind}.safetensors"]}, {}, {}
+    file = given.file_of(kind)
+    facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
+    planned = facts.get("sha256")
+    return {"initial": str(file.path)}, {"initial": planned or facts}, {"initial_sha256": planned}
+
+
+def family_code(model: AutoencoderSettings | GeneratorSettings) -> tuple[str, ...]:
+    """The modules of a model's family."""
+    return (family_module(model.family), *find_family(model.family).code)
+
+
+def with_autoencoder(
+    jobs: Jobs,
+    stage: Stage,
+    name: str,
+    split: str,
+    settings: dict[str, Any],
+    numerical: dict[str, Any] | None = None,
+    inputs: Inputs | None = None,
+    networks: Sequence[str] = (),
+) -> Job:
+    """A job that reads a trained autoencoder, the images of a split, and metric networks."""
+    model = jobs.config.autoencoders[name]
+    read: Inputs = {
+        "images": jobs(dataset, model.dataset)[f"{split}.zip"],
+        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+        **(inputs or {}),
+        **{key: network(key) for key in networks},
+    }
+    facts = {key: network_digest(key) for key in networks}
+    entry, code = f"autoencoders.{name}", family_code(model)
+    return jobs.job(stage, entry, settings, numerical, inputs=read, facts=facts, code=code)
+
+
+def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
+    """The settings with which a trained autoencoder encodes images."""
+    threads = jobs.config.autoencoders[name].execution.cpu_threads
+    return {"micro_batch": jobs.config.evaluation.micro_batch, "cpu_threads": threads}
+
+
+def reconstruction(jobs: Jobs, name: str) -> Job:
+    """The job that reconstructs the validation split."""
+    numerical = encoding(jobs, name)
+    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
+    networks = ("lpips_alex", "lpips_vgg")
+    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, numerical, networks=networks)
+
+
+def codes(jobs: Jobs, name: str) -> Job:
+    """The job that dumps the codes of the training split, which do not depend on the micro-batch.
+
+    A decoder stage has the codes of the entry whose encoder it keeps.
+    """
+    settings = encoding(jobs, name := jobs.config.encoder_of(name))
+    return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
+
+
+def code_measurement(jobs: Jobs, name: str) -> Job:
+    """The job that measures an autoencoder's codes."""
+    dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
+    numerical = encoding(jobs, name) | {"images": images, "seed": jobs.seed(0, "code noise")}
+    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
+    read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
+    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, numerical, read, ["lpips_alex"])
+
+
+def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
+    """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained for them."""
+    models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
+    models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
+    families = {config.autoencoders[name].family for config, name, _ in models}
+    counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
+    settings, numerical = _several(models)
+    code = tuple(sorted({*map(family_module, families), *counting}))
+    return jobs.job(COMPLEXITY, f"tables.{table}", {"models": settings}, {"models": numerical}, code=code)
+
+
+def paper_config(jobs: Jobs) -> Config:
+    """The paper's config."""
+    return _read_paper(PAPER.read_text(encoding="utf-8"))
+
+
+@cache
+def _read_paper(text: str) -> Config:
+    """Cached, because a process may make many plans; callers never change the config."""
+    return load_config(yaml.safe_load(text), str(PAPER))
+
+
+def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
+    """The job that measures decoded images per second of these autoencoders, in turns; nothing is trained for it."""
+    evaluation, models = jobs.config.evaluation, jobs.config.autoencoders
+    how = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
+    settings, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])
+    code = tuple(dict.fromkeys(module for name in names for module in family_code(models[name])))
+    return jobs.job(MEASURE_DECODING, "decoding", how | {"models": settings}, how | {"models": numerical}, code=code)
+
+
+def timed_models(jobs: Jobs) -> tuple[str, ...]:
+    """The autoencoders whose decoding is timed."""
+    wanted = jobs.config.tables_or_default
+    return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget, *jobs.config.figures.rate_quality]))
+
+
+def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a measurement of models (config, name, entry for errors): all, and the numerical ones."""
+    settings: dict[str, Any] = {}
+    numerical: dict[str, Any] = {}
+    for config, name, entry in models:
+        model, key = config.autoencoders[name], model_id(config, name)
+        size = image_size(config, model.dataset)
+        settings.setdefault(key, {"autoencoder": model, "entry": entry, **size})
+        numerical.setdefault(key, {"autoencoder": model.architecture(), **size})
+    return settings, numerical
+
+
+def model_id(config: Config, name: str) -> str:
+    """The key of a model in a measurement of several: from its architecture, not from its name in the config."""
+    model = config.autoencoders[name]
+    architecture = model.architecture() | image_size(config, model.dataset)
+    text = json.dumps(architecture, sort_keys=True)
+    return f"{model.family}-{model.code_size}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

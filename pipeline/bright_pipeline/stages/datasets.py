@@ -1,0 +1,64 @@
+"""Raw collections become archives of square PNGs; metric networks become safetensors."""
+
+from typing import Any
+
+from bright_pipeline.config.root import Config
+from bright_pipeline.data.fingerprint import split_counts
+from bright_pipeline.settings.dataset import Dataset
+from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.stages.common import Job, Jobs, Stage
+
+UNKNOWN = 10**9  # the size of a split whose raw images have not been counted: all of it is one range
+
+
+class DatasetJob(Dataset):
+    """Prepare a dataset."""
+
+    name: str = operational("dataset", "Its name in the config, for errors.")
+    sha256: str | None = operational(None, "The fingerprint of its raw images; others end the stage.")
+    list_sha256: str | None = operational(None, "The sha256 of `split.list`; another one ends the stage.")
+
+
+PREPARE_DATASET = Stage(
+    "prepare_dataset",
+    "datasets",
+    DatasetJob,
+    {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
+)
+FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
+
+
+def dataset(jobs: Jobs, name: str) -> Job:
+    """The job that prepares a dataset; its digest depends on the content of the raw images, not on their path."""
+    settings, facts = jobs.config.datasets[name], jobs(raw_images, name)
+    numerical = settings.numerical()
+    numerical["source"] = facts["sha256"] if "sha256" in facts else {"absent": facts["absent"]}
+    planned: dict[str, Any] = {"name": name, "sha256": facts.get("sha256")}
+    if settings.split.list is not None:
+        numerical["split"]["list"] = facts["list"]
+        planned["list_sha256"] = facts["list"] if isinstance(facts["list"], str) else None
+    return jobs.job(PREPARE_DATASET, f"datasets.{name}", settings.model_dump() | planned, numerical)
+
+
+def raw_images(jobs: Jobs, name: str) -> dict[str, Any]:
+    """The fingerprint of a dataset's raw images."""
+    settings = jobs.config.datasets[name]
+    return jobs.fingerprints.collection(settings.source, f"datasets.{name}.source", settings.split.list)
+
+
+def split_count(jobs: Jobs, name: str, split: str) -> int:
+    """The largest possible number of images in a split."""
+    return split_counts(jobs(raw_images, name), jobs.config.datasets[name]).get(split, UNKNOWN)
+
+
+def image_size(config: Config, name: str) -> dict[str, int]:
+    """Resolution and channels of a dataset's images, as settings of stages."""
+    images = config.datasets[name]
+    return {"resolution": images.resolution, "channels": images.channels}
+
+
+def prepared(settings: Dataset) -> str:
+    """Crop and filter of a dataset's images, for the protocol: the filter alone changes FID by a point."""
+    crop = {"center": "center crop", "none": "uncropped", "pad": "padded with black, unscaled"}[settings.crop]
+    resize = "" if settings.crop == "pad" else f", Pillow {settings.filter}"
+    return f"{crop}{resize}, to {settings.resolution}"

@@ -1,0 +1,272 @@
+"""Metrics of image sets (appendix B): features once per set, then everything from them; nearest neighbours."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bright_pipeline.data.fingerprint import check_as_planned, fingerprint
+from bright_pipeline.data.listing import raw_files
+from bright_pipeline.families import autoencoder_family, generator_family
+from bright_pipeline.models.metric_networks import manifest
+from bright_pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
+from bright_pipeline.models.traits import traits
+from bright_pipeline.settings.dataset import FolderSource, ZipSource
+from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
+from bright_pipeline.settings.evaluation import SpaceName
+from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.common import NETWORKS, Inputs, Job, Jobs, Source, Stage, network, spans
+from bright_pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
+from bright_pipeline.stages.generation import sample_seed, samples
+
+GAUSSIAN, REAL = "Gaussian codes", "Real images"  # methods for comparison
+
+
+class Extraction(Section):
+    """Features of an image set in one feature space."""
+
+    space: SpaceName = Field(description="The feature space.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class EvaluationJob(Section):
+    """Metrics of one image set against a reference set, in one feature space."""
+
+    kind: Literal["generation", "reconstruction_distance"] = Field(
+        "generation", description="All metrics of the space, or the Fréchet distance of reconstructions (rFID)."
+    )
+    sample_kind: Literal["diffusion", "gaussian_codes", "generator", "real", "files", "reconstruction"] = Field(
+        description="How the images were made."
+    )
+    method: str = Field(description="The name of the row, such as BRIGHT (LDM).")
+    space: SpaceName = Field(description="The space of the features.")
+    reference: str = Field(description="The split of the reference images.")
+    prepared: str = Field("as they are", description="How the reference images got their size: crop and filter.")
+    count: int | None = Field(None, ge=2, description="Number of images to score, the first ones; by default all.")
+    reference_count: int | None = Field(None, ge=2, description="Required number of reference images.")
+    code_size: str | None = Field(None, description="Size of the key codes that the images were decoded from.")
+    seed: int = Field(0, description="The seed of the image set, for the record.")
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+class NeighboursJob(Section):
+    """Nearest training images by LPIPS (Fig. 9)."""
+
+    method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
+    count: int = Field(64, ge=1, description="Number of generated images whose neighbours are searched.")
+    validation_count: int | None = Field(None, ge=1, description="Number of validation images; by default all.")
+    neighbours: int = Field(5, ge=1, description="Neighbours of each image in table and picture.")
+    micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
+    memory_gb: float = operational(2.0, "Memory limit for embeddings and distances.", gt=0)
+    cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
+
+
+EXTRACT_FEATURES = Stage(
+    "extract_features", "features", Extraction, {"features": "features-{first}-{last}.npz"}, gpu=True, memory_mb=16_000
+)
+SCORE_FEATURES = Stage("score_features", "evaluations", EvaluationJob, {"summary": "summary.json"}, memory_mb=16_000)
+NEAREST_NEIGHBOURS = Stage(
+    "nearest_neighbours",
+    "neighbours",
+    NeighboursJob,
+    {"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
+    gpu=True,
+    memory_mb=16_000,
+)
+
+
+def spaces(jobs: Jobs, name: str) -> tuple[str, ...]:
+    """The feature spaces of a network's metrics."""
+    return spaces_of(name, jobs.config.evaluation.precision_recall)
+
+
+def features(
+    jobs: Jobs,
+    images: Source | list[Source],
+    count: int,
+    space: str,
+    entry: str,
+    label: str,
+    facts: dict[str, Any] | None = None,
+    networks: Path = NETWORKS,
+) -> Job:
+    """The features of the first `count` images in these files, in ranges. facts: identify files that no job makes."""
+    how, name = jobs.config.evaluation, network_of(space)
+    return jobs.job(
+        EXTRACT_FEATURES,
+        f"{entry} in {space}",
+        {"space": space, "micro_batch": how.micro_batch, "cpu_threads": how.cpu_threads},
+        inputs={"images": images, "weights": str(manifest.network_path(name, networks))},
+        facts=(facts or {}) | {"sha256": manifest.network_digest(name)},
+        label=f"{label}-{space.replace('_', '-')}",
+        ranges=spans(count, count if count == UNKNOWN else how.shard),
+    )
+
+
+def sample_features(jobs: Jobs, name: str, space: str) -> Job:
+    """The features of a sample set."""
+    made = jobs(samples, name)
+    images: list[Source] = [made[file] for file in made.files]
+    return features(jobs, images, jobs.config.samples[name].count, space, made.entry, name)
+
+
+def split_features(jobs: Jobs, name: str, split: str, space: str, count: int | None = None) -> Job:
+    """The features of a split's first `count` images; of all for None."""
+    most = split_count(jobs, name, split)
+    images, count = jobs(dataset, name)[f"{split}.zip"], most if count is None else min(count, most)
+    return features(jobs, images, count, space, f"datasets.{name} {split}", f"{name}-{split}")
+
+
+def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
+    """The metrics of a sample set's first `count` images in one space."""
+    settings, how = jobs.config.samples[name], jobs.config.evaluation
+    data = jobs.config.dataset_of(settings)
+    made = jobs(sample_features, name, space)
+    reference = jobs(split_features, data, how.reference, space, how.reference_count)
+    facts = {
+        "sample_kind": settings.kind,
+        "method": method(jobs, settings),
+        "count": count,
+        "reference": how.reference,
+        "reference_count": how.reference_count,
+        "seed": sample_seed(jobs, settings),
+        "prepared": prepared(jobs.config.datasets[data]),
+    }
+    return score(jobs, f"samples.{name}", name, facts, made, reference, ranges=-(-count // how.shard))
+
+
+def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
+    """The method of a sample set, as the tables print it: with its decoder's label, or in the words that match rows."""
+    match settings:
+        case DiffusionSamples():
+            model = jobs.config.diffusions[settings.diffusion]
+            if model.weights is not None:
+                return "LDM*"  # Table 5's row of the released checkpoint
+            decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
+            # With an ablation or a decoder stage it is no row of the paper.
+            own = decoder.label if labelled else None
+            words = ", ".join(filter(None, ["LDM", own or traits(decoder).get("ablation")]))
+            return f"BRIGHT ({words})" if decoder.family == "bright" else words
+        case GeneratorSamples():
+            return generator_family(jobs.config.generators[settings.generator].family).method
+        case FilesSamples():
+            return settings.method
+        case GaussianSamples():
+            return GAUSSIAN
+        case _:
+            return REAL
+
+
+def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
+    """rFID: the distance between an autoencoder's reconstructions of the validation split and that split."""
+    model, made = jobs.config.autoencoders[name], jobs(reconstruction, name)
+    count = split_count(jobs, model.dataset, "validation")
+    images, entry = made["reconstructions.zip"], f"{made.entry} reconstructions"
+    generated = features(jobs, images, count, space, entry, f"{name}-reconstructions")
+    facts = {
+        "kind": "reconstruction_distance",
+        "sample_kind": "reconstruction",
+        "method": autoencoder_family(model.family).method,
+        "code_size": traits(model)["code_size"],
+        "reference": "validation",
+        "prepared": prepared(jobs.config.datasets[model.dataset]),
+    }
+    return score(jobs, made.entry, name, facts, generated, jobs(split_features, model.dataset, "validation", space))
+
+
+def score(
+    jobs: Jobs,
+    entry: str,
+    label: str,
+    facts: dict[str, Any],
+    generated: Job,
+    reference: Job,
+    ranges: int | None = None,
+) -> Job:
+    """The metrics of one set of features, or its first ranges, against another; `facts` describe both sets."""
+    space = generated.settings["space"]
+    inputs: Inputs = {
+        "generated": [generated[file] for file in generated.files[:ranges]],
+        "reference": [reference[file] for file in reference.files],
+    }
+    label = f"{label}-{space.replace('_', '-')}"
+    return jobs.job(SCORE_FEATURES, f"{entry} in {space}", facts | {"space": space}, inputs=inputs, label=label)
+
+
+def neighbours(jobs: Jobs, name: str) -> Job:
+    """The nearest training images of a sample set's first images."""
+    made, how, settings = jobs(samples, name), jobs.config.evaluation, jobs.config.samples[name]
+    data = jobs(dataset, jobs.config.dataset_of(settings))
+    count = min(how.neighbours.count, settings.count)
+    return jobs.job(
+        NEAREST_NEIGHBOURS,
+        made.entry,
+        how.neighbours.model_dump() | {"count": count, "cpu_threads": how.cpu_threads, "memory_gb": how.memory_gb},
+        inputs={
+            "generated": [made[file] for file in made.files[: -(-count // settings.shard)]],
+            "train": data["train.zip"],
+            "validation": data["validation.zip"],
+            "weights": network("lpips_alex"),
+        },
+        facts={"sha256": manifest.network_digest("lpips_alex")},
+    )
+
+
+def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
+    """Whether a network's weights are present or can be fetched, or all these results of it exist."""
+    if jobs.every_network or manifest.available(name, NETWORKS) or manifest.fetchable(name):
+        return True
+    return bool(made) and all(jobs.at_hand(job) for job in made)
+
+
+def distance_networks(jobs: Jobs) -> list[str]:
+    """The networks of this config that measure distances of reconstructions."""
+    return [name for name in jobs.config.evaluation.networks if name in DISTANCE_NETWORKS]
+
+
+def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
+    """The spaces in which distances of reconstructions can be measured."""
+    found: list[str] = []
+    for name in distance_networks(jobs):
+        own = spaces(jobs, name)
+        if usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in own]):
+            found += own
+    return found
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The first `count` images in a folder or a zip, outside any config, identified by the sha256 of all files."""
+
+    path: Path
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The name of the images in file names and tables."""
+        return re.sub(r"[^A-Za-z0-9_.]+", "_", self.path.stem) or "images"
+
+    @property
+    def source(self) -> FolderSource | ZipSource:
+        is_folder = self.path.is_dir()
+        return FolderSource(kind="folder", path=self.path) if is_folder else ZipSource(kind="zip", path=self.path)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Computed once per process: another program may overwrite the images."""
+        return fingerprint(raw_files(self.source, str(self.path)), str(self.path)).sha256
+
+    def check(self) -> None:
+        """InputError if the images were overwritten; called before something that was read from them is stored."""
+        check_as_planned(self.sha256, self.source, str(self.path))
+
+
+def set_features(jobs: Jobs, images: ImageSet, space: str, networks: Path) -> Job:
+    """The features of an image set in one space, in ranges."""
+    entry, facts = f"images {images.path}", {"images": images.sha256}
+    return features(jobs, str(images.path), images.count, space, entry, images.name, facts, networks)

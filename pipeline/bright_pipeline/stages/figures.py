@@ -1,0 +1,227 @@
+"""Figures from images, histories and summaries: of the paper, beyond the paper, and the curves of trainings."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from bright_pipeline.base.paths import PACKAGE
+from bright_pipeline.families import autoencoder_family
+from bright_pipeline.models.traits import hash_tables
+from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples
+from bright_pipeline.settings.fields import Section, added
+from bright_pipeline.stages import autoencoders
+from bright_pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import evaluation, method, neighbours
+from bright_pipeline.stages.generation import diffusion, exploration, model_of, samples
+from bright_pipeline.stages.tables import row_settings, studies
+
+
+class FigureJob(Section):
+    """One figure of a run."""
+
+    figure: str
+    title: str = Field("", description="The title above the figure.")
+    columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")
+    rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
+    models: dict[str, str] = added({}, {}, "Label of an input -> name of its model in a measurement of several.")
+    lengths: dict[str, dict[str, int]] = added(
+        {},
+        {},
+        "Label of an input -> training images of its autoencoder and of its decoder stage, steps of its diffusion.",
+    )
+
+
+MAKE_FIGURE = Stage(
+    "make_figure",
+    folder="figures",
+    settings=FigureJob,
+    outputs={"png": "figure.png", "pdf": "figure.pdf"},
+    local=True,
+    shown=lambda jobs: jobs(figures).values(),
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: its drawing function (module:function in `bright_pipeline.figures`), title and caption."""
+
+    draw: str
+    title: str
+    caption: str
+
+    @property
+    def module(self) -> str:
+        """The module whose code can change the figure."""
+        return f"bright_pipeline.figures.{self.draw.partition(':')[0]}"
+
+
+CAPTIONS = PACKAGE / "figures" / "captions.yaml"
+_ENTRIES: dict[str, dict[str, str]] = yaml.safe_load(CAPTIONS.read_text(encoding="utf-8"))
+FIGURES = {name: Figure(**entry) for name, entry in sorted(_ENTRIES.items())}
+
+QUALITY_SPACE = "efficientnet_lite0"  # its weights come with a package, so that every run has them
+
+Data = list[tuple[str, Output]]  # the inputs of a figure by name, `name` or `name:LABEL`
+
+
+def figures(jobs: Jobs) -> dict[str, Job]:
+    """Name -> job of each figure for which this config has data."""
+    tables, settings = jobs.config.tables_or_default, jobs.config.figures
+    main, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
+    found: dict[str, Data] = {}
+    if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
+        explored = jobs(exploration, main, sample_set)
+        found["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
+        for name in ("interpolation", "resolutions", "groups"):
+            found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
+    if main is not None and sample_set is not None:
+        found["fig01"] = [*pairs(jobs, [main], labelled=False), *_first_shard(jobs, sample_set)]
+    if compared := compared_models(jobs):
+        found["fig06"] = pairs(jobs, compared)
+        found["curves_autoencoders"] = _histories(jobs, autoencoders.autoencoder, compared)
+    if sample_set is not None:
+        found |= _of_samples(jobs, sample_set, "fig10", "fig09", "fig11")
+    church = next(iter(tables.table6.rows), None)
+    if church is not None and church != sample_set:
+        found |= _of_samples(jobs, church, "fig12", "fig13")
+    sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
+    diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
+    found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
+    for figure_name, table, rows in (("fig07", "table6", tables.table6.rows), ("fig08", "table5", tables.table5.rows)):
+        # Side by side; sets of other datasets than the first set's are skipped.
+        datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
+        same = [name for name in rows if datasets[name] == datasets[rows[0]]]
+        methods = {
+            one: row_settings(jobs, table, one).get("label", method(jobs, jobs.config.samples[one])) for one in same
+        }
+        named = distinct(methods)
+        found[figure_name] = [(f"samples:{named[one]}", file) for one in same for _, file in _first_shard(jobs, one)]
+    for name in tables.table6.rows:
+        # Latent diffusion on codes of another family than BRIGHT.
+        sampled, model = jobs.config.samples[name], model_of(jobs, name)
+        if isinstance(sampled, FilesSamples):
+            is_ldm = sampled.method.startswith("LDM")
+        else:
+            family = None if model is None else jobs.config.autoencoders[model].family
+            is_ldm = sampled.kind == "diffusion" and family not in (None, "bright")
+        if is_ldm and "fig14" not in found:
+            found["fig14"] = _first_shard(jobs, name)
+    named = labels(jobs, tables.section34)
+    found["noise_robustness"] = [(f"codes:{named[one]}", _measurement(jobs, "codes", one)[1]) for one in named]
+    found["code_range"] = found["spectra"] = found["noise_robustness"]
+    sizes = tables.table_sizes
+    found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
+    searched = jobs(studies).values()
+    found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
+    drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
+    if rated := settings.rate_quality or tables.equal_budget:
+        models = {name: autoencoders.model_id(jobs.config, name) for name in rated}
+        of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
+        data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
+        data.append(("decoding", jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"]))
+        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
+    if names := settings.sample_quality or tables.latent_diffusion.samples:
+        drawn |= sample_quality(jobs, names)
+    return dict(sorted(drawn.items()))
+
+
+def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
+    """The figure of sample sets of latent diffusion, with the autoencoders that decode them."""
+    data: Data = []
+    lengths: dict[str, dict[str, int]] = {}
+    for name in names if QUALITY_SPACE in jobs.config.evaluation.networks else ():
+        sampled, decoder = jobs.config.samples[name], model_of(jobs, name)
+        if not isinstance(sampled, DiffusionSamples) or decoder is None:
+            continue
+        denoising = jobs.config.diffusions[sampled.diffusion]
+        coder, decoding = (jobs.config.autoencoders[one] for one in (denoising.autoencoder, decoder))
+        stage = decoding.training.images if decoding.decoder_stage else 0
+        lengths[name] = {"images": coder.training.images, "steps": denoising.training.steps, "stage_images": stage}
+        for _, of_seed in jobs.every_seed:
+            score = of_seed(evaluation, name, QUALITY_SPACE, sampled.count)
+            decoded = of_seed(autoencoders.reconstruction, decoder)
+            data += [(f"samples:{name}", score["summary.json"]), (f"reconstruction:{name}", decoded["summary.json"])]
+    return {"sample_quality": figure(jobs, "sample_quality", data, lengths=lengths)} if data else {}
+
+
+def figure(jobs: Jobs, name: str, data: Data, **settings: Any) -> Job:
+    """The job that draws a figure; `settings` that only this figure has."""
+    inputs: Inputs = {"data": [file for _, file in data]}
+    return jobs.job(
+        MAKE_FIGURE,
+        f"figures.{name}",
+        {"figure": name, **settings},
+        inputs=inputs,
+        facts={"draw": FIGURES[name].draw},
+        names=tuple(name for name, _ in data),
+        code=(FIGURES[name].module,),
+    )
+
+
+def shown_samples(jobs: Jobs) -> str | None:
+    """The sample set of the figures and the page."""
+    tables = jobs.config.tables_or_default
+    return jobs.config.figures.samples or next(iter([*tables.table5.rows, *tables.table6.rows]), None)
+
+
+def compared_models(jobs: Jobs) -> list[str]:
+    """The autoencoders that Figure 6 and the page compare."""
+    return jobs.config.figures.compared or jobs.config.tables_or_default.table2
+
+
+def labels(jobs: Jobs, names: list[str]) -> dict[str, str]:
+    """The words for autoencoders in figures and on the page: their methods, with their labels where they have some."""
+    models = {name: jobs.config.autoencoders[name] for name in names}
+    methods = {name: autoencoder_family(model.family).method for name, model in models.items()}
+    return distinct(
+        {name: f"{methods[name]} ({one.label})" if one.label else methods[name] for name, one in models.items()}
+    )
+
+
+def distinct(words: dict[str, str]) -> dict[str, str]:
+    """Name -> words, which the name follows where several have the same words."""
+    counts = Counter(words.values())
+    return {name: f"{text} ({name})" if counts[text] > 1 else text for name, text in words.items()}
+
+
+def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
+    """Validation images and their reconstructions; models on other datasets than the first model's are skipped."""
+    data = jobs.config.autoencoders[models[0]].dataset
+    same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
+    named = {name: f"reconstructions:{words}" for name, words in labels(jobs, same if labelled else []).items()}
+    made = [
+        (named.get(name, "reconstructions"), jobs(autoencoders.reconstruction, name)["reconstructions.zip"])
+        for name in same
+    ]
+    return [("validation", jobs(dataset, data)["validation.zip"]), *made]
+
+
+def _histories(jobs: Jobs, train: Callable[[Jobs, str], Job], names: list[str]) -> Data:
+    """The histories of models that are trained; imported models have none."""
+    codes_of = {name: jobs.config.diffusions[name].autoencoder for name in names} if train is diffusion else {}
+    named = distinct({name: labels(jobs, [codes_of.get(name, name)])[codes_of.get(name, name)] for name in names})
+    trained = [(named[name], jobs(train, name)) for name in names]
+    return [(f"history:{name}", job[job.stage.outputs["history"]]) for name, job in trained if job.is_training]
+
+
+def _first_shard(jobs: Jobs, name: str) -> Data:
+    made = jobs(samples, name)
+    return [("samples", made[made.files[0]])]
+
+
+def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, Data]:
+    """A sheet of samples, and figures of their nearest training images."""
+    train = jobs(dataset, jobs.config.dataset_of(jobs.config.samples[name]))["train.zip"]
+    shard, table = _first_shard(jobs, name), jobs(neighbours, name)["neighbours.csv"]
+    return {sheet: shard} | {key: [("neighbours", table), *shard, ("train", train)] for key in nearest}
+
+
+def _measurement(jobs: Jobs, what: str, name: str) -> tuple[str, Output]:
+    """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
+    measure = autoencoders.code_measurement if what == "codes" else autoencoders.reconstruction
+    return f"{what}:{name}", jobs(measure, name)["summary.json"]

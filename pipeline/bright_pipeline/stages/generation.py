@@ -1,0 +1,186 @@
+"""Generative models: latent diffusion on codes and other families; sample sets in shards (section 4)."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.sources import source_at
+from bright_pipeline.families import AnyGenerator, generator_family
+from bright_pipeline.settings.diffusion import (
+    Diffusion,
+    DiffusionSamples,
+    FilesSamples,
+    GaussianSamples,
+    GeneratorSamples,
+    Samples,
+)
+from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.stages.autoencoders import (
+    EXPLORE_CODES,
+    PLANNED_WEIGHTS,
+    autoencoder,
+    codes,
+    family_code,
+    initial_weights,
+    ready_weights,
+    with_autoencoder,
+)
+from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
+from bright_pipeline.stages.datasets import dataset, image_size
+
+
+class DiffusionJob(Section):
+    """Train a diffusion model."""
+
+    diffusion: Diffusion
+    seed: int = 0
+    initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
+
+
+class GeneratorJob(Section):
+    """Train a generator."""
+
+    generator: AnyGenerator
+    seed: int = 0
+
+
+class GenerationJob(Section):
+    """Make the images [first, last) of a sample set."""
+
+    samples: Samples
+    seed: int = 0
+    resolution: int | None = Field(None, description="Resolution of the dataset that files imitate and must have.")
+    channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
+    sha256: str | None = operational(None, "The fingerprint of the files; others end the stage.")
+
+
+TRAIN_DIFFUSION = Stage("train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), gpu=True, memory_mb=24_000)
+TRAIN_GENERATOR = Stage("train_generator", "generators", GeneratorJob, trained("generator"), gpu=True, memory_mb=24_000)
+GENERATE = Stage(
+    "generate",
+    "samples",
+    GenerationJob,
+    {"images": "images-{first}-{last}.zip"},
+    gpu=True,
+    memory_mb=8000,
+    shown=lambda jobs: jobs(sample_sets),
+)
+
+
+def diffusion(jobs: Jobs, name: str) -> Job:
+    """The job that trains a diffusion model, imports its weights, or takes them from another training."""
+    settings = jobs.config.diffusions[name]
+    model = jobs.config.autoencoders[settings.autoencoder]
+    if (ready := ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
+        return ready
+    initial, facts, planned = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
+    return jobs.job(
+        TRAIN_DIFFUSION,
+        f"diffusions.{name}",
+        {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion"), **planned},
+        inputs={**_codes_of(jobs, settings.autoencoder), **initial},
+        facts=facts,
+        code=family_code(model),
+    )
+
+
+def _codes_of(jobs: Jobs, name: str) -> Inputs:
+    """The codes of the training split, and the autoencoder that decodes samples."""
+    return {
+        "codes": jobs(codes, name)["codes.safetensors"],
+        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+    }
+
+
+def generator(jobs: Jobs, name: str) -> Job:
+    """The job that trains a generator, imports its weights, or takes them from another training."""
+    settings = jobs.config.generators[name]
+    family = generator_family(settings.family)
+    size = image_size(jobs.config, settings.dataset) if settings.dataset else {}
+    if (ready := ready_weights(jobs, generator, name, size)) is not None:
+        return ready
+    code = (*family_code(settings), family.task.partition(":")[0])
+    if settings.autoencoder is not None:  # it decodes samples
+        code += family_code(jobs.config.autoencoders[settings.autoencoder])
+    if family.reads == "images":
+        inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
+    else:
+        inputs = _codes_of(jobs, settings.autoencoder or "")
+    return jobs.job(
+        TRAIN_GENERATOR,
+        f"generators.{name}",
+        {"generator": settings, "seed": jobs.seed(settings.seed, "generator")},
+        inputs=inputs,
+        code=code,
+    )
+
+
+def samples(jobs: Jobs, name: str) -> Job:
+    """The job that makes a sample set. Image i depends on (seed, i) alone, so the count is not in the digest."""
+    settings = jobs.config.samples[name]
+    if isinstance(settings, FilesSamples):
+        return jobs(files, name)
+    config, decoder = jobs.config, model_of(jobs, name)
+    decoding: Inputs = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)["autoencoder.safetensors"]}
+    code = () if decoder is None else family_code(config.autoencoders[decoder])
+    match settings:
+        case DiffusionSamples():
+            inputs = {**decoding, "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"]}
+        case GeneratorSamples():
+            inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"], **decoding}
+            code = (*family_code(config.generators[settings.generator]), *code)
+        case GaussianSamples():
+            inputs = {"codes": jobs(codes, settings.autoencoder)["codes.safetensors"], **decoding}
+        case _:
+            inputs = {"train": jobs(dataset, settings.dataset)["train.zip"]}
+    values = {"samples": settings, "seed": sample_seed(jobs, settings)}
+    numerical = GenerationJob.model_validate(values).numerical()
+    del numerical["samples"]["count"]
+    ranges = spans(settings.count, settings.shard)
+    return jobs.job(GENERATE, f"samples.{name}", values, numerical, inputs=inputs, ranges=ranges, code=code)
+
+
+def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:
+    """The job that shows the contents of codes and tables; `sampled`: the sample set whose codes the page can show."""
+    settings: dict[str, Any] = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
+    inputs: Inputs = {}
+    match jobs.config.samples.get(sampled or "") if jobs.config.figures.explorer else None:
+        case DiffusionSamples() as wanted if jobs.config.autoencoder_of(wanted) == name:
+            settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
+            inputs = {"diffusion": jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]}
+    settings |= {} if jobs.config.figures.explorer else {"codes": 0}
+    return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings, inputs=inputs)
+
+
+def sample_sets(jobs: Jobs) -> list[Job]:
+    """The sample sets of all rows of tables, with every training seed."""
+    names = jobs.config.tables_or_default.sample_sets
+    return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
+
+
+def sample_seed(jobs: Jobs, settings: Samples) -> int:
+    """The seed of a sample set; images from files have none, so that several training seeds share them."""
+    return 0 if isinstance(settings, FilesSamples) else jobs.seed(settings.seed, "samples")
+
+
+def files(jobs: Jobs, name: str) -> Job:
+    """The job that copies images from files into shards; its digest depends on their content."""
+    settings: Any = jobs.config.samples[name]
+    facts = jobs.fingerprints.collection(source_at(settings.path), f"samples.{name}")
+    most = facts.get("images", {}).get("all", settings.count)
+    if most < settings.count:
+        raise InputError(f"samples.{name}.count: at most {most}, the images in {settings.path}, not {settings.count}")
+    size = image_size(jobs.config, settings.dataset)
+    return jobs.job(
+        GENERATE,
+        f"samples.{name}",
+        {"samples": settings, "sha256": facts.get("sha256")} | size,
+        {"kind": settings.kind, "source": facts.get("sha256", facts)} | size,
+        ranges=spans(settings.count, settings.shard),
+    )
+
+
+def model_of(jobs: Jobs, name: str) -> str | None:
+    """The autoencoder behind a sample set; None for real images and for models of pixels."""
+    return jobs.config.autoencoder_of(jobs.config.samples[name])

@@ -1,0 +1,347 @@
+"""Tables from summaries of every training seed, and of studies.
+
+A table's entry in the settings decides which summaries it needs. A study is the same search for training settings for
+several autoencoders, on images held out from their training.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from bright_pipeline.base.paths import NETWORKS, PUBLISHED
+from bright_pipeline.config.root import Config
+from bright_pipeline.families import autoencoder_family
+from bright_pipeline.models.metric_networks.manifest import missing_line
+from bright_pipeline.models.traits import changes, traits
+from bright_pipeline.settings.diffusion import DiffusionSamples
+from bright_pipeline.settings.fields import Section, added, operational
+from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
+from bright_pipeline.stages import autoencoders
+from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
+from bright_pipeline.stages.datasets import PREPARE_DATASET, prepared
+from bright_pipeline.stages.evaluation import (
+    distance_networks,
+    distance_spaces,
+    evaluation,
+    method,
+    reconstruction_distance,
+    spaces,
+    usable,
+)
+from bright_pipeline.stages.generation import model_of
+
+CLAIMS = "claims"
+FIRST_ROW = "(the first row)"
+OF_PAPER = "paper: "  # begins the names of rows that are the paper's architectures
+
+
+class TableRow(Section):
+    """A measured row: an autoencoder (Tables 2, 3, 4, 7, 8) or a sample set (Tables 5, 6, text)."""
+
+    name: str = Field(description="The name under `autoencoders` or `samples` in the config.")
+    dataset: str = Field(description="The name under `datasets` in the config; a difference needs the paper's.")
+    label: str | None = Field(None, description="The text under Method, in place of the summary's.")
+    code_size: str | None = Field(None, description="Code size behind a sample set; a difference needs it.")
+    resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
+    variant: str | None = Field(None, description="The config keys that differ from those of another row.")
+    variant_label: str | None = added(None, None, "The entry's `label`, which people read in place of these keys.")
+    prepared: str | None = Field(None, description="`CROP, FILTER, to RESOLUTION` of images; a difference needs it.")
+    model: str | None = Field(None, description="The model's name in files of several models.")
+
+
+class Provenance(Section):
+    """The origin of the numbers, besides the summaries."""
+
+    seed: int | None = Field(None, description="The root seed; counts have none.")
+    # Code and folders are for readers: the digests of the inputs, or of accepted results, cover them.
+    code: dict[str, str] = operational({}, "The digest of the code of each stage behind the table.")
+    data: dict[str, str] = Field(description="The sha256 of each raw collection, by the dataset's name.")
+    weights: dict[str, list[str]] = operational({}, "Folders of the trained models behind each row (or `ROW#SEED`).")
+
+
+class TableJob(Section):
+    """One table of a run."""
+
+    table: str = Field(description="A table's name, or `claims`.")
+    rows: list[TableRow] = Field([], description="The measured rows, in their order.")
+    counted: list[TableRow] = Field([], description="Autoencoders without a row, counted beside published ones.")
+    training_seeds: list[int] = Field(
+        [0],
+        description="Summaries named `ROW` are of the first training seed, those named `ROW#SEED` of a further one.",
+    )
+    missing: list[str] = Field([], description="Notes, `METRICS: what is missing: where to put it`.")
+    provenance: Provenance | None = Field(None, description="The origin of the numbers.")
+
+
+class Trial(Section):
+    """An entry with some keys of its training changed, and the trial's number among those of the entry."""
+
+    entry: str = Field(description="The name under `autoencoders`.")
+    number: int
+    changes: dict[str, Any] = Field(description="Keys of its `training`.")
+
+
+class StudyJob(Section):
+    """The table of one study, from the per-image metrics `ENTRY.NUMBER#SEED` of its trials."""
+
+    name: str = Field(description="The study's name in the config.")
+    table: str = Field(description="The name of the table of its trials.")
+    trials: list[Trial] = Field(min_length=1)
+    images: int = Field(description="Training images of each trial.")
+    tuning: int = Field(description="Images on which each trial is measured.")
+    l2_weight: float = Field(description="Weight of L2 in the loss that all trials minimize and are compared by.")
+    perceptual_weight: float = Field(0.0, description="Weight of LPIPS in that loss.")
+    perceptual: str = Field("none", description="The column with that LPIPS.")
+
+
+FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"}  # of any table
+MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
+MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
+
+CLAIMS_CAPTION = "The numbers in the paper's text, recomputed from the published tables and from this run's: verdicts."
+STUDY_CAPTION = (
+    "All trials of the search, the best of each autoencoder first. The trial with the lowest loss on the tuning images"
+    " is the best. The search uses no validation images."
+)
+OF_EVERY_TABLE = (
+    "Published rows have the paper's numbers as printed. Measured numbers are this run's, on the dataset named. A note"
+    " lists metrics whose network is missing."
+)
+
+
+def caption(table: str) -> str:
+    """The caption of a table, or of the claims."""
+    return f"{CLAIMS_CAPTION if table == CLAIMS else TABLES[table].caption} {OF_EVERY_TABLE}"
+
+
+class Summary(NamedTuple):
+    """A summary file of a job, its row, and the training seed unless that is the first one."""
+
+    row: str
+    job: Job
+    file: str = "summary.json"
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The argument of `make_table`."""
+        return self.row if self.seed is None else f"{self.row}#{self.seed}"
+
+
+def tables(jobs: Jobs) -> dict[str, Job]:
+    """The job of each table that has rows, of each study and of the claims, by the table's name."""
+    wanted = jobs.config.tables_or_default
+    made = {name: jobs(table, name) for name in TABLES if wanted.rows_of(name)} | jobs(studies)
+    return made | ({CLAIMS: jobs(claims)} if wanted.claims else {})
+
+
+def studies(jobs: Jobs) -> dict[str, Job]:
+    """The job of each study, by the name of its table, which is also a target."""
+    return {f"study_{name}": jobs(study, name) for name in jobs.config.studies}
+
+
+def study(jobs: Jobs, name: str) -> Job:
+    """The job that compares the trials of a study, which are ordinary entries of an expanded config."""
+    config, wanted = jobs.config, jobs.config.studies[name]
+    data = config.autoencoders[wanted.autoencoders[0]].dataset
+    split = config.datasets[data].split.model_copy(update={"tuning": wanted.tuning})
+    tuned = f"{data}.tuning{wanted.tuning}"  # its validation images are the tuning images
+    trials = [
+        Trial(entry=entry, number=number, changes=changes)
+        for entry in wanted.autoencoders
+        for number, changes in enumerate(wanted.grid.combinations())
+    ]
+    entries, names = {}, []
+    for trial, seed in product(trials, wanted.seeds):
+        entry = config.autoencoders[trial.entry]
+        training = entry.training.model_copy(update=trial.changes | {"images": wanted.images})
+        changes = {"dataset": tuned, "training": training, "seed": entry.seed + seed}
+        suffix = f".seed{seed}" if seed else ""
+        entries[f"{name}.{trial.entry}.{trial.number}{suffix}"] = entry.model_copy(update=changes)
+        names.append(f"{trial.entry}.{trial.number}#{seed}")
+    datasets = {tuned: config.datasets[data].model_copy(update={"split": split})}
+    expanded = jobs.of(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
+    losses = config.autoencoders[wanted.autoencoders[0]].losses
+    settings = {
+        "name": name,
+        "table": f"study_{name}",
+        "trials": trials,
+        "images": wanted.images,
+        "tuning": wanted.tuning,
+        "l2_weight": losses.l2_weight,
+        "perceptual_weight": losses.perceptual_weight,
+        "perceptual": losses.perceptual.network,
+    }
+    inputs: Inputs = {"trials": [expanded(autoencoders.reconstruction, entry)["per_image.csv"] for entry in entries]}
+    return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=tuple(names))
+
+
+def claims(jobs: Jobs) -> Job:
+    """The claims of the paper's text, recomputed from the paper's tables and from others that have rows."""
+    wanted = jobs.config.tables_or_default
+    names = tuple(name for name, entry in TABLES.items() if entry.in_paper or wanted.rows_of(name))
+    inputs: Inputs = {"summaries": [jobs(table, name)["table.csv"] for name in names]}
+    facts = {"claims": file_digest("claims.yaml")}
+    return jobs.job(MAKE_TABLE, f"tables.{CLAIMS}", {"table": CLAIMS}, inputs=inputs, facts=facts, names=names)
+
+
+def table(jobs: Jobs, name: str) -> Job:
+    """The job that makes a table from the summaries of its rows."""
+    if TABLES[name].of_samples:
+        wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
+        networks = jobs.config.evaluation.networks
+        found, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
+    else:
+        found, notes = _of_models(jobs, name)
+    # A summary that is the same for every training seed is listed once.
+    summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
+    settings: dict[str, Any] = {
+        "table": name,
+        "rows": [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
+        "counted": jobs(_of_paper, name),
+        "missing": notes,
+        "provenance": _provenance(summaries),
+    }
+    if any(summary.job.stage not in (autoencoders.COMPLEXITY, autoencoders.MEASURE_DECODING) for summary in summaries):
+        settings["training_seeds"] = jobs.written.training_seeds
+        settings["provenance"]["seed"] = jobs.config.seed
+    names = tuple(summary.name for summary in summaries)
+    inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
+    # The entry without its caption: code digests exclude the modules of settings.
+    entry = repr((replace(TABLES[name], caption=""), [HEADINGS[key] for key in TABLES[name].identity]))
+    facts = {"published": file_digest("*.csv"), "entry": hashlib.sha256(entry.encode()).hexdigest()}
+    return jobs.job(MAKE_TABLE, f"tables.{name}", settings, inputs=inputs, facts=facts, names=names)
+
+
+def file_digest(pattern: str) -> str:
+    """The digest of published files."""
+    text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(PUBLISHED.glob(pattern)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _provenance(summaries: list[Summary]) -> dict[str, Any]:
+    """The digests of code, data and trained models behind a table."""
+    behind = closure(summary.job for summary in summaries)
+    trained: dict[str, set[str]] = {}
+    for summary in summaries:
+        models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs]
+        trained.setdefault(summary.name, set()).update(f"{job.stage.folder}/{job.name}" for job in models)
+    sources = {job.settings["name"]: job.numerical["source"] for job in behind if job.stage is PREPARE_DATASET}
+    return {
+        "code": {job.stage.name: job.identity["code"] for job in behind},
+        "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
+        "weights": {name: sorted(folders) for name, folders in trained.items() if folders},
+    }
+
+
+def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
+    """Summaries of rows that are autoencoders, by the kinds of the table's quantities; notes on missing metrics."""
+    rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
+    found: list[Summary] = []
+    notes: list[str] = []
+    for seed, of_seed in jobs.every_seed:
+        if "reconstruction" in kinds:
+            found += [Summary(row, of_seed(autoencoders.reconstruction, row), seed=seed) for row in rows]
+        for space in distance_spaces(of_seed, rows) if "reconstruction_distance" in kinds else ():
+            found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+        if "codes" in kinds:
+            found += [Summary(row, of_seed(autoencoders.code_measurement, row), seed=seed) for row in rows]
+        if "training" in kinds:
+            trained = [(row, job) for row in rows if (job := of_seed(autoencoders.autoencoder, row)).is_training]
+            found += [Summary(row, job, "autoencoder.history.csv", seed) for row, job in trained]
+    if "decoding" in kinds:
+        timed = autoencoders.timed_models(jobs)
+        found += [Summary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
+    if "complexity" in kinds:
+        of_paper = [row["name"] for row in jobs(_of_paper, name)]
+        counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
+        found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
+    if "reconstruction_distance" in kinds:
+        measured = set(distance_spaces(jobs, rows))
+        notes = [
+            missing_line(one, NETWORKS) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))
+        ]
+    if "generation" in kinds:
+        wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
+        sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
+        scores, missing_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
+        found, notes = found + scores, list(dict.fromkeys([*notes, *missing_scores]))
+    return found, notes
+
+
+def _scores(
+    jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
+) -> tuple[list[Summary], list[str]]:
+    """Summaries of the sample set of each row in these networks, and notes on missing metrics."""
+    found: list[Summary] = []
+    notes: dict[str, str] = {}
+    for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
+        scores = [
+            Summary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
+            for (row, name), space in product(sets.items(), spaces(jobs, network))
+        ]
+        if usable(of_seed, network, [score.job for score in scores]):
+            found += scores
+        else:
+            notes[network] = missing_line(network, NETWORKS)
+    return found, list(notes.values())
+
+
+def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
+    """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
+    paper = jobs(autoencoders.paper_config)
+    if "complexity" not in TABLES[table].kinds or not TABLES[table].in_paper:
+        return []
+
+    def counted(config: Config, row: str) -> tuple[str, str]:
+        return autoencoders.model_id(config, row), config.autoencoders[row].dataset
+
+    known = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
+    rows = {counted(paper, row): row for row in reversed(paper.tables_or_default.rows_of(table))}
+    return [
+        {"name": f"{OF_PAPER}{row}", "model": model, **_images(paper, dataset)}
+        for (model, dataset), row in reversed(rows.items())
+        if (model, dataset) not in known
+    ]
+
+
+def _images(config: Config, name: str) -> dict[str, Any]:
+    """The settings of a row about its dataset."""
+    images = config.datasets[name]
+    return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
+
+
+def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
+    """The settings of a row: its dataset, and what its summaries do not contain."""
+    config, models, entry = jobs.config, jobs.config.autoencoders, TABLES[table]
+    if entry.of_samples:
+        row = {"name": name, **_images(config, config.dataset_of(config.samples[name]))}
+        if (model := model_of(jobs, name)) is None:
+            return row | ({"label": name} if entry.states_noise else {})
+        row["code_size"] = traits(models[model])["code_size"]
+        if entry.states_noise:
+            noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
+            row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
+        elif isinstance(config.samples[name], DiffusionSamples):
+            family, words = models[model].family, method(jobs, config.samples[name], labelled=True)
+            row["label"] = words if family == "bright" else f"{words} (codes of {autoencoder_family(family).method})"
+        return row
+    row = {"name": name, **_images(config, models[name].dataset)}
+    if entry.kinds & {"complexity", "decoding"}:
+        row["model"] = autoencoders.model_id(config, name)
+    # Where the identity columns do not distinguish two rows, the changed keys of the config do.
+    rows = config.tables_or_default.rows_of(table)
+    identity = {row: (models[row].family, traits(models[row])) for row in rows}
+    compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
+    base = next(iter(compared[entry.changed_from]), name)
+    if name != base:
+        row["variant"] = changes(models[name], models[base])
+    elif entry.changed_from == "first":
+        row["variant"] = FIRST_ROW
+    if name != base or entry.changed_from != "first":
+        row["variant_label"] = models[name].label
+    return row

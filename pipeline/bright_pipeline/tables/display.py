@@ -1,0 +1,302 @@
+"""From a built table to the table that people read: rounded cells under short headings, and the notes below them."""
+
+from collections.abc import Sequence
+from math import floor, log10
+from typing import Any
+
+from bright_pipeline.settings.quantities import CODE_BITS, Quantity
+from bright_pipeline.settings.tables import HEADINGS
+from bright_pipeline.stages.tables import FIRST_ROW
+from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
+from bright_pipeline.tables.display_table import (
+    DisplayCell,
+    DisplayTable,
+    Heading,
+    display_table,
+    listed,
+    plus_minus,
+    sentences,
+)
+from bright_pipeline.tables.measured import INTERVAL, protocol_parts
+from bright_pipeline.tables.pairing import Cell, Line
+
+MISSING = "missing"
+COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
+MOST_OF_NAMES = 125  # characters
+BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
+CHEAPER = "less is cheaper for"
+
+# A note for each kind of summary; for the last three, only where the table shows a quantity of that kind.
+OF_KINDS = {
+    "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network. Judge a model"
+    " that was trained with LPIPS-AlexNet by LPIPS-VGG. SSIM includes windows that cross the border, with reflected"
+    " pixels (torchmetrics). The original implementation excludes these windows, so its values can differ.",
+    "reconstruction_distance": "rFID is the FID of the reconstructions against the validation images. rFD"
+    " (EfficientNet-Lite0) is the same distance on other features. The paper has neither. For distances, lower is"
+    " better.",
+    "complexity": "M: millions of parameters, counted from the config. ngp and tcnn are two table conventions: r + 1 or"
+    " r nodes per dimension; the difference is of ngp. GFLOPs count multiply-accumulates of retrieval and decoding, by"
+    " the paper's rule and by a true count; the difference is of the paper's rule.",
+    "generation": "FID and IS use InceptionV3 with torch-fidelity's resize; FID (clean-fid) uses clean-fid's resize."
+    " CLIP-FID uses CLIP ViT-B/32. Precision, recall, F1, density and coverage use VGG16. FD-DINOv2 uses DINOv2"
+    " ViT-L/14. CMMD uses CLIP ViT-L/14 at 336 px. KID uses InceptionV3; it has no bias and can be below zero. Density"
+    " can exceed 1. FD is the Fréchet distance, KD the kernel distance (as KID). Metrics named (EfficientNet-Lite0) use"
+    " other features: do not compare them with the metrics above."
+    " For distances (FID, FD, KD, KID, CMMD), lower is better; real images have the lowest distance that can be"
+    " expected.",
+    "codes": "Entries in use are counted over the codes of the training split. They are entries of a codebook, or"
+    " reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits."
+    " Variation of hits: standard deviation over mean of the hits of an entry, in the median group."
+    " Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6"
+    " bytes. Weights and continuous codes have 32 bits a number, quantized codes the bits of their indices.",
+    "decoding": "Decoded images/s: median over rounds in which all models take turns in one process, with untrained"
+    " weights, on the device in the protocol. Compare only numbers of one such run. [low, high] are the slowest and the"
+    " fastest round.",
+    "training": "Training: seconds in the training's history, on the machine that trained it.",
+}
+OF_BITS = (
+    "Bits per image: an upper bound on the bits of an image that reach the decoder in training. An index has"
+    " log2(entries) bits. A key in [0, 1] has the capacity of a bounded number with the training's normal noise. A"
+    " number of a KL autoencoder has the mean divergence of its posterior from the best normal distribution of its"
+    " channel, measured on the validation images. A number without noise or quantization has 32 bits."
+)
+WHERE_SHOWN = frozenset({"codes", "decoding", "training"})
+
+
+def rounded(value: float, decimals: int, significant: int = 0) -> str:
+    """Fixed decimals, more where a number below 1 would keep fewer than `significant` digits."""
+    if significant and 0 < abs(value) < 1:
+        decimals = max(decimals, significant - 1 - floor(log10(abs(value))))
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def cell_text(cell: Any) -> str:
+    """A cell of a pandas frame; an absent one is empty."""
+    return "" if cell is None or cell != cell else str(cell)
+
+
+def _labelled(line: Line, table: BuiltTable) -> dict[str, Any]:
+    """A line's identity with its entry's label in place of the changed keys; elsewhere the method already has it."""
+    found = identity(line, table)
+    if line.measurement and (label := line.measurement.traits.get("variant_label")):
+        ablation = {"variant": label, "method": line.measurement.traits["method"]}
+        found |= ablation if table.entry.changed_from == "first" else {"variant": None}
+    return found
+
+
+def display(table: BuiltTable) -> DisplayTable:
+    """A built table as people read it; empty columns are left out."""
+    changes = [cell_text(identity(line, table).get("variant")) for line in table.lines]
+    identities = [_labelled(line, table) for line in table.lines]
+    columns: dict[Heading, Sequence[str | DisplayCell]] = {("Source", ""): [source(line) for line in table.lines]}
+    for key in table.entry.identity:
+        if any(cells := [cell_text(found[key]) for found in identities]):
+            columns[HEADINGS[key], ""] = cells
+    for quantity in table.entry.quantities:
+        if is_shown(table, quantity):
+            columns |= _quantity(table, quantity)
+    columns["Protocol", ""] = [protocol_words(line, table.entry) for line in table.lines]
+    measured = [line for line in table.lines if source(line) in (MEASURED, BOTH)]
+    datasets = list(dict.fromkeys(str(identity(line, table)["dataset"]) for line in measured))
+    measured_on = f"measured on {', '.join(datasets)}" if datasets else "published rows only"
+    section = "samples" if table.entry.of_samples else "autoencoders"
+    words = len(table.entry.identity) + 1
+    return display_table(
+        f"{table.entry.title} ({measured_on})",
+        columns,
+        footnotes(table),
+        [f"{section}.{line.measurement.name}" if line.measurement else None for line in table.lines],
+        look=look(table),
+        seeded=table.seeded,
+        unmeasured=[
+            one.name
+            for one, cells in ((one, [line.cells[one.key] for line in table.lines]) for one in table.entry.quantities)
+            if any(cell.is_missing for cell in cells) and not any(cell.values for cell in cells)
+        ],
+        changes=changes,
+        alignment="l" * words + "r" * (len(columns) - words - 1) + "l",
+    )
+
+
+def _quantity(table: BuiltTable, quantity: Quantity) -> dict[Heading, list[DisplayCell]]:
+    """The columns of one quantity."""
+    cells = [line.cells[quantity.key] for line in table.lines]
+    decimals, _ = table.decimals[quantity.key]
+    columns = {}
+    if quantity.is_published:
+        columns[quantity.label, "published"] = [
+            DisplayCell(
+                cell.published, float(cell.published), f"± {cell.published_two_std}" if cell.published_two_std else ""
+            )
+            if cell.published is not None
+            else DisplayCell()
+            for cell in cells
+        ]
+    for variant in quantity.measured:
+        heading = f"measured ({variant})" if variant else "measured"
+        if any(variant in cell.values for cell in cells):
+            columns[quantity.label, heading] = [_measured(cell, table, quantity, variant) for cell in cells]
+    differences = [cell.difference for cell in cells]
+    if any(difference is not None for difference in differences):
+        columns[quantity.label, "difference"] = [
+            DisplayCell() if difference is None else DisplayCell(rounded(difference, decimals), difference)
+            for difference in differences
+        ]
+    return columns
+
+
+def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -> DisplayCell:
+    """A measured number with its uncertainty: ± over training seeds or over images, or the metric's own interval."""
+    if cell.is_missing or variant not in cell.values:
+        return DisplayCell(MISSING if cell.is_missing else "")
+    (decimals, of_spread), number = table.decimals[quantity.key], cell.values[variant].number
+    text = rounded(number, decimals, quantity.significant)
+    value = cell.compared
+    if value is None:
+        return DisplayCell(text, number)
+    if table.seeded and quantity.has_seeds and value.seed_std is not None:
+        spread = f"± {rounded(value.seed_std, decimals, significant=1)}"
+        return DisplayCell(text, number, spread, seeds=value.of_seeds)
+    if quantity.two_std and value.std is not None and not table.seeded:
+        return DisplayCell(text, number, f"± {rounded(2 * value.std, of_spread)}")
+    if quantity.has_interval and value.interval is not None:
+        ends = ", ".join(rounded(end, decimals, quantity.significant) for end in value.interval)
+        return DisplayCell(text, number, f"[{ends}]", value.interval)
+    return DisplayCell(text, number)
+
+
+def look(table: BuiltTable) -> str:
+    """What to compare, in one line: the columns in which rows differ, and the direction of each quantity."""
+    columns: dict[str, list[str]] = {}
+    for quantity in table.entry.quantities:
+        # Which way is better, by the arrow of the label; counts without one are costs.
+        direction = BETTER.get(quantity.label[-1], CHEAPER if quantity.kind == "complexity" else "")
+        if direction and is_shown(table, quantity):
+            columns.setdefault(direction, []).append(quantity.name)
+    ordered = [words for words in (*BETTER.values(), CHEAPER) if words in columns]
+    directions = "; ".join(f"{words} {listed(columns[words], COLUMNS_NAMED)}" for words in ordered)
+    rows = [identity(line, table) for line in table.lines]
+    keys = [key for key in table.entry.identity if len({row[key] for row in rows}) > 1 and key != "dataset"]
+    by = listed([HEADINGS[key] for key in keys or ["method"]], COLUMNS_NAMED)
+    return f"Compare rows of one dataset by {by}{': ' if directions else ''}{directions}."
+
+
+def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
+    """Whether a quantity has columns: the paper has it, or a row does; the notes name the other missing ones."""
+    return quantity.is_published or any(line.cells[quantity.key].values for line in table.lines)
+
+
+def footnotes(table: BuiltTable) -> list[str]:
+    """In reading order: sources, differences, ±, networks, counts, protocols, missing metrics, origins."""
+    quantities = [quantity for quantity in table.entry.quantities if is_shown(table, quantity)]
+    notes = ["The paper has no such table: every number is this run's."]
+    if table.entry.in_paper:
+        rule = "only where dataset, code size and protocol match a published row"
+        differs = any(cell.difference is not None for line in table.lines for cell in line.cells.values())
+        notes = [
+            "published: the paper's numbers as printed. measured: this run's numbers.",
+            f"difference: measured − published, {rule}."
+            if differs
+            else f"No row has a difference: it is shown {rule}.",
+        ]
+
+    # ±: over training seeds, else over the images of a reconstruction.
+    of_images = "reconstruction" in table.entry.kinds
+    seeds = ", ".join(map(str, table.job.training_seeds))
+    if table.seeded:
+        published = f" Behind a published number it is {plus_minus(seeded=False)}." if of_images else ""
+        notes.append(
+            f"A measured number is the mean over the training seeds {seeds}; the csv has the number of seeds of each"
+            f" mean. ± is {plus_minus(seeded=True)}.{published}"
+        )
+    elif of_images:
+        notes.append(f"± is {plus_minus(seeded=False)}; the csv has the standard deviation too.")
+
+    # How the intervals shown were computed, in the words of the protocols.
+    words = [
+        f"{key.removesuffix(INTERVAL).replace('_', ' ')} {protocol[key]}"
+        for quantity in table.entry.quantities
+        if quantity.has_interval
+        if any((value := line.cells[quantity.key].compared) and value.interval for line in table.lines)
+        for protocol in table.protocols[quantity.key].values()
+        for key in protocol
+        if key.endswith(INTERVAL)
+    ]
+    if words:
+        notes += sentences("[low, high] is an interval of the number before it", list(dict.fromkeys(words)), "; ")
+
+    # What the column `Changed` compares with, where no row is marked as the first.
+    changed = {_labelled(line, table).get("variant") for line in table.lines} - {None}
+    if changed and FIRST_ROW not in changed:
+        notes.append("Changed: the config keys in which a row differs from the first row of its method.")
+    traits = [line.measurement.traits for line in table.lines if line.measurement]
+    labelled = [of_row for of_row in traits if of_row.get("variant_label") and of_row.get("variant")]
+    notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in labelled]
+    shown = {quantity.kind for quantity in quantities}
+    notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
+    if any(quantity is CODE_BITS for quantity in quantities):
+        notes.append(OF_BITS)
+    notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]
+
+    # Missing metrics that no note of the job explains, and the notes of the rows, each with its row.
+    names = {quantity.name for quantity in quantities}
+    notes += dict.fromkeys(
+        f"{_columns(of)}{note.removeprefix(', '.join(of))}"
+        for line in table.lines
+        for note, of in unexplained(line, table).items()
+        if names & set(of)
+    )
+    for line in table.lines:
+        row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
+        notes += [part for note in line.notes for part in sentences(f"{source(line)} row {row}", note.split(", "))]
+
+    # One line on the origins of the whole table; the csv has them row by row.
+    if (made := table.job.provenance) is not None:
+        origins = [f"root seed {made.seed}, training seeds {seeds}"] if made.seed is not None else []
+        origins += [f"data {name} {sha256[:12]}" for name, sha256 in sorted(made.data.items())]
+        origins += [f"code {stage} {digest[:8]}" for stage, digest in sorted(made.code.items())]
+        notes += sentences("Provenance", origins or ["published numbers only"], "; ")
+        notes.append(
+            "The csv's column `provenance` has each row's folders in results/store; `bright provenance FOLDER` lists"
+            " the settings, code and inputs of a folder."
+        )
+    return notes
+
+
+def _columns(names: list[str]) -> str:
+    """All names, words in brackets that they share once at the end; of names that take too long, the first."""
+    shared = {name.partition(" (")[2] for name in names} if len(names) > 1 else {""}
+    words = f" ({next(iter(shared))}" if len(shared) == 1 and "" not in shared else ""
+    all_names = f"{', '.join(name.removesuffix(words) for name in names)}{words}"
+    return all_names if len(all_names) < MOST_OF_NAMES else listed(names, COLUMNS_NAMED)
+
+
+def _protocols(table: BuiltTable) -> list[str]:
+    """The protocol of the columns that share it, for each dataset; the rows of each version of a library."""
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for quantity in table.entry.quantities:
+        for dataset, protocol in table.protocols.get(quantity.key, {}).items():
+            if protocol:
+                columns.setdefault((dataset, *protocol_parts(protocol)), []).append(quantity.name)
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for measurement in (line.measurement for line in table.lines if line.measurement is not None):
+        for value in measurement.values.values():
+            for library, version in value.protocol.get("versions", {}).items():
+                found.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
+    return [
+        *(
+            sentence
+            for (dataset, *words), names in columns.items()
+            for sentence in sentences(f"Protocol on {dataset} of {_columns(names)}", words)
+        ),
+        *(
+            sentence
+            for library, versions in sorted(found.items())
+            if len(versions) > 1
+            for version, rows in sorted(versions.items())
+            for sentence in sentences(f"Measured with {library} {version}", list(rows))
+        ),
+    ]

@@ -1,0 +1,242 @@
+"""The measured numbers of a table: the summaries of each row joined, over training seeds, under one protocol a column.
+
+A metric carries its protocol, and all measured numbers of a dataset in one column share one.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.summary import Summary, Value, read_summary
+from bright_pipeline.models.metric_networks.manifest import is_unchecked
+from bright_pipeline.settings.quantities import RATIO, Quantity
+from bright_pipeline.stages.tables import TableJob, TableRow
+
+SEED_MARK = "#"
+COUNTED_KINDS = frozenset({"complexity", "decoding"})  # they need no training
+# A seed draws other images by the same rule; versions of libraries are recorded and not compared.
+NOT_COMPARED = frozenset({"seed", "versions"})
+INTERVAL = "_interval"  # the ending of the keys that state how a metric's interval was computed
+
+Protocol = dict[str, Any]
+
+
+class NamedSummary(NamedTuple):
+    """A summary and its row; a summary contains no name of a config, because configs share results."""
+
+    row: str
+    path: Path
+
+
+def parse_named(argument: str) -> NamedSummary:
+    """`ROW=PATH`, or `ROW#SEED=PATH` for the summary of a further training seed."""
+    row, equals, path = argument.partition("=")
+    if not (row and equals and path):
+        raise InputError(f"summary {argument!r}: reads ROW=PATH, such as main=summary.json")
+    return NamedSummary(row, Path(path))
+
+
+def read_history(path: Path) -> Summary:
+    """The seconds of a training, from the last row of its history (csv)."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+        if not 0 <= seconds < float("inf"):
+            raise ValueError(f"seconds {seconds}")
+    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
+        raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None
+    return Summary(kind="training", values={"training.seconds": Value(number=seconds)})
+
+
+class MeasuredValue(Value):
+    """A value of a row: of one training seed, or the mean over several."""
+
+    kind: str  # the kind of its summary
+    of_seeds: tuple[float, ...] = ()  # the numbers of several training seeds, of which `number` is the mean
+
+    @property
+    def seeds(self) -> int:
+        """The number of training seeds."""
+        return len(self.of_seeds) or 1
+
+    @property
+    def seed_std(self) -> float | None:
+        """The standard deviation over training seeds, with N - 1 in the denominator."""
+        return stdev(self.of_seeds) if self.of_seeds else None
+
+
+@dataclass
+class Measurement:
+    """Everything measured of one row, with one training seed or over several."""
+
+    name: str
+    label: str | None = None
+    traits: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, MeasuredValue] = field(default_factory=dict)
+    files: dict[str, list[str]] = field(default_factory=dict)  # the summaries' paths, by kind
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of its summaries."""
+        return set(self.files)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether no value needs a trained model."""
+        return self.kinds <= COUNTED_KINDS
+
+    def add(self, summary: Summary, path: str) -> None:
+        """Join another summary of the same row; InputError where the two contradict."""
+        self.join_traits(summary.traits)
+        for key in sorted(summary.values.keys() & self.values.keys()):
+            differences = differing(self.values[key].protocol, summary.values[key].protocol)
+            problem = f"has two protocols: {differences}" if differences else "comes twice"
+            raise InputError(f"summaries of {self.name!r}: {key} {problem}; give each summary once")
+        for key, value in summary.values.items():
+            self.values[key] = MeasuredValue(**dict(value), kind=summary.kind)
+        self.files.setdefault(summary.kind, []).append(path)
+
+    def join_traits(self, traits: dict[str, Any]) -> None:
+        """Add the traits of another summary or seed; InputError where two contradict."""
+        for key, value in traits.items():
+            if value is not None and self.traits.setdefault(key, value) != value:
+                raise InputError(
+                    f"summaries of {self.name!r}: {key} is {self.traits[key]!r} in one and {value!r}"
+                    " in another; give summaries of one run"
+                )
+
+    def counts(self) -> "Measurement":
+        """Its counts and its decoding speed alone: they can match a published row where its images do not."""
+        values = {key: value for key, value in self.values.items() if value.kind in COUNTED_KINDS}
+        files = {kind: paths for kind, paths in self.files.items() if kind in COUNTED_KINDS}
+        return replace(self, values=values, files=files)
+
+
+def gather(
+    summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]
+) -> tuple[list[Measurement], list[Measurement], list[Measurement]]:
+    """Read the summaries and join those of each row; InputError for a summary of no row or of another kind.
+
+    Returns the measurements of the rows, of models that appear only beside published rows, and of each training seed.
+    """
+    rows = {row.name: row for row in [*job.rows, *job.counted]}
+    if len(rows) < len(job.rows) + len(job.counted):
+        raise InputError("settings: rows: a name comes twice; name each row once")
+    of_samples = kinds == {"generation"}
+    found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
+    for name, path in summaries:
+        base, mark, seed = name.rpartition(SEED_MARK)
+        row = base if name not in rows and mark and seed in map(str, job.training_seeds[1:]) else name
+        if row not in rows:
+            raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
+        summary = read_history(path) if path.suffix == ".csv" else read_summary(path, rows[row].model or name)
+        if summary.kind not in kinds:
+            wanted = " and ".join(sorted(kinds))
+            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {wanted}")
+        if summary.kind == "generation" and not of_samples:
+            # The row is the autoencoder, not the model that made the samples.
+            traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
+            summary = summary.model_copy(update={"traits": traits})
+        found[row].setdefault(name, _empty(rows[row], name)).add(summary, str(path))
+    for measurement in (one for of_row in found.values() for one in of_row.values()):
+        measurement.values |= ratios(measurement.values)
+    for name in rows:
+        if not found[name] and not of_samples:  # all networks of a sample set may be missing
+            raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
+    seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
+    joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}
+    each_seed = [measurement for row in job.rows for measurement in seeds[row.name]]
+    return [joined[row.name] for row in job.rows], [joined[row.name] for row in job.counted], each_seed
+
+
+def _empty(row: TableRow, name: str) -> Measurement:
+    traits = row.model_dump(exclude={"name", "label", "model"}, exclude_none=True)
+    return Measurement(name, row.label, traits)
+
+
+def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
+    """The distance of samples over that of their autoencoder's reconstructions, where both are to the same images."""
+    found: dict[str, MeasuredValue] = {}
+    for key, of_reconstructions in values.items():
+        name = key.removeprefix("rfid.")
+        if name == key or name not in values or of_reconstructions.number == 0:
+            continue
+        of_samples, images = values[name], ("reference_sha256", "reference_count")
+        if all(of_samples.protocol.get(one) == of_reconstructions.protocol.get(one) for one in images):
+            ratio = of_samples.number / of_reconstructions.number
+            found[RATIO + name] = of_samples.model_copy(update={"number": ratio, "std": None, "interval": None})
+    return found
+
+
+def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
+    """Means and standard deviations of a row's measurements over training seeds; a single one is unchanged."""
+    if len(seeds) == 1:
+        return seeds[0]
+    joined = Measurement(row, seeds[0].label)
+    for measurement in seeds:
+        joined.join_traits(measurement.traits)
+        for kind, files in measurement.files.items():
+            joined.files.setdefault(kind, []).extend(files)
+    for key in dict.fromkeys(key for measurement in seeds for key in measurement.values):
+        values = [measurement.values[key] for measurement in seeds if key in measurement.values]
+        joined.values[key] = values[0]
+        if len(values) > 1:
+            numbers = [value.number for value in values]
+            deviations = [value.std for value in values if value.std is not None]
+            mean: dict[str, Any] = {"number": fmean(numbers), "of_seeds": tuple(numbers)}
+            # The deviation over images is pooled; an interval belongs to the number of one seed, not to the mean.
+            mean |= {"std": sqrt(fmean(std**2 for std in deviations)) if deviations else None, "interval": None}
+            joined.values[key] = values[0].model_copy(update=mean)
+    return joined
+
+
+def shared_protocols(each_seed: list[Measurement], quantity: Quantity) -> dict[str, Protocol]:
+    """The protocol of a column for each dataset; InputError names two rows and the keys in which theirs differ."""
+    first: dict[str, tuple[str, Protocol]] = {}
+    for measurement in each_seed:
+        if quantity.compared not in measurement.values:
+            continue
+        dataset, protocol = measurement.traits["dataset"], measurement.values[quantity.compared].protocol
+        row, shared = first.setdefault(dataset, (measurement.name, protocol))
+        if differences := differing(shared, protocol):
+            raise InputError(
+                f"column {quantity.label}, dataset {dataset}: rows {row!r} and {measurement.name!r} have two"
+                f" protocols: {differences}; evaluate both alike or put them in two tables"
+            )
+    return {dataset: flat(protocol) for dataset, (_, protocol) in first.items()}
+
+
+def flat(values: dict[str, Any], without: frozenset[str] = NOT_COMPARED, prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots, without some: by default those of a protocol that are not compared."""
+    entries: dict[str, Any] = {}
+    for key, value in sorted(values.items()):
+        if isinstance(value, dict) and key not in without:
+            entries |= flat(value, without, f"{prefix}{key}.")
+        elif key not in without:
+            entries[f"{prefix}{key}"] = value
+    return entries
+
+
+def differing(one: Protocol, other: Protocol) -> str:
+    """The differences between two protocols, such as `count 1000 and 500`; empty where they are equal."""
+    first, second = flat(one), flat(other)
+    keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
+    return "; ".join(f"{key} {first.get(key)!r} and {second.get(key)!r}" for key in keys)
+
+
+def protocol_parts(protocol: Protocol) -> list[str]:
+    """A protocol in words for a footnote: hashes shortened to twelve digits, without the method of its intervals."""
+    parts = {key: value for key, value in protocol.items() if not key.endswith(INTERVAL)}
+    for key, value in parts.items():
+        if not isinstance(value, float | int | str):
+            parts[key] = json.dumps(value, sort_keys=True)
+        elif key.endswith("sha256"):
+            name = protocol.get("network", "") if key == "network_sha256" else key.removesuffix("_sha256")
+            parts[key] = f"{str(value)[:12]}{' (hash not checked)' if is_unchecked(str(name)) else ''}"
+    return [f"{key} {value}" for key, value in parts.items()]

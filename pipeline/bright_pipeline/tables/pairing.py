@@ -1,0 +1,240 @@
+"""Published numbers as printed, and the measured row that belongs beside each.
+
+Published numbers are strings throughout, so that no decimal is lost or invented. A difference needs everything that
+the paper's protocol fixes. The paper leaves open the resize filter of FFHQ, the network of LPIPS, and which images of
+FFHQ are the validation split; these fix nothing.
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.settings.quantities import Quantity
+from bright_pipeline.settings.tables import Table
+from bright_pipeline.tables.measured import MeasuredValue, Measurement
+
+AS_PUBLISHED = "as published"
+# Rows that differ in one of these are different experiments, not the same one under another protocol.
+IDENTITY_TRAITS = frozenset({"dataset", "method", "sample_kind"})
+PAPER_LOSSES = (None, "wgan_gp")
+
+Row = dict[str, str]
+
+
+class ImageSet(NamedTuple):
+    """A collection behind published numbers: images of each split, and how they were resized if that is known."""
+
+    train: int
+    validation: int
+    prepared: str | None = None
+
+
+RESOLUTION = 256  # "Images in both datasets are resized to 256 × 256" (section 4)
+IMAGE_SETS = {
+    "ffhq256": ImageSet(60_000, 10_000),  # the sizes of VQGAN's lists; the filter is unknown
+    # LSUN's own splits; LDM's numbers of Table 6 need reference images prepared like this.
+    "lsun_church256": ImageSet(126_227, 300, "center crop, Pillow bicubic, to 256"),
+}
+# The repository that appendix B names in its footnote 6.
+FIXED_OF_METRICS = {key: {"precision_recall": "paper_repository"} for key in ("precision", "recall", "f1")}
+WITHOUT_REFERENCE = frozenset({"is"})
+GENERATION_CODE_SIZE = "64x64x4"  # "we apply diffusion on the key codes of size 64 × 64 × 4" (section 4)
+
+
+def read_published(folder: Path, name: str, table: Table) -> list[Row]:
+    """The rows of a published table, with empty strings where the paper prints nothing; [] for a table of our own."""
+    if not table.in_paper:
+        return []
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise InputError(f"published numbers of {name}: {path} is missing; --published names their folder")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def printed_decimals(printed: Iterable[str], default: int = 0) -> int:
+    """The most digits behind the point, 2 for 22.30; `default` where nothing is printed."""
+    return max((len(number.partition(".")[2]) for number in printed if number), default=default)
+
+
+def row_name(row: Row) -> str:
+    """Such as `BRIGHT 64x64x4`."""
+    return " ".join(part for part in (row["method"], row.get("code_size", "")) if part)
+
+
+def fixed_traits(row: Row, kind: str) -> dict[str, tuple[Any, ...]]:
+    """The values that a measurement's traits may have for its numbers of one kind to stand in a published row."""
+    bright = row["method"].startswith("BRIGHT")
+    dataset = row.get("dataset", "")
+    traits: dict[str, tuple[Any, ...]] = {"dataset": (dataset,) if dataset else tuple(IMAGE_SETS)}
+    if kind == "generation" and bright:
+        traits |= {"sample_kind": ("diffusion",), "method": ("BRIGHT (LDM)", "BRIGHT")}
+        traits["code_size"] = (GENERATION_CODE_SIZE,)
+    elif kind == "generation":
+        traits["method"] = (row["method"],)
+    else:
+        traits |= {"method": ("BRIGHT" if bright else row["method"],), "code_size": (row["code_size"],)}
+        if bright:
+            traits["key_length"] = (int(row.get("key_length", "1")),)
+            traits["feature_size"] = (int(row.get("feature_size", "64")),)
+            traits["ablation"] = (None,)
+    if kind == "reconstruction":
+        if bright:
+            traits["code_noise"] = ("none",) if "without noise" in row["method"] else ("after_tiling",)
+        if "train_images" in row:
+            traits["train_images"] = (int(row["train_images"]),)
+    traits["resolution"] = (RESOLUTION,)
+    if kind in ("reconstruction", "generation") and (prepared := image_set(row).prepared):
+        traits["prepared"] = (prepared,)
+    return traits
+
+
+def fixed_protocol(row: Row, table: Table, quantity: Quantity) -> dict[str, Any]:
+    """The protocol that a measured value needs for a difference from the published one."""
+    if quantity.kind == "reconstruction":
+        return {"count": image_set(row).validation, "reference": "validation"}
+    if quantity.kind != "generation":
+        return {}
+    samples = row.get("samples") or table.samples
+    fixed: dict[str, Any] = {"count": int(samples) if samples else None}
+    if quantity.key not in WITHOUT_REFERENCE:
+        # Whole training splits, like LDM's and StyleGAN2's numbers in the same columns.
+        fixed |= {"reference": "train", "reference_count": image_set(row).train}
+    return fixed | FIXED_OF_METRICS.get(quantity.key, {})
+
+
+def image_set(row: Row) -> ImageSet:
+    """The images behind a row; InputError where the paper's protocol on them is unknown."""
+    if row["dataset"] not in IMAGE_SETS:
+        raise InputError(f"published numbers: dataset {row['dataset']!r} is none of {', '.join(IMAGE_SETS)}")
+    return IMAGE_SETS[row["dataset"]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One quantity on one line."""
+
+    published: str | None = None
+    published_two_std: str | None = None
+    values: dict[str, MeasuredValue] = field(default_factory=dict)  # the measured values by variant
+    compared: MeasuredValue | None = None  # the value that is compared with the published number
+    difference: float | None = None
+    is_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a published row, a measured row, or both, with a cell for each quantity by its key."""
+
+    published: Row | None
+    measurement: Measurement | None
+    cells: dict[str, Cell]
+    notes: list[str]
+
+
+def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
+    """The measured rows, then the published rows; a published row with a matching measurement is a measured one."""
+    placed: dict[int, Measurement] = {}
+    own: dict[str, Line] = {}
+
+    def place_of(measurement: Measurement) -> int | None:
+        """The published row that a measurement matches: a free one, else a taken one, else None."""
+        matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, table)]
+        return min(matching, key=lambda index: index in placed, default=None)
+
+    # The paper's adversarial loss goes first, so that a variant of it never takes the published row's place.
+    for measurement in sorted(listed, key=lambda m: m.traits.get("adversarial") not in PAPER_LOSSES):
+        index = place_of(measurement)
+        if index is None:
+            # Why a row on a published dataset has no difference: how it differs from the nearest published row.
+            found = [(row, mismatches(row, measurement, table)) for row in rows if measurement.kinds]
+            alike = [(row, differing) for row, differing in found if not IDENTITY_TRAITS & set(differing)]
+            reasons = []
+            if alike:
+                row, differing = min(alike, key=lambda pair: len(pair[1]))
+                words = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
+                reasons = [f"not compared with the published {row_name(row)}: {words}"]
+            own[measurement.name] = _line(None, measurement, None, table, reasons)
+        elif index in placed:
+            note = f"compared with the published {row_name(rows[index])}"
+            own[measurement.name] = _line(None, measurement, rows[index], table, [note])
+        else:
+            placed[index] = measurement
+    # Counts can match a published row where the images of the same row do not.
+    for measurement in [*listed, *counted]:
+        if "complexity" in measurement.kinds:
+            counts = measurement.counts()
+            if (index := place_of(counts)) is not None:
+                placed.setdefault(index, counts)
+    lines = [_line(row, placed.get(index), row, table, []) for index, row in enumerate(rows)]
+    measured = [line for line in lines if line.measurement is not None and not line.measurement.is_counted]
+    measured += [own[measurement.name] for measurement in listed if measurement.name in own]
+    return measured + [line for line in lines if all(line is not one for one in measured)]
+
+
+def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, str]:
+    """The differences between a published row and a measurement: trait -> `measured (published)`."""
+    differing: dict[str, str] = {}
+    if not measurement.kinds:
+        return {"summaries": "none"}
+    for kind in sorted(measurement.kinds):
+        for trait, allowed in fixed_traits(row, kind).items():
+            if (actual := measurement.traits.get(trait)) not in allowed:
+                published = " or ".join(str(one or "none") for one in allowed)
+                differing[trait] = f"{actual or 'unknown'} (published {published})"
+        first = next(quantity for quantity in table.quantities if quantity.kind == kind)
+        wanted = fixed_protocol(row, table, first).get("count")
+        counts = image_counts(measurement, table, kind)
+        if wanted is not None and wanted not in counts:
+            differing["count"] = f"{', '.join(map(str, counts)) or 'unknown'} (published {wanted})"
+    return differing
+
+
+def image_counts(measurement: Measurement, table: Table, kind: str) -> list[int]:
+    """The numbers of images behind a measurement's values of one kind."""
+    keys = {key for quantity in table.quantities if quantity.kind == kind for key in quantity.measured.values()}
+    protocols = [value.protocol for key, value in measurement.values.items() if key in keys]
+    return sorted({protocol["count"] for protocol in protocols if "count" in protocol})
+
+
+def _line(
+    published: Row | None, measurement: Measurement | None, compared: Row | None, table: Table, notes: list[str]
+) -> Line:
+    """The line of a published and a measured row; differences are from `compared`, which may be another line's."""
+    if published is not None and published.get("note"):
+        notes = [*notes, f"published: {published['note']}"]
+    cells = {}
+    for quantity in table.quantities:
+        printed = (_printed(published, quantity), _printed(published, quantity, "_pm"))
+        if measurement is None:
+            cells[quantity.key] = Cell(*printed)
+            continue
+        found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
+        values = {variant: value for variant, value in found.items() if value is not None}
+        value = measurement.values.get(quantity.compared)
+        difference: float | None = None
+        if compared is not None and value is not None and (number := _printed(compared, quantity)):
+            differing = [
+                f"{key} {actual} (published {wanted or 'unknown'})"
+                for key, wanted in fixed_protocol(compared, table, quantity).items()
+                if (actual := value.protocol.get(key, "unknown")) != wanted
+            ]
+            if differing:
+                notes = [*notes, f"{quantity.name}: no difference shown: {', '.join(differing)}"]
+            else:  # in decimal arithmetic, so that 0.11 - 0.12 is -0.01 and not -0.00999...
+                difference = float(Decimal(repr(value.number)) - Decimal(number))
+        # An absent value is missing if its kind was measured, or if all networks of a sample set are missing. Counts
+        # and measurements of codes come together; an absent one does not apply, such as hash tables of a VQGAN.
+        expected = quantity.kind in measurement.kinds or (quantity.kind == "generation" and not measurement.kinds)
+        is_missing = value is None and expected and quantity.kind not in ("complexity", "codes")
+        cells[quantity.key] = Cell(*printed, values, value, difference, is_missing)
+    return Line(published, measurement, cells, notes)
+
+
+def _printed(row: Row | None, quantity: Quantity, ending: str = "") -> str | None:
+    """The number that the paper prints of a quantity in a row, or its ± with the ending `_pm`."""
+    return (row.get(f"{quantity.key}{ending}") or None) if row is not None and quantity.is_published else None
