@@ -117,27 +117,27 @@ test-newest: $(NETWORKS)  ## run the tests in a separate environment with the ne
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" pytest $(WITH_SLOW) -m "not demo"
 
 soak: $(TEST) $(NETWORKS)  ## interrupt twenty runs five times each and compare the results with an undisturbed run
-	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/slow/test_resume.py
+	SOAK_RUNS=20 pytest -rP tests/workflow/test_soak.py tests/training/test_resume.py
 
 fuzz: $(TEST)  ## feed damaged files to every reader for ten minutes
 	FUZZ_SECONDS=600 pytest -rP tests/fuzz
 
 mutations: $(TEST) $(NETWORKS)  ## make fifty small mistakes in the numerical code and report which test notices each
-	python tests/mutations/run.py
+	python tools/mutations/run.py
 
 gpu-check: $(TEST)  ## check training, decoding and sampling on this machine's GPU, or the rest on a CPU
 	pytest -rA --show-capture=stdout tests/gpu
 
 benchmark: $(TEST) $(NETWORKS)  ## measure speeds, as ratios side by side
-	python tests/benchmarks/benchmark_retrieval.py
-	python tests/benchmarks/benchmark_decoding.py
-	python tests/benchmarks/benchmark_planning.py
+	python tools/benchmarks/benchmark_retrieval.py
+	python tools/benchmarks/benchmark_decoding.py
+	python tools/benchmarks/benchmark_planning.py
 
 benchmark-demo: $(NETWORKS)  ## run the demo here and in another checkout (OTHER=FOLDER); compare times and numbers
-	python tests/benchmarks/benchmark_demo.py $(OTHER)
+	python tools/benchmarks/benchmark_demo.py $(OTHER)
 
 benchmark-evaluation: $(TEST)  ## time all metrics against two libraries (40 minutes)
-	PYTHONPATH=tests python tests/benchmarks/benchmark_evaluation.py
+	PYTHONPATH=tests python tools/benchmarks/benchmark_evaluation.py
 
 benchmark-precision-recall: $(TEST)  ## measure time and memory of precision and recall, 50,000 against 50,000 (30 minutes)
-	python tests/benchmarks/benchmark_precision_recall.py
+	python tools/benchmarks/benchmark_precision_recall.py

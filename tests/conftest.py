@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from filelock import FileLock
-
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory
 from bright_pipeline.data.archive import ArchiveWriter, image_name
 from bright_pipeline.models.metric_networks.fetching import fetch
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
+from filelock import FileLock
 
 keep_freed_memory()  # as stages do
 collect_garbage_rarely()

@@ -1,16 +1,16 @@
-"""Stage: fetch one metric network (pipeline/bright_pipeline/models/metric_networks/weights.yaml) into the networks folder."""
+"""Stage: fetch one metric network (bright_pipeline/models/metric_networks/weights.yaml) into the networks folder."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.command import LogOption, run_stage
 from bright_pipeline.base.progress import log_to
+from bright_pipeline.engine.command import LogOption, run_stage
 
 
 def fetch_network(
-    name: Annotated[str, typer.Argument(help="A name in pipeline/bright_pipeline/models/metric_networks/weights.yaml.")],
+    name: Annotated[str, typer.Argument(help="A name in bright_pipeline/models/metric_networks/weights.yaml.")],
     output: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     log: LogOption = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.command import InputsArgument, stage
+from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.stages.tables import StudyJob
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.command import stage
-from bright_pipeline.base.summary import Summary, Value, versions, write_summaries
+from bright_pipeline.engine.command import stage
+from bright_pipeline.evaluation.summary import Summary, Value, versions, write_summaries
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import architecture_traits
 from bright_pipeline.stages.autoencoders import Decoding

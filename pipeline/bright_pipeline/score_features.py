@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.command import stage
 from bright_pipeline.base.progress import logger
-from bright_pipeline.base.summary import write_summary
+from bright_pipeline.engine.command import stage
 from bright_pipeline.evaluation.feature_files import read_features
+from bright_pipeline.evaluation.summary import write_summary
 from bright_pipeline.stages.evaluation import EvaluationJob
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bright_pipeline.base.command import needed, stage
+from bright_pipeline.engine.command import needed, stage
 from bright_pipeline.families import generator_family, load
 from bright_pipeline.stages.generation import GeneratorJob
 

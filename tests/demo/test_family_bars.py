@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.evaluation.feature_files import read_features

@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from PIL import Image
-
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.decode import BadImage
 from bright_pipeline.data.sources import RawSequence, open_source
 from bright_pipeline.settings.dataset import FolderSource, HuggingFaceSource, LmdbSource, ZipSource
+from PIL import Image
 
 SIDE = 24
 

@@ -15,26 +15,31 @@ import pyarrow
 import pyarrow.parquet
 import torch
 import yaml
-from PIL import Image
-
-from bright_pipeline.base.checksums import Checksum, read_sums, sums_text
-from bright_pipeline.base.records import read_record
-from bright_pipeline.base.summary import read_summary
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, image_name
 from bright_pipeline.data.decode import decode
 from bright_pipeline.data.fingerprint import Fingerprint, read_fingerprint, write_fingerprint
 from bright_pipeline.data.sources import open_source
+from bright_pipeline.engine.checksums import Checksum, read_sums, sums_text
+from bright_pipeline.engine.damage import identity_problem
+from bright_pipeline.engine.records import read_record
 from bright_pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
+from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.families import parse_autoencoder
 from bright_pipeline.foreign.files import read_tensors
-from bright_pipeline.models.checkpoints import load_autoencoder, make_autoencoder, read_codes, save_autoencoder, write_codes
+from bright_pipeline.models.checkpoints import (
+    load_autoencoder,
+    make_autoencoder,
+    read_codes,
+    save_autoencoder,
+    write_codes,
+)
 from bright_pipeline.models.metric_networks.files import read_network
-from bright_pipeline.plan.damage import identity_problem
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
 from bright_pipeline.tables.measured import read_history
 from bright_pipeline.training.state import load_tree, save_tree
+from PIL import Image
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 

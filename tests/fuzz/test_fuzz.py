@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.decode import BadImage
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from targets import TARGETS, Target
-
-from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.decode import BadImage
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "30")) / len(TARGETS)
 SEED = int(os.environ.get("FUZZ_SEED", str(random.SystemRandom().randrange(10**6))))

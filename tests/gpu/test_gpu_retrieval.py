@@ -4,12 +4,11 @@ from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor
-
 from bright_pipeline.models import retrieval
 from bright_pipeline.models.checkpoints import pick_device
 from bright_pipeline.models.hash_tables import HashTableGroups
 from bright_pipeline.settings.autoencoder import HashTables
+from torch import Tensor
 
 pytestmark = pytest.mark.gpu
 

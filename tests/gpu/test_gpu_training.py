@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
-from test_gpu_retrieval import DEVICE, difference
-from torch import Tensor
-
-from bright_pipeline.base.launch import command
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import ArchiveWriter, image_name
+from bright_pipeline.engine.launch import command
 from bright_pipeline.estimation import costs
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.training.loop import Loop, make_accelerator
 from bright_pipeline.training.task import TrainingTask
+from safetensors.torch import load_file
+from test_gpu_retrieval import DEVICE, difference
+from torch import Tensor
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 

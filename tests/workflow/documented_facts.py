@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from bright_pipeline.config.root import Config, read_config
 from documented import README, REFERENCE, ROOT, blocks, shown_output
 from PIL import Image
 from places import IMAGES, Place, Places
 from safetensors import safe_open
 from tiny_workflow import Run
-
-from bright_pipeline.config.root import Config, read_config
 
 FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
 PAPER = "snakemake --configfile config/paper.yaml --workflow-profile profiles/local"
@@ -143,7 +142,10 @@ def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, lin
 
 
 def every_command_is_listed(run: Run, place: Place, places: Places, line: str) -> None:
-    modules = [*(ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py"), *(ROOT / "pipeline" / "commands").glob("[a-z]*.py")]
+    modules = [
+        *(ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py"),
+        *(ROOT / "pipeline" / "commands").glob("[a-z]*.py"),
+    ]
     listed = re.findall(r"^  (\w+) +\S", run.text, re.MULTILINE)
     assert sorted(listed) == sorted({path.stem for path in modules})
 

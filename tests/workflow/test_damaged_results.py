@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_workflow import Workflow
-
 from bright_pipeline.base.paths import RESULTS, STORE
 from bright_pipeline.config.root import read_config
-from bright_pipeline.plan.shards import Shard, arguments, ordered, shards
+from bright_pipeline.engine.shards import Shard, arguments, ordered, shards
 from bright_pipeline.stages.common import Jobs, Output
+from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow
 

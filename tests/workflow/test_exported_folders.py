@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from bright_pipeline import load_autoencoder
+from bright_pipeline.models.generator import noise_generators
 from documented import blocks
 from PIL import Image
 from tiny_workflow import Workflow
-
-from bright_pipeline import load_autoencoder
-from bright_pipeline.models.generator import noise_generators
 
 pytestmark = pytest.mark.slow
 

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.shards import Shard, arguments, ordered, shards
+from bright_pipeline.stages.common import Jobs
 from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
-
-from bright_pipeline.config.root import read_config
-from bright_pipeline.plan.shards import Shard, arguments, ordered, shards
-from bright_pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bright_pipeline.commands.__main__ import commands
+from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.stages.common import Jobs
 from documented import PAGES, ROOT
 from made_once import made_once
 from packaging.requirements import Requirement
@@ -20,11 +24,6 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 from places import NO_NETWORK, Places
 from tiny_workflow import Workflow, copy_checkout
-
-from bright_pipeline.commands.__main__ import commands
-from bright_pipeline.config.root import read_config
-from bright_pipeline.plan.shards import planned
-from bright_pipeline.stages.common import Jobs
 
 pytestmark = pytest.mark.slow
 

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
-from test_page import address, browser, visit  # noqa: F401  (fixtures)
-from tiny_workflow import Workflow
-
 from bright_pipeline.data.archive import to_uint8
 from bright_pipeline.generation.explorer import explorer_decoder
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder
+from playwright.sync_api import Browser, Page, expect
+from test_page import address, browser, visit  # noqa: F401  (fixtures)
+from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from documented import ROOT
-from tiny_workflow import Run, Workflow
-
 from bright_pipeline.families import AUTOENCODERS, GENERATORS
 from bright_pipeline.settings.weights import EXPORTED
+from documented import ROOT
+from tiny_workflow import Run, Workflow
 
 pytestmark = pytest.mark.slow
 

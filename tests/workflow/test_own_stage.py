@@ -39,8 +39,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.atomic import write_json
-from bright_pipeline.base.command import stage
+from bright_pipeline.engine.atomic import write_json
+from bright_pipeline.engine.command import stage
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.stages.datasets import Brightness
 
@@ -80,7 +80,11 @@ rule measure_brightness:
 
 def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) -> None:
     command, checkout = "pipeline/bright_pipeline/measure_brightness.py", changeable.checkout
-    files = {"pipeline/bright_pipeline/stages/datasets.py": CONTRACT, command: COMMAND, "workflow/rules/datasets.smk": RULE}
+    files = {
+        "pipeline/bright_pipeline/stages/datasets.py": CONTRACT,
+        command: COMMAND,
+        "workflow/rules/datasets.smk": RULE,
+    }
     for file, text in files.items():
         with (checkout / file).open("a") as module:
             module.write(text)

@@ -15,16 +15,15 @@ from typing import Any
 import pytest
 import report_inputs as made
 from axe_playwright_python.sync_playwright import Axe
-from daemons import Unavailable, install
-from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
-from tiny_workflow import Workflow
-
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.make_report import make_report
 from bright_pipeline.page.gallery import UNBROKEN, image_uri
 from bright_pipeline.settings.tables import HEADINGS, TABLES
 from bright_pipeline.stages.figures import FIGURES
+from daemons import Unavailable, install
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow
 

@@ -52,7 +52,11 @@ def test_clocks_and_snakemakes_records_do_not_matter(play: Workflow) -> None:
 
 
 def test_a_change_of_code_reruns_the_stages_that_use_it(changeable: Workflow) -> None:
-    for file in ("pipeline/bright_pipeline/models/bright.py", "pipeline/bright_pipeline/training/loop.py", "pipeline/bright_pipeline/data/prepare.py"):
+    for file in (
+        "pipeline/bright_pipeline/models/bright.py",
+        "pipeline/bright_pipeline/training/loop.py",
+        "pipeline/bright_pipeline/data/prepare.py",
+    ):
         path = changeable.checkout / file
         text = path.read_text()
         start = text.index('"""') + 3

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bright_pipeline.config.root import read_config
 from documented import ROOT
 from made_once import made_once
 from places import Place, Places
 from playwright.sync_api import Browser
 from test_page import browser  # noqa: F401 (a fixture)
-
-from bright_pipeline.config.root import read_config
 
 pytestmark = pytest.mark.slow
 

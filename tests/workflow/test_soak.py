@@ -21,9 +21,8 @@ from typing import Any
 
 import psutil
 import pytest
+from bright_pipeline.engine.checksums import is_checksum
 from tiny_workflow import Workflow, empty_workflow
-
-from bright_pipeline.base.checksums import is_checksum
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
 from bright_pipeline.stages.common import Jobs

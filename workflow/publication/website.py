@@ -19,13 +19,12 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import typer
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.command import run_stage
+from bright_pipeline.stages.page import page
 from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from runs import RUNS, finished
-
-from bright_pipeline.base.command import run_stage
-from bright_pipeline.base.errors import InputError
-from bright_pipeline.stages.page import page
 
 NOTEBOOK, CONTENTS = Path("docs/notebooks/first-look.ipynb"), Path("docs/contents.rst")
 ENTRY = re.compile(r"^(   (?:\w.* <)?)([\w./-]+)(>?)$", re.MULTILINE)  # a page in a list of CONTENTS

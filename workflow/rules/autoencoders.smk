@@ -26,7 +26,7 @@ rule train_autoencoder:
         "Training {params.entry}"
     shell:
         start(
-            "bright_pipeline.base.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
+            "bright_pipeline.engine.launch {params.processes} --memory {resources.mem_mb} --log {log:q} --"
             " {params.command}"
         )
 
@@ -82,7 +82,7 @@ rule reconstruct:
         "Reconstructing with {params.entry}"
     shell:
         start(
-            "bright_pipeline.base.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
+            "bright_pipeline.engine.launch --gpus {resources.gpu} --memory {resources.mem_mb} --log {log:q} --"
             " {params.command}"
         )
 

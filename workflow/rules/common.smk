@@ -14,12 +14,12 @@ from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.plan.checks import claimed_run
-from bright_pipeline.plan.claims import claim
-from bright_pipeline.plan.damage import check_identities, wrong_sizes
+from bright_pipeline.engine.reservations import claim
+from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.plan.publish import is_earlier_copy
-from bright_pipeline.plan.run import Needed, everything, find_job, forced, wanted
-from bright_pipeline.plan.shards import Shard, planned, view
-from bright_pipeline.plan.shards import arguments as arguments_of
+from bright_pipeline.engine.run import Needed, everything, find_job, forced, wanted
+from bright_pipeline.engine.shards import Shard, planned, view
+from bright_pipeline.engine.shards import arguments as arguments_of
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs, Output, path_of
 

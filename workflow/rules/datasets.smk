@@ -17,7 +17,7 @@ rule prepare_dataset:
         "Preparing {params.entry}"
     shell:
         start(
-            "bright_pipeline.base.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
+            "bright_pipeline.engine.launch --gpus 0 --memory {resources.mem_mb} --log {log:q} --"
             " {params.command} --workers {threads}"
         )
 

@@ -10,9 +10,9 @@ import psutil
 from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.estimation.devices import memory_warnings
-from bright_pipeline.plan.shards import write_arguments
+from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import left_out, obstacles, set_back
-from bright_pipeline.plan.claims import Claims, remove_states, to_make
+from bright_pipeline.engine.reservations import Claims, remove_states, to_make
 from bright_pipeline.plan.publish import ending, not_current, publish
 
 

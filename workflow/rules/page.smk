@@ -1,6 +1,6 @@
 """The page of a run, and the readable copies in results/RUN."""
 
-from bright_pipeline.plan.run import wanted
+from bright_pipeline.engine.run import wanted
 from bright_pipeline.stages.page import page
 
 

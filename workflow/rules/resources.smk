@@ -1,6 +1,6 @@
 """What jobs ask for: GPUs, nodes, CPU cores and memory; a stage's contract and a training's `execution` say how much."""
 
-from bright_pipeline.base.records import record_path, request_mb
+from bright_pipeline.engine.records import record_path, request_mb
 from bright_pipeline.stages.common import CORES_PER_GPU
 
 

@@ -3,16 +3,29 @@
 import logging
 import sys
 import time
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
-
-from bright_pipeline.base.heartbeat import NO_PROGRESS, activity
 
 logger = logging.getLogger("bright_pipeline")
 
 LOG_LINE_EVERY_S = 10.0
+NO_PROGRESS = {"description": "", "done_before": 0, "done": 0, "total": 0, "unit": ""}
+NO_PROGRESS |= {"rate": 0.0, "left_s": None, "note": ""}
+
+
+@dataclass
+class Activity:
+    """The log and the progress of this process, which its job's record shows."""
+
+    log: Path | None = None
+    facts: dict[str, Any] = field(default_factory=NO_PROGRESS.copy)
+
+
+activity = Activity()
 
 
 def log_to(path: Path | None) -> None:

@@ -21,7 +21,9 @@ REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier
 
 def commands() -> dict[str, str]:
     """The module of each command by its name: commands for people, then stages without one of the same name."""
-    people = {path.stem: f"bright_pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))}
+    people = {
+        path.stem: f"bright_pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    }
     stages = {path.stem: f"bright_pipeline.{path.stem}" for path in sorted(PACKAGE.glob("[a-z]*.py"))}
     return people | {name: module for name, module in stages.items() if name not in people}
 
@@ -34,7 +36,10 @@ def listing() -> str:
         "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
-    for title, package in {"Commands": "bright_pipeline.commands", "Stages, as the workflow calls them": "bright_pipeline"}.items():
+    for title, package in {
+        "Commands": "bright_pipeline.commands",
+        "Stages, as the workflow calls them": "bright_pipeline",
+    }.items():
         lines += ["", f"{title}:"]
         for name in (name for name, module in found.items() if module == f"{package}.{name}"):
             path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
@@ -47,8 +52,8 @@ def listing() -> str:
 def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
     """Run a stage for one entry of a config, with these options added."""
     from bright_pipeline.config.root import read_config
-    from bright_pipeline.plan.shards import commands as commands_of
-    from bright_pipeline.plan.shards import find_entry
+    from bright_pipeline.engine.shards import commands as commands_of
+    from bright_pipeline.engine.shards import find_entry
     from bright_pipeline.stages.common import Jobs
 
     for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):

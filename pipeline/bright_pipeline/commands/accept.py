@@ -10,15 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from bright_pipeline.base.atomic import write_json
-from bright_pipeline.base.command import ConfigArgument, run_stage
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints
-from bright_pipeline.plan.damage import recorded_of
-from bright_pipeline.plan.shards import planned
+from bright_pipeline.engine.atomic import write_json
+from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.damage import recorded_of
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.store import ACCEPTED, Accepted, read_accepted, without
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Job, Jobs, digest_of
-from bright_pipeline.stages.store import ACCEPTED, Accepted, read_accepted, without
 
 
 def accept(

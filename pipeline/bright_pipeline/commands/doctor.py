@@ -17,7 +17,6 @@ import torch
 import typer
 from tabulate import tabulate
 
-from bright_pipeline.base.command import ConfigArgument, run_stage
 from bright_pipeline.base.errors import extra_with
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO, NETWORKS
@@ -25,15 +24,16 @@ from bright_pipeline.base.process import cores
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import image_counts
 from bright_pipeline.data.sources import source_at
+from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.damage import wrong_sizes
+from bright_pipeline.engine.run import unfinished
+from bright_pipeline.engine.shards import planned
 from bright_pipeline.estimation.devices import choose_card, memory_warnings, this_device
 from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.models.metric_networks.files import NetworkState, network_state
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from bright_pipeline.models.retrieval import KERNELS
 from bright_pipeline.plan.checks import networks_used, obstacles
-from bright_pipeline.plan.damage import wrong_sizes
-from bright_pipeline.plan.run import unfinished
-from bright_pipeline.plan.shards import planned
 from bright_pipeline.settings.autoencoder import HashTables
 from bright_pipeline.settings.dataset import Source
 from bright_pipeline.settings.diffusion import FilesSamples

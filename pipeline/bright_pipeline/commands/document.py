@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from tabulate import tabulate
 
-from bright_pipeline.base.atomic import atomic_path, write_text
-from bright_pipeline.base.checksums import problem
-from bright_pipeline.base.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
 from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.atomic import atomic_path, write_text
+from bright_pipeline.engine.checksums import problem
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.page.comparison import against_first, comparison, labelled
 from bright_pipeline.plan.publish import recorded_config
 from bright_pipeline.settings.tables import TABLES

@@ -7,17 +7,17 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.base.amounts import readable_bytes
-from bright_pipeline.base.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
-from bright_pipeline.plan.claims import Claims, in_use
+from bright_pipeline.engine.command import run_stage
+from bright_pipeline.engine.reservations import Claims, in_use
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.store import identity_path
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run
-from bright_pipeline.plan.shards import planned
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import TAKE_SNAPSHOT
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.store import identity_path
 
 
 def prune(

@@ -15,16 +15,16 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.base.amounts import readable_bytes
-from bright_pipeline.base.atomic import write_text
-from bright_pipeline.base.checksums import problems
-from bright_pipeline.base.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.checksums import problems
+from bright_pipeline.engine.command import run_stage
+from bright_pipeline.engine.shards import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.plan.checks import networks_needed
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run, tracked_as
-from bright_pipeline.plan.shards import planned
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Job, Jobs, network
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.errors import InputError, error_text
 from bright_pipeline.data.decode import FORMATS
+from bright_pipeline.engine.atomic import atomic_path
 
 if TYPE_CHECKING:
     from torch import Tensor

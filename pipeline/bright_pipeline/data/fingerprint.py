@@ -26,12 +26,12 @@ from typing import Any
 
 from pydantic import Field
 
-from bright_pipeline.base.atomic import write_json
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.process import cores
 from bright_pipeline.base.progress import Progress, logger
 from bright_pipeline.data.listing import RawFile, checkpoint_files, missing_list, printable, raw_files
+from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.settings.dataset import Dataset, EmbeddedSource, Source
 from bright_pipeline.settings.fields import Section
 from bright_pipeline.settings.weights import ForeignWeights, OwnWeights

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.settings.dataset import EmbeddedSource, FolderSource, HuggingFaceSource, LmdbSource, Source, ZipSource
+from bright_pipeline.settings.dataset import (
+    EmbeddedSource,
+    FolderSource,
+    HuggingFaceSource,
+    LmdbSource,
+    Source,
+    ZipSource,
+)
 from bright_pipeline.settings.weights import ForeignWeights, OwnWeights
 
 LARGEST_LIST = 1_000_000_000  # bytes

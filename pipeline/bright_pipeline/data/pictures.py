@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bright_pipeline.base.atomic import atomic_path
+from bright_pipeline.engine.atomic import atomic_path
 
 SMALLEST_SIDE = 96  # smaller images are enlarged by an integer factor, to be visible
 

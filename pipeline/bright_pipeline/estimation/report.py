@@ -9,8 +9,8 @@ from typing import Any
 from tabulate import tabulate
 
 from bright_pipeline.base.amounts import readable_bytes, readable_duration
-from bright_pipeline.base.records import read_record, record_path
 from bright_pipeline.data.fingerprint import split_counts
+from bright_pipeline.engine.records import read_record, record_path
 from bright_pipeline.estimation.devices import (
     CONTEXT_GIB,
     FRAGMENTATION,

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from bright_pipeline.config.root import Config
+from bright_pipeline.engine.shards import Shard, planned, shards
 from bright_pipeline.estimation.devices import trainings
 from bright_pipeline.estimation.report import known_images
 from bright_pipeline.models.checkpoints import make_autoencoder, make_generator
 from bright_pipeline.models.diffusion import build_unet
 from bright_pipeline.models.discriminator import make_discriminator
-from bright_pipeline.plan.shards import Shard, planned, shards
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.diffusion import Diffusion
 from bright_pipeline.stages.autoencoders import DUMP_CODES, RECONSTRUCT

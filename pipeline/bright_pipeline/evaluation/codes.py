@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import ImageArchive, to_model
+from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.models.autoencoder import ImageAutoencoder, pad
 from bright_pipeline.models.code_bits import FLOAT_BITS
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import joined_digest
 from bright_pipeline.data.arrays import arrays
+from bright_pipeline.engine.atomic import atomic_path
 
 Features = NDArray[np.float32]
 

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress
-from bright_pipeline.base.summary import Value
 from bright_pipeline.evaluation.feature_files import Features
 from bright_pipeline.evaluation.frechet import GROUP_SEED, GROUPS, student_quantile
+from bright_pipeline.evaluation.summary import Value
 
 SUBSETS, SUBSET_SIZE = 100, 1000
 SUBSET_SEED = 2020  # torch-fidelity's

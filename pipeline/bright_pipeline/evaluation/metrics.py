@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.summary import Summary, Value, versions
 from bright_pipeline.evaluation.feature_files import Features, FeatureSet
 from bright_pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
 from bright_pipeline.evaluation.kernel_distance import (
@@ -30,6 +29,7 @@ from bright_pipeline.evaluation.precision_recall import (
     precision_recall,
     precision_recall_intervals,
 )
+from bright_pipeline.evaluation.summary import Summary, Value, versions
 from bright_pipeline.stages.evaluation import EvaluationJob
 
 SCORE_SPLITS = 10

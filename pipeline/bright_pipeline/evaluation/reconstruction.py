@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.summary import Value, versions
 from bright_pipeline.data.archive import ImageArchive, to_unit
+from bright_pipeline.evaluation.summary import Value, versions
 from bright_pipeline.models.autoencoder import without_tf32
 from bright_pipeline.models.metric_networks.files import read_network
 from bright_pipeline.models.perceptual import LpipsDistance

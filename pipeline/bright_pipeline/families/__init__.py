@@ -16,9 +16,9 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from bright_pipeline.base.code import OWN, running_roots
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import parse_settings, shortened
+from bright_pipeline.engine.code import OWN, running_roots
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.generator import GeneratorSettings
 
@@ -42,7 +42,7 @@ class Family:
 
 @dataclass(frozen=True)
 class AutoencoderFamily(Family):
-    """Encodes images to codes and decodes them. Its network is a `bright_pipeline.models.autoencoder.ImageAutoencoder`."""
+    """Encodes images to codes and decodes them. Its network is an `ImageAutoencoder` (`models/autoencoder.py`)."""
 
     settings: type[AutoencoderSettings]
     counts: str  # the function that counts parameters and operations, called with (settings, resolution, channels)

@@ -43,5 +43,8 @@ class DDPM(Denoising, GeneratorSettings):
 
 
 FAMILY = GeneratorFamily(
-    method="DDPM", settings=DDPM, model="bright_pipeline.models.diffusion:DDPM", task="bright_pipeline.training.diffusion:DDPMTask"
+    method="DDPM",
+    settings=DDPM,
+    model="bright_pipeline.models.diffusion:DDPM",
+    task="bright_pipeline.training.diffusion:DDPMTask",
 )

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.summary import Summary, read_summary
 from bright_pipeline.data.arrays import arrays
+from bright_pipeline.evaluation.summary import Summary, read_summary
 from bright_pipeline.figures.common import (
     PALETTE,
     Inputs,

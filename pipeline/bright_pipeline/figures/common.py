@@ -14,10 +14,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.summary import Summary, read_summary
 from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.engine.atomic import atomic_path
+from bright_pipeline.evaluation.summary import Summary, read_summary
 
 DPI = 200
 # Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color).

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from bright_pipeline.base.atomic import atomic_path, write_json
-from bright_pipeline.base.checksums import check
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import parse_settings, read_json
+from bright_pipeline.engine.atomic import atomic_path, write_json
+from bright_pipeline.engine.checksums import check
 from bright_pipeline.generation.released import check_sums
 from bright_pipeline.models.checkpoints import load_generator
 from bright_pipeline.models.rescaling import Rescaling

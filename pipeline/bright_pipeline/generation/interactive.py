@@ -142,7 +142,7 @@ def load_autoencoder(
     By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
     folder. InputError if the config has no such name, if the model is not trained, or if a checksum differs.
 
-    An address is that of a release's zip: `fetch_model` in `bright_pipeline.generation.released` verifies and caches it.
+    An address is that of a release's zip: `fetch_model` in `generation/released.py` verifies and caches it.
     families: model families of other packages that a file may name; those of the config may always run.
     device: such as "cpu" or "mps"; by default the first CUDA GPU, else the CPU.
     """

@@ -14,9 +14,9 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import urljoin
 
-from bright_pipeline.base.atomic import new_folder, write_text
-from bright_pipeline.base.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.engine.atomic import new_folder, write_text
+from bright_pipeline.engine.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.settings.weights import EXPORTED
 
 LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)

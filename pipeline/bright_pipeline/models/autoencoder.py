@@ -1,4 +1,4 @@
-"""The interface of autoencoders of any family (`pipeline/bright_pipeline/families`), and the precision of inference."""
+"""The interface of autoencoders of any family (`bright_pipeline/families`), and the precision of inference."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

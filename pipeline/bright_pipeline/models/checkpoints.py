@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.errors import InputError, error_text
 from bright_pipeline.base.parsing import parse_settings, shortened
+from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.families import (
     autoencoder_family,
     check_family,

@@ -21,7 +21,7 @@ counts are upper bounds on the mutual information between an image and the decod
 - **float32**: 32 bits for each number where none of these bounds applies.
 
 After training a decoder reads codes without noise: the count is the precision that the decoder was trained to use, not
-the size of a file, which is `storage` in `pipeline/bright_pipeline/evaluation/codes.py`.
+the size of a file, which is `storage` in `bright_pipeline/evaluation/codes.py`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The interface of generators of any family (`pipeline/bright_pipeline/families`)."""
+"""The interface of generators of any family (`bright_pipeline/families`)."""
 
 from typing import Any
 

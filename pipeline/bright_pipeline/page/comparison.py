@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from bright_pipeline.base.summary import read_summary
+from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.settings.quantities import DECODING_SPEED, RECONSTRUCTION_DISTANCE, SAMPLE_DISTANCE
 from bright_pipeline.settings.quantities import GENERATION as GENERATION_METRICS
 from bright_pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRICS

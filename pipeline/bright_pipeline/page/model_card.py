@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bright_pipeline.base.summary import Value, read_summary
+from bright_pipeline.evaluation.summary import Value, read_summary
 from bright_pipeline.settings.quantities import GENERATION, RECONSTRUCTION, RECONSTRUCTION_DISTANCE, Quantity
 from bright_pipeline.tables.display_table import DisplayCell
 from bright_pipeline.tables.measured import protocol_parts

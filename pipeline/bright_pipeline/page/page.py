@@ -16,11 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bright_pipeline.base.amounts import readable_bytes, readable_duration
-from bright_pipeline.base.checksums import result_libraries
 from bright_pipeline.base.parsing import read_json
-from bright_pipeline.base.records import State, read_record
-from bright_pipeline.base.summary import read_summary
 from bright_pipeline.data.prepare import outcome
+from bright_pipeline.engine.checksums import result_libraries
+from bright_pipeline.engine.records import State, read_record
+from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.figures.common import Inputs, paths_of
 from bright_pipeline.figures.curves import NOT_LOSSES, read_history
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest

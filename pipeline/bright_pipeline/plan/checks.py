@@ -14,12 +14,12 @@ from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.data.fingerprint import missing_checkpoint, missing_source, split_counts
 from bright_pipeline.data.listing import missing_list
 from bright_pipeline.data.sources import source_at
+from bright_pipeline.engine.run import Needed
+from bright_pipeline.engine.shards import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.models.metric_networks.manifest import manifest, missing_line
 from bright_pipeline.models.metric_networks.spaces import network_of
 from bright_pipeline.plan.publish import recorded_config
-from bright_pipeline.plan.run import Needed
-from bright_pipeline.plan.shards import planned
 from bright_pipeline.settings.diffusion import FilesSamples, RealSamples
 from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from bright_pipeline.settings.weights import OwnWeights

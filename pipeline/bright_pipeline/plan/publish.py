@@ -26,17 +26,18 @@ from typing import Any
 import yaml
 
 from bright_pipeline.base.amounts import readable_duration
-from bright_pipeline.base.atomic import atomic_path, write_json, write_text
-from bright_pipeline.base.checksums import problem
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json, shortened
 from bright_pipeline.base.paths import STORE
-from bright_pipeline.base.summary import read_summary
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.data.prepare import outcome
+from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
+from bright_pipeline.engine.checksums import problem
+from bright_pipeline.engine.damage import add_missing_checksums
+from bright_pipeline.engine.shards import folder, planned, planned_trainings, summary_place, view
+from bright_pipeline.engine.store import identity_path
+from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import headline
-from bright_pipeline.plan.damage import add_missing_checksums
-from bright_pipeline.plan.shards import folder, planned, planned_trainings, summary_place, view
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import RECONSTRUCT
 from bright_pipeline.stages.common import Job, Jobs, path_of
@@ -44,7 +45,6 @@ from bright_pipeline.stages.datasets import PREPARE_DATASET
 from bright_pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.page import page
-from bright_pipeline.stages.store import identity_path
 from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import read_display
 from bright_pipeline.training.history import FIRST_COLUMNS

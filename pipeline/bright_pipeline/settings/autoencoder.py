@@ -6,7 +6,16 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from bright_pipeline.settings.execution import Execution
-from bright_pipeline.settings.fields import MOST_BLOCKS, CodeSizeField, Counts, Label, Section, added, is_power_of_two, setting
+from bright_pipeline.settings.fields import (
+    MOST_BLOCKS,
+    CodeSizeField,
+    Counts,
+    Label,
+    Section,
+    added,
+    is_power_of_two,
+    setting,
+)
 from bright_pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5  # number of default channel multipliers: (1, 1, 2, 2, 4)
@@ -195,12 +204,12 @@ def _require(schema: dict[str, Any], key: str) -> None:
 
 
 class AutoencoderSettings(Section):
-    """Keys of every family of autoencoders (`pipeline/bright_pipeline/families`)."""
+    """Keys of every family of autoencoders (`bright_pipeline/families`)."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: _require(schema, "dataset"))
 
     dataset: str = setting("", "A name under `datasets`.")  # a config needs it, a network alone does not
-    family: str = setting("bright", "A module of `pipeline/bright_pipeline/families`, or the dotted name of your own module.")
+    family: str = setting("bright", "A module of `bright_pipeline/families`, or the dotted name of your own module.")
     code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None

@@ -16,7 +16,7 @@ class Quantity:
     label: str
     kind: str
     measured: dict[str, str]
-    is_published: bool = False  # whether the paper prints it, under its key in pipeline/bright_pipeline/tables/published
+    is_published: bool = False  # whether the paper prints it, under its key in bright_pipeline/tables/published
     decimals: int = 4
     has_std: bool = False
     two_std: bool = False  # shown as mean ± two standard deviations, as the authors' code prints it

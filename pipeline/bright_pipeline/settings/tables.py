@@ -1,7 +1,7 @@
 """The tables: an entry for each, with its key in a config, title, caption, rows and columns.
 
-The kinds of a table's quantities decide which stages a run needs for it (`pipeline/bright_pipeline/stages/tables.py`). The published
-numbers of a table are in pipeline/bright_pipeline/tables/published, in a csv of its name.
+The kinds of a table's quantities decide which stages a run needs for it (`stages/tables.py`). The published numbers of
+a table are in tables/published, in a csv of its name.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The contracts of the stages: one module for each file of rules in workflow/rules, in the order of the data flow.
 
 A contract gives the name of a stage, its folder in the store, its outputs, the settings of its command, GPU and memory,
-and the function that makes its job. The command, `pipeline/bright_pipeline/STAGE.py`, does the work. Nothing here imports torch.
+and the function that makes its job. The command, `bright_pipeline/STAGE.py`, does the work. Nothing here imports torch.
 """
 
 from functools import cache

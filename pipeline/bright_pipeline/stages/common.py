@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from bright_pipeline.base.code import code_digest
 from bright_pipeline.base.paths import NETWORKS, STORE, WORK
 from bright_pipeline.base.seeds import seed_for
 from bright_pipeline.config.root import Config
 from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.engine.code import code_digest
+from bright_pipeline.engine.store import Accepted, Store, read_accepted
 from bright_pipeline.models.metric_networks.manifest import network_path
 from bright_pipeline.settings.fields import Section
-from bright_pipeline.stages.store import Accepted, Store, read_accepted
 
 DIGEST_LENGTH = 12  # hexadecimal digits
 CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads overrides it

@@ -15,7 +15,13 @@ from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from bright_pipeline.models.traits import traits
 from bright_pipeline.settings.dataset import FolderSource, ZipSource
-from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples, GaussianSamples, GeneratorSamples, Samples
+from bright_pipeline.settings.diffusion import (
+    DiffusionSamples,
+    FilesSamples,
+    GaussianSamples,
+    GeneratorSamples,
+    Samples,
+)
 from bright_pipeline.settings.evaluation import SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.autoencoders import reconstruction

@@ -14,7 +14,15 @@ from bright_pipeline.settings.quantities import Quantity
 from bright_pipeline.settings.tables import TABLES, Table
 from bright_pipeline.stages.tables import CLAIMS, TableJob
 from bright_pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
-from bright_pipeline.tables.pairing import AS_PUBLISHED, Cell, Line, image_counts, pair, printed_decimals, read_published
+from bright_pipeline.tables.pairing import (
+    AS_PUBLISHED,
+    Cell,
+    Line,
+    image_counts,
+    pair,
+    printed_decimals,
+    read_published,
+)
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.summary import Summary, Value, read_summary
+from bright_pipeline.evaluation.summary import Summary, Value, read_summary
 from bright_pipeline.models.metric_networks.manifest import is_unchecked
 from bright_pipeline.settings.quantities import RATIO, Quantity
 from bright_pipeline.stages.tables import TableJob, TableRow

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from bright_pipeline.base.atomic import write_text
 from bright_pipeline.base.progress import logger
+from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.stages.tables import StudyJob, TableJob
 from bright_pipeline.tables.build import BuiltTable
 from bright_pipeline.tables.display import display

@@ -5,9 +5,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-from bright_pipeline.base.atomic import write_text
-from bright_pipeline.base.checksums import check
 from bright_pipeline.base.errors import InputError, extra_with
+from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.checksums import check
 
 PROJECT = "bright"
 RUN_NAME_KEYS = {"wandb": "name", "mlflow": "run_name", "trackio": "name", "swanlab": "experiment_name"}

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bright_pipeline.base.atomic import atomic_path
-from bright_pipeline.base.checksums import check
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.atomic import atomic_path
+from bright_pipeline.engine.checksums import check
 
 
 def save_tree(path: Path, tree: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from bright_pipeline.base.atomic import atomic_path
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.models.metric_networks.manifest import (
     PackageFile,
     PypiArchive,

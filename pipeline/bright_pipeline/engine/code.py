@@ -1,0 +1,321 @@
+"""The digest of the code that can change a stage's numbers (promise 1), and the check that a stage runs this code.
+
+The digest covers the canonical form of the stage's command and of every module that it imports, directly or not, also
+inside functions. Of another package (`family: my_package.my_family`) it covers the modules that a family imports from
+there. Modules are found by path: planning imports none of them.
+
+The workflow passes the digest to each stage (`--code ROOT+ROOT=DIGEST`). A stage compares it with its code at its
+start, and before it puts an output or a saved state in place. Without the option, by hand, nothing is compared.
+"""
+
+import ast
+import hashlib
+import marshal
+import platform
+import struct
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from importlib.util import cache_from_source, find_spec, resolve_name
+from pathlib import Path
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.canonical import canonical, running_statements
+
+ROOT = Path(__file__).parents[2]
+OWN = "bright_pipeline"
+OPTION = "--code"
+OPTION_DIGITS = 16  # of the digest in the option
+REMEDY = "undo the edit, or start snakemake again"
+
+# Modules (NAME) and packages with all their modules (NAME.*) that no digest covers, and why they cannot change a
+# number. A module that only they import is not covered either.
+EXCLUDED_FROM_DIGEST = {
+    "bright_pipeline": "names for Python programs, loaded when they are used",
+    "bright_pipeline.engine.atomic": "writes a file completely or not at all; its content comes from elsewhere",
+    "bright_pipeline.engine.checksums": "a damaged file ends the command; other files pass unchanged",
+    "bright_pipeline.engine.command": "the command line: settings are in the digest by value",
+    "bright_pipeline.base.errors": "an error ends the command, and no output is put in place",
+    "bright_pipeline.engine.heartbeat": "signs of life, and the end of a stage whose run is dead",
+    "bright_pipeline.base.parsing": "valid files and settings pass unchanged; others end the command",
+    "bright_pipeline.base.process": "cores for reading images in a fixed order; memory allocation and signals",
+    "bright_pipeline.base.progress": "progress bars and log lines",
+    "bright_pipeline.commands.*": "commands for people; no stage runs them",
+    "bright_pipeline.config.*": "whole configs; a job's settings are in its digest by value",
+    "bright_pipeline.data.fingerprint": "files that are not those of the plan end the command; others pass unchanged",
+    "bright_pipeline.data.pictures": "pictures that only people look at",
+    "bright_pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
+    "bright_pipeline.families": "finds the module that a config names; that module is itself in the digest",
+    "bright_pipeline.models.metric_networks.manifest": "paths of networks; their weights are in the digest by sha256",
+    "bright_pipeline.plan.*": "the plan reaches a command by value, in its arguments",
+    "bright_pipeline.settings.*": "a job's settings are in its digest by value",
+    "bright_pipeline.stages.*": "a job's settings are in its digest by value",
+    "bright_pipeline.training.history": "records the training; no step reads it",
+}
+
+NO_NUMBERS = {"pydantic": "settings pass unchanged, or end the command", "typer": "the command line"}
+"""Libraries whose version cannot change a number, and why."""
+
+# Modules of an excluded package that digests cover: how tables read and print their columns.
+COVERED = {"bright_pipeline.settings.quantities"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the code: its file, the digest of its canonical form, and its imports."""
+
+    name: str
+    path: Path
+    state: tuple[int, ...] | None  # times and size of the file, taken before it was read
+    digest: str
+    imports: tuple[str, ...]
+    libraries: tuple[str, ...]  # first names of the third-party modules that it imports
+
+
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """Times and size of a file; None if it is missing. `cp -p` keeps its time of modification, but not of change."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+class Code:
+    """The project under `root`; each file is read once."""
+
+    def __init__(self, root: Path = ROOT, read: Callable[[Path], str | bytes] = Path.read_bytes):
+        self.root, self.read = root, read
+        self.modules: dict[str, Module] = {}
+        self.files: dict[str, Path | None] = {}
+
+    def digest(self, roots: Iterable[str]) -> str:
+        """One digest of these modules and everything that they import."""
+        return joint_digest(self.closure(roots))
+
+    def closure(self, roots: Iterable[str]) -> list[Module]:
+        """These modules, everything that they import, directly or not, and the packages around them, by name."""
+        found: dict[str, Module] = {}
+        waiting = list(roots)
+        if missing := next((root for root in waiting if self.file(root) is None), None):
+            raise InputError(f"{missing}: no such module, of the project in {self.root} or elsewhere")
+        while waiting:
+            for name in with_parents(waiting.pop()):
+                if name not in found and not is_excluded(name) and self.file(name) is not None:
+                    found[name] = self.module(name)
+                    waiting += found[name].imports
+        return [found[name] for name in sorted(found)]
+
+    def module(self, name: str) -> Module:
+        """A module that has a file."""
+        if name not in self.modules:
+            path = self.file(name)
+            assert path is not None
+            state = file_state(path)
+            try:
+                tree = ast.parse(self.read(path), str(path))
+            except SyntaxError as error:
+                raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
+            imports, libraries = self._imports(tree, name, path)
+            of_family = name.startswith("bright_pipeline.families.") or name.partition(".")[0] != OWN
+            digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
+            self.modules[name] = Module(name, path, state, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
+        return self.modules[name]
+
+    def file(self, name: str) -> Path | None:
+        """The source file of a module; None if there is none."""
+        if name not in self.files:
+            package, _, rest = name.partition(".")
+            # The folders of the package, or a top-level module's file without its suffix; nothing is imported.
+            folders: list[Path] = []
+            if package == OWN:
+                folders = [self.root / OWN]
+            elif (found := find_spec(package)) is not None:
+                if found.submodule_search_locations is not None:
+                    folders = [Path(place) for place in found.submodule_search_locations]
+                elif found.origin and found.origin.endswith(".py"):
+                    folders = [Path(found.origin).with_suffix("")]
+            bases = [folder.joinpath(*rest.split(".")) if rest else folder for folder in folders]
+            paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
+            self.files[name] = next((path for path in paths if path.is_file()), None)
+        return self.files[name]
+
+    def _imports(self, tree: ast.Module, module: str, path: Path) -> tuple[set[str], set[str]]:
+        """The modules of the project, and of the module's own package, that a module imports anywhere; its libraries.
+
+        Imports of excluded modules are removed from the tree: they cannot change a number.
+        """
+        imports: set[str] = set()
+        libraries: set[str] = set()
+        packages = {OWN, module.partition(".")[0]}
+        own_package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        for node in running_statements(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                kept = []
+                for alias in node.names:
+                    name = self.imported(node, alias, own_package)
+                    if (package := name.partition(".")[0]) not in packages:
+                        libraries.add(package)
+                    elif not is_excluded(name):
+                        imports.add(name)
+                    else:
+                        continue
+                    kept.append(alias)
+                node.names = kept
+        return imports, libraries - sys.stdlib_module_names
+
+    def imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> str:
+        """The module that a name is imported from, or the module that the name is."""
+        if isinstance(node, ast.Import):
+            return alias.name
+        origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+        inner = f"{origin}.{alias.name}"
+        own = origin.partition(".")[0] in (OWN, package.partition(".")[0])
+        return inner if own and self.file(inner) is not None else origin
+
+
+PROJECT = Code()
+
+
+def with_parents(name: str) -> list[str]:
+    """A module and the packages that contain it."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
+def is_excluded(name: str) -> bool:
+    in_package = any(f"{package}.*" in EXCLUDED_FROM_DIGEST for package in with_parents(name))
+    return name not in COVERED and (name in EXCLUDED_FROM_DIGEST or in_package)
+
+
+def joint_digest(modules: Iterable[Module]) -> str:
+    """One digest of these modules."""
+    text = "\n".join(f"{module.name} {module.digest}" for module in modules)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_digest(roots: tuple[str, ...]) -> str:
+    """The digest of a stage's code; roots: the command's module and the modules of its models' families."""
+    return PROJECT.digest(roots)
+
+
+def expected_code(roots: tuple[str, ...]) -> str:
+    """The value of a stage's `--code`."""
+    return f"{'+'.join(roots)}={code_digest(roots)[:OPTION_DIGITS]}"
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of `--code`, and the arguments without it; arguments behind `--` are another command's."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if OPTION not in own[:-1]:
+        return None, list(arguments)
+    place = own.index(OPTION)
+    return arguments[place + 1], [*arguments[:place], *arguments[place + 2 :]]
+
+
+_running: tuple[list[str], list[Module]] | None = None
+"""The roots and modules of this process's stage, as they were at its start; None without `--code`."""
+
+
+def start_code_check(option: str) -> None:
+    """Compare the stage's code with the digest in `--code`; InputError if it differs."""
+    global _running
+    names, _, expected = option.partition("=")
+    roots = names.split("+")
+    modules = _modules(roots)
+    found = joint_digest(modules)
+    if not expected or not found.startswith(expected):
+        raise InputError(
+            f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {found[: len(expected)]}, and this run"
+            f" was planned with {expected}; {REMEDY}"
+        )
+    stale = [module for module in modules if remove_stale_bytecode(module.path)]
+    if loaded := next((module for module in stale if module.name in sys.modules), None):
+        raise InputError(f"{_stage(roots)}: bytecode of an earlier {loaded.path} was loaded; it is removed, run again")
+    _running = roots, modules
+
+
+def remove_stale_bytecode(path: Path) -> bool:
+    """Whether Python would load, or has loaded, bytecode of another content of this file; that is removed.
+
+    Python compares the file's size and the second of its modification, which `cp -p` and `rsync -t` set.
+    """
+    cached = Path(cache_from_source(str(path)))
+    try:
+        file, data = path.stat(), b""
+        if cached.stat().st_mtime_ns <= file.st_ctime_ns:  # the file was put here after it had been compiled
+            data = cached.read_bytes()
+        expected = struct.pack("<III", 0, int(file.st_mtime) & 0xFFFFFFFF, file.st_size & 0xFFFFFFFF)
+        if data[4:16] != expected:  # none, or Python compiles the file again
+            return False
+        is_stale = bool(marshal.loads(data[16:]) != compile(path.read_bytes(), path, "exec", dont_inherit=True))
+    except (OSError, ValueError, TypeError, EOFError):
+        return False
+    with suppress(OSError):  # where it cannot be removed, it is compared again next time
+        cached.unlink()
+    return is_stale
+
+
+def running_roots() -> list[str]:
+    """The modules in the `--code` of this process's stage; empty by hand."""
+    return _running[0] if _running is not None else []
+
+
+def check_code() -> None:
+    """InputError if the stage's code was edited since its start; called before a result is put in place."""
+    global _running
+    if _running is None or all(file_state(module.path) == module.state for module in _running[1]):
+        return
+    roots, modules = _running
+    now = _modules(roots)
+    digests = {module.name: module.digest for module in now}
+    edited = next((module.path for module in modules if digests.get(module.name) != module.digest), None)
+    if edited is not None:
+        raise InputError(f"{_stage(roots)}: {edited} was edited while the stage was running; {REMEDY}")
+    _running = roots, now  # only words were edited
+
+
+def used_libraries() -> dict[str, str]:
+    """Library -> version for the stage that this process runs in a workflow (`--code`); empty by hand.
+
+    Digests contain no versions: a result of another version stays valid, and its SHA256SUMS records the version.
+    """
+    modules = frozenset(name for module in _running[1] for name in module.libraries) if _running else frozenset()
+    return versions(modules) if modules else {}
+
+
+@cache
+def versions(modules: frozenset[str]) -> dict[str, str]:
+    """The versions of Python and of the packages that provide these modules."""
+    packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
+    found = {package.name.lower().replace("_", "-"): package.version for package in packages if package is not None}
+    if "torch" in sys.modules:  # its kernels of another instruction set round differently
+        found["cpu"] = sys.modules["torch"].backends.cpu.get_cpu_capability()
+    return dict(sorted(({"python": platform.python_version()} | found).items()))
+
+
+def distribution(module: str) -> metadata.Distribution | None:
+    """The installed package with a module's name, or the one that contains the module; None if there is none."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.distribution(module)
+    return next((one for one in _installed() if module in (one.read_text("top_level.txt") or "").split()), None)
+
+
+@cache
+def _installed() -> tuple[metadata.Distribution, ...]:
+    return tuple(metadata.distributions())
+
+
+def _modules(roots: list[str]) -> list[Module]:
+    try:
+        return Code().closure(roots)
+    except InputError as error:
+        raise InputError(f"{_stage(roots)}: {error}; {REMEDY}") from None
+
+
+def _stage(roots: list[str]) -> str:
+    return roots[0].rpartition(".")[2]

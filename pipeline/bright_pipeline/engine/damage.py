@@ -1,0 +1,124 @@
+"""Damaged results as a plan sees them, results that were moved away, and the recorded identities of results.
+
+A plan compares sizes only, a stage the files that it reads, and `bright verify` everything. A damaged file stays in
+its place until `bright verify --repair` moves it to results/damaged; the next run makes it again.
+
+results/identities has a small file for each finished job, to be kept in git. A digest cannot be inverted: `bright
+accept` and people read there which settings, code and inputs made a result.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import read_json
+from bright_pipeline.base.paths import RESULTS
+from bright_pipeline.engine.atomic import locked_sums, update_sums
+from bright_pipeline.engine.checksums import SUMS, problems, read_sums, take_checksum
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.store import ACCEPTED, IDENTITIES, identity_path
+from bright_pipeline.stages.common import Job, Jobs, Output, digest_of
+
+DAMAGED = RESULTS / "damaged"
+
+
+def wrong_sizes(job: Job, files: Iterable[str] | None = None) -> Iterator[str]:
+    """One line for each of a job's files, or of these, whose size differs from its checksum's."""
+    here = job.jobs.store.files(job.folder)
+    if SUMS in here:
+        yield from problems((job.folder / file for file in files or job.files if file in here), read="size")
+
+
+def moved_away(jobs: Jobs) -> list[Output]:
+    """Outputs of the plan that were moved to results/damaged and have not been made again."""
+    if not DAMAGED.is_dir():
+        return []
+    outputs = [job[file] for job in jobs(planned).values() for file in job.files]
+    return [one for one in outputs if damaged_path(Path(one.path)).exists() and not one.job.has(one.file)]
+
+
+def damaged_path(path: Path) -> Path:
+    """Where a damaged file of results is moved."""
+    return DAMAGED / path.relative_to(RESULTS)
+
+
+def add_missing_checksums(job: Job) -> None:
+    """Add the job's files that SHA256SUMS lacks, as they are now.
+
+    These come from Snakemake's cache, from a process killed before it wrote the line, or from an older release.
+    """
+    here = job.jobs.store.files(job.folder).intersection(job.files)
+    with suppress(InputError):  # the next plan reports a damaged SHA256SUMS
+        if missing := here and here - read_sums(job.folder).keys():
+            taken = {name: take_checksum(job.folder / name) for name in missing}
+            with locked_sums():
+                update_sums(job.folder, taken | read_sums(job.folder))
+
+
+def check_identities(made: Iterable[Job]) -> None:
+    """InputError if an existing result was made from other settings, code or inputs than the job that would use it."""
+    for job in made:
+        if (line := refused(job)) is not None:
+            raise InputError(line)
+        path = identity_path(*job.key)
+        known = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
+        if known is None or known == job.identity:
+            continue
+        if (line := identity_problem(path)) is not None:
+            raise InputError(line)
+        if job.digest == digest_of(job.identity):  # not an accepted result
+            raise InputError(
+                f"{job.folder}: was made from something else than {job.entry} asks for, although the digests are equal"
+                f" (see {path}); move the folder and that file away, and run again"
+            )
+
+
+def refused(job: Job) -> str | None:
+    """A line if results/accepted.json names a result of other settings or inputs for the job.
+
+    An entry whose result has no recorded identity, such as a removed one, has no effect.
+    """
+    own = f"{job.stage.name} {digest_of(job.identity)}"
+    if (accepted := job.jobs.accepted.get(own)) is None or not identity_path(job.stage.name, accepted.digest).exists():
+        return None
+    if (difference := accepted.difference(job.stage.name, job.identity)) is None:
+        return None
+    return (
+        f"{ACCEPTED}: {own!r}: {accepted.digest} cannot count for {job.entry}: {difference}; remove this entry, or"
+        " accept the keys that differ (`bright accept --key`)"
+    )
+
+
+def read_identity(path: Path) -> dict[str, Any] | None:
+    """A recorded identity; None if there is none. InputError if it is unreadable."""
+    try:
+        return None if not path.exists() else dict(read_json(path, str(path)))
+    except (InputError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not JSON ({error}); restore it from git, or remove it") from None
+
+
+def identity_problem(path: Path) -> str | None:
+    """A line if a recorded identity does not have the digest in its name; None also if there is no such file."""
+    remedy = "restore it from git, or remove it: the next run writes it again"
+    try:
+        known = read_identity(path)
+    except InputError:
+        return f"{path}: damaged: not readable; {remedy}"
+    digest = path.stem.rpartition("-")[2]
+    if known is None or digest == digest_of(known):
+        return None
+    return f"{path}: damaged: its content does not have the digest {digest}; {remedy}"
+
+
+def recorded(digest: str) -> dict[str, Any] | None:
+    """The identity of the finished job with this digest; None if none was recorded."""
+    paths = sorted(IDENTITIES.glob(f"*-{digest}.json"))
+    return read_identity(paths[0]) if paths else None
+
+
+def recorded_of(stage: str) -> dict[str, dict[str, Any]]:
+    """Digest -> identity of a stage's recorded results."""
+    found = {path.stem.rpartition("-")[2]: read_identity(path) for path in sorted(IDENTITIES.glob(f"{stage}-*.json"))}
+    return {digest: identity for digest, identity in found.items() if identity is not None}

@@ -1,0 +1,210 @@
+"""Start a stage on GPUs that no other job uses, in one or several processes, and record its memory.
+
+The launcher stays as the stage's parent: it passes SIGTERM on, and records how the stage ended, also if it was killed.
+A lease is a lock (flock) on a file of the GPU, which the stage inherits: the kernel releases it when the last of the
+two processes ends. A stage whose launcher or run was killed ends by itself (`heartbeat`). A training whose Slurm job
+reaches its time limit is requeued and resumes.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.locks import try_lock
+from bright_pipeline.base.process import on_end_request
+from bright_pipeline.base.progress import log_to, logger
+from bright_pipeline.engine import slurm
+from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
+from bright_pipeline.engine.heartbeat import INTERRUPTED, LAUNCHED
+from bright_pipeline.engine.records import (
+    Record,
+    State,
+    limit_mb,
+    near_limit,
+    process_tree,
+    read_record,
+    record_path,
+    resident_mb,
+    used,
+)
+
+ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
+SAMPLE_EVERY_S = 0.25
+LIST_PROCESSES_EVERY = 8  # samples of the memory, to include processes that the stage has started since
+GROWTH = 1.03  # the record is updated when the peak has grown by this factor
+POLL_S = 0.5  # between looks for free GPUs
+SHUTDOWN_S = 600  # torchrun kills processes that run so long after SIGTERM; saving must take less
+RENDEZVOUS_S = 600  # a node waits so long for the others: Python can start slowly from a shared file system
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The UUIDs of GPUs, and the descriptors of their locks, which a child process must inherit."""
+
+    gpus: tuple[str, ...] = ()
+    locks: tuple[int, ...] = ()
+
+
+def launch(
+    stage: Annotated[list[str], typer.Argument(help="Behind `--`: the stage's module and its arguments.")],
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs on each node, with one process each. 0: the CPU.")] = 0,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to use.")] = 1,
+    memory: Annotated[int | None, typer.Option(help="MB that the job requested, for its record.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Log of launcher and stage, which names the record.")] = None,
+    requeue: Annotated[
+        bool, typer.Option("--requeue", help="After SIGTERM, requeue this Slurm job if the stage made progress.")
+    ] = False,
+) -> None:
+    """Start a stage with one process per GPU, which no other job uses; without GPUs, on the CPU."""
+    log_to(log)
+    arguments = [*stage, *(["--log", str(log)] if log else [])]
+    lease = lease_gpus(gpus) if nodes == 1 else Lease()
+    environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}", "PYTHONSAFEPATH": "1"}
+    environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
+    devices = environment.get("CUDA_VISIBLE_DEVICES")
+    logger.info("%s: gpus %d, nodes %d, host %s, devices %s", stage[0], gpus, nodes, socket.gethostname(), devices)
+    facts = {"limit_mb": limit_mb(memory), "gpus": gpus, "nodes": nodes, "devices": devices}
+    record = Record(log, begins=True, started_at=time.time(), peak_mb=0, **facts)
+    record.write(state=State.RUNNING)
+    attempt = slurm.attempt() if requeue or nodes > 1 else None
+    code = supervise(command(arguments, gpus, nodes), environment, lease, record, attempt)
+    if requeue and code == TERMINATED and made_progress(log) and slurm.requeue(attempt):
+        logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
+    sys.exit(code)
+
+
+def made_progress(log: Path | None) -> bool:
+    """Whether the attempt did more steps than it began with; an earlier one may have lost steps after its last save."""
+    record = read_record(record_path(log)) if log else {}
+    return bool(record.get("done", 0) > record.get("done_before", 0))
+
+
+def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
+    """The command that runs a stage in one process, in several processes, or on several nodes of a Slurm job."""
+    if max(1, gpus) * nodes == 1:
+        return [sys.executable, "-m", *stage]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={max(1, gpus)}"]
+    torchrun += [f"--shutdown-timeout={SHUTDOWN_S}"]
+    module = ["-m", "--", *stage]  # without `--`, torchrun reads --log as an abbreviation of its own option
+    if nodes == 1:
+        return [*torchrun, "--standalone", *module]
+    with socket.create_server(("", 0)) as server:  # a free port: two trainings on one node must not connect
+        endpoint = f"{slurm.first_node()}:{server.getsockname()[1]}"
+    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-id={slurm.job()}", f"--rdzv-endpoint={endpoint}"]
+    rendezvous += [f"--rdzv-conf=join_timeout={RENDEZVOUS_S},read_timeout={RENDEZVOUS_S}"]
+    return [*slurm.on_all_nodes(nodes), *torchrun, f"--nnodes={nodes}", *rendezvous, *module]
+
+
+def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, attempt: str | None) -> int:
+    """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
+    gpus, nodes = record.own["gpus"], record.own["nodes"]
+    signals: list[int] = []
+    on_end_request(lambda number, frame: signals.append(number))
+    process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
+    passed_on, written_mb = False, 0
+    for sample in count():
+        if signals and not passed_on:
+            process.terminate() if nodes == 1 else slurm.terminate_steps(attempt)
+            passed_on = True
+        try:
+            code = process.wait(SAMPLE_EVERY_S)
+            break
+        except subprocess.TimeoutExpired:
+            if sample % LIST_PROCESSES_EVERY == 0:
+                processes = process_tree()
+            peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
+            if peak_mb > GROWTH * written_mb:
+                record.write()
+                written_mb = peak_mb
+    code = code if code >= 0 else 128 - code
+    # torchrun reports that a process failed, but not how; the first process writes it into the record.
+    several = max(gpus, nodes) > 1
+    recorded = read_record(record_path(record.log)).get("state") if record.log and several else None
+    if code and (signals or recorded == State.INTERRUPTED):
+        code = TERMINATED
+    # For a stage too short for a sample, the kernel knows the peak.
+    record.own |= (known := used()) | {"peak_mb": max(record.own["peak_mb"], known["peak_mb"])}
+    hidden = several and code == 1 and near_limit(record.own)
+    record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
+    return code
+
+
+def visible_gpus() -> list[str]:
+    """The UUIDs of the GPUs that this process may use, in its order; none if nvidia-smi is missing or fails.
+
+    CUDA_VISIBLE_DEVICES has the meaning that CUDA gives it: indices or UUIDs, up to the first that does not exist.
+    nvidia-smi follows a scheduler that hides or renumbers GPUs.
+    """
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    present = dict(line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return list(present.values())
+    gpus: list[str] = []
+    for name in (entry.strip() for entry in chosen.split(",")):
+        # As in CUDA, a prefix of a UUID is enough if it is the prefix of one GPU only.
+        of_uuid = [uuid for uuid in present.values() if name.startswith("GPU-") and uuid.startswith(name)]
+        found = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
+        if len(found) != 1:
+            break
+        gpus += found
+    return gpus
+
+
+def lease_gpus(count: int) -> Lease:
+    """Wait until `count` GPUs are free, and lease them; an empty lease if this machine has none.
+
+    Jobs wait in a queue. The first one keeps each GPU that becomes free until it has enough: a job for many GPUs is not
+    overtaken by jobs for one, and no two jobs wait for each other. InputError if the machine has fewer GPUs.
+    """
+    import fcntl  # after `bright_pipeline.base.locks`, which says what Windows lacks
+
+    present = visible_gpus() if count else []
+    if not present:
+        return Lease()
+    if count > len(present):
+        raise InputError(f"--gpus: at most the {len(present)} GPUs that this machine shows, not {count}")
+    folder = Path(tempfile.gettempdir()) / f"bright-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    queue = _open(folder / "queue")
+    held: dict[str, int] = {}
+    if waiting := not try_lock(queue):
+        logger.info("waiting for %d of %d GPUs", count, len(present))
+        fcntl.flock(queue, fcntl.LOCK_EX)
+    while True:
+        for gpu in present:
+            if len(held) < count and gpu not in held:
+                descriptor = _open(folder / gpu)
+                if try_lock(descriptor):
+                    held[gpu] = descriptor
+                else:
+                    os.close(descriptor)
+        if len(held) == count:
+            os.close(queue)
+            return Lease(tuple(held), tuple(held.values()))
+        if not waiting:
+            logger.info("waiting for %d of %d GPUs", count, len(present))
+            waiting = True
+        time.sleep(POLL_S)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+if __name__ == "__main__":
+    run_stage(launch, beats=False)

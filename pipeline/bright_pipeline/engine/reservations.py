@@ -1,0 +1,124 @@
+"""Two runs on one store, on any hosts, do not make the same result at the same time.
+
+Before it plans, a run claims each result that it has to make and each network that it has to fetch: a lock (fcntl) on
+one byte of results/work/claims, at an offset hashed from the path. It gets all claims or none, so a waiting run holds
+nothing. The kernel ends a claim with its process, also on a file system that hosts share. Without locks, runs go on.
+"""
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.locks import is_locked
+from bright_pipeline.base.paths import NETWORKS, RESULTS, WORK
+from bright_pipeline.engine.atomic import locked_sums, update_sums
+from bright_pipeline.engine.checksums import problems
+from bright_pipeline.engine.run import Needed
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.models.metric_networks.manifest import network_path
+from bright_pipeline.plan.checks import networks_needed
+from bright_pipeline.stages.common import Jobs
+
+CLAIMS = WORK / "claims"
+RETRY_AFTER_S = 0.5
+
+
+class Claims:
+    """The claims of this process while this object exists.
+
+    A second object would end them: closing any descriptor of a file releases all fcntl locks of the process on it.
+    """
+
+    def __init__(self, file: Path = CLAIMS):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file = file.open("ab")
+        self._held: list[Path] = []
+
+    def take(self, paths: Iterable[Path]) -> Path | None:
+        """Claim all of these paths; if another process has one, claim none and return that one."""
+        for path in sorted(set(paths)):
+            if not self._lock(path):
+                self.release()
+                return path
+            self._held.append(path)
+        return None
+
+    def take_all(self) -> bool:
+        """Claim every path, if no other process has any."""
+        return self._lock(None)
+
+    def release(self) -> None:
+        while self._held:
+            self._lock(self._held.pop(), fcntl.LOCK_UN)
+
+    def _lock(self, path: Path | None, operation: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
+        start = 0 if path is None else int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16)
+        try:
+            fcntl.lockf(self._file, operation, 0 if path is None else 1, start)  # length 0: the whole file
+        except (BlockingIOError, PermissionError):  # POSIX allows either for another process's lock
+            return False
+        except OSError:
+            pass  # a file system without locks
+        return True
+
+
+def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]) -> tuple[Needed, Claims | None]:
+    """The results that this run has to make, and its claims on them, which it waits for.
+
+    `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written.
+    """
+    if not (needed := plan()).jobs or not RESULTS.is_dir():
+        return needed, None
+    claims, reported = Claims(), False
+    while (other := claims.take(to_make(plan()))) is not None:
+        if not reported:
+            report(f"waiting for another run on this store, which makes {other}")
+            reported = True
+        time.sleep(RETRY_AFTER_S)
+        jobs.store.forget()
+    # Another run may have finished results after this run read the store and before it claimed them.
+    jobs.store.forget()
+    return plan(), claims
+
+
+def to_make(needed: Needed) -> list[Path]:
+    """The folders of the results and the missing networks."""
+    networks = (network_path(name, NETWORKS) for name in networks_needed(needed.jobs))
+    return [claimed_as(job.folder) for job in needed.jobs] + [path for path in networks if not path.exists()]
+
+
+def claimed_as(folder: Path) -> Path:
+    """A result's folder named by its digest alone, without the config's label."""
+    return folder.with_name(folder.name.rpartition("-")[2])
+
+
+def in_use(folder: Path, file: Path = CLAIMS) -> bool:
+    """Whether a training on any host writes into a folder, or a run of another process makes its result."""
+    if is_locked(folder):
+        return True
+    if not os.access(file, os.W_OK):  # no run claimed anything here, or results are read-only
+        return False
+    claims = Claims(file)
+    other = claims.take([claimed_as(folder)])
+    claims.release()
+    return other is not None
+
+
+def remove_states(jobs: Jobs) -> None:
+    """Remove the saved states of finished trainings, whose results are whole; their curves and snapshots stay.
+
+    For the end of a process that runs jobs: it ends this process's claims. A training that another run makes now keeps
+    its state, because Snakemake removes the outputs of a job that fails after it wrote them.
+    """
+    for job in jobs(planned).values():
+        if not (job.is_training and job.complete and job.state.exists()) or is_locked(job.work) or in_use(job.folder):
+            continue
+        if not any(problems(map(Path, job.outputs), read="content")):
+            job.state.unlink(missing_ok=True)
+            with suppress(InputError), locked_sums():
+                update_sums(job.work, {job.state.name: None})

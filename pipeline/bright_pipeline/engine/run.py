@@ -1,0 +1,129 @@
+"""The jobs that the command line names, by digest, rule or file, and the shards that have to be made for them.
+
+Nothing upstream of an existing result is needed (promise 1): a missing preview or shard is made again only if a pending
+job reads it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.damage import moved_away
+from bright_pipeline.engine.shards import Shard, planned, shard_of, targets, view
+from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.common import Job, Jobs, Output
+from bright_pipeline.stages.figures import figures
+from bright_pipeline.stages.page import page
+from bright_pipeline.stages.tables import tables
+
+Key = tuple[str, str]
+
+
+def by_digest(jobs: Jobs) -> dict[str, Job]:
+    """The planned jobs by digest, which covers the name of the stage."""
+    return {job.digest: job for job in jobs(planned).values()}
+
+
+def find_job(jobs: Jobs, digest: str) -> Job:
+    """The job whose folder ends with this digest; InputError if this config has none."""
+    if (job := jobs(by_digest).get(digest)) is None:
+        raise InputError(
+            f"digest {digest} is of no job of this config; its results belong to another config or"
+            " to older code (`bright prune --help` tells how to remove those)"
+        )
+    return job
+
+
+def outputs_of(made: Iterable[Job]) -> list[Output]:
+    """All outputs of these jobs."""
+    return [job[file] for job in made for file in job.files]
+
+
+def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
+    """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
+    shown = jobs(tables) | jobs(figures)
+    groups = {
+        "tables": list(jobs(tables).values()),
+        "figures": list(jobs(figures).values()),
+        "page": [jobs(page)],
+        # The first autoencoder of Table 2, Table 5 and the nearest neighbours.
+        "headline": [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
+        + [shown[name] for name in ("table5", "fig09") if name in shown],
+        **{name: [job] for name, job in jobs(tables).items()},
+    }
+    found: list[Output] = []
+    for name in list(names) or ["all"]:
+        if name in groups:
+            found += outputs_of(groups[name])
+        elif (output := output_of(jobs, name)) is not None:
+            found.append(output)
+        else:
+            found += jobs(everything)
+    return found
+
+
+def everything(jobs: Jobs) -> list[Output]:
+    """The outputs of a run without targets; also damaged ones that only existing results have read."""
+    return [*outputs_of(jobs(targets)), *moved_away(jobs)]
+
+
+def output_of(jobs: Jobs, path: str) -> Output | None:
+    """The output with this path in the store or in results/RUN; None if there is none."""
+    parts = Path(path).parts
+    if path in jobs(view) or len(parts) < 3:
+        return jobs(view).get(path)
+    job = jobs(by_digest).get(parts[-2].rsplit("-", 1)[-1])
+    return job[parts[-1]] if job is not None and job.stage.folder == parts[-3] else None
+
+
+def forced(jobs: Jobs, names: Iterable[str]) -> set[Key]:
+    """The jobs that --forcerun and similar options name, by rule or by a file of the store."""
+    found: set[Key] = set()
+    for name in names:
+        found |= {key for key in jobs(planned) if key[0] == name}
+        if name not in jobs(view) and (output := output_of(jobs, name)) is not None:
+            found.add(output.job.key)
+    return found
+
+
+class Needed:
+    """The shards that a run has to make for its targets, and the jobs that it makes again."""
+
+    def __init__(self, wanted: Iterable[Output], forced: Iterable[Key] = ()):
+        self.forced = set(forced)
+        waiting = list(wanted)
+        self.asked = {output.job.key for output in waiting}  # the jobs of the targets
+        self._again: dict[Key, bool] = {}
+        self.shards: dict[tuple[str, str, tuple[int, int] | None], Shard] = {}
+        while waiting:
+            output = waiting.pop()
+            shard = shard_of(output)
+            if shard.key not in self.shards and (not output.job.has(output.file) or self.again(output.job)):
+                self.shards[shard.key] = shard
+                waiting += [source for source in shard.sources if isinstance(source, Output)]
+
+    def again(self, job: Job) -> bool:
+        """Whether a job is made again since the user forced it or a job upstream of it."""
+        if self.forced and job.key not in self._again:
+            self._again[job.key] = job.key in self.forced or any(map(self.again, job.upstream))
+        return self._again.get(job.key, False)
+
+    def among(self, shards: Iterable[Shard]) -> "Needed":
+        """The same with these shards only, those that Snakemake will make."""
+        found = Needed((), self.forced)
+        found.asked = self.asked
+        found.shards = {shard.key: shard for shard in shards}
+        return found
+
+    def __contains__(self, shard: Shard) -> bool:
+        return shard.key in self.shards
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The jobs of the shards."""
+        return list({shard.job.key: shard.job for shard in self.shards.values()}.values())
+
+
+def unfinished(jobs: Jobs) -> Needed:
+    """The shards that a run of everything has to make."""
+    return Needed(jobs(everything))

@@ -1,0 +1,241 @@
+"""The typed config: refused configs, inherited keys, keys that are part of digests; its reference and schema."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.config import stale
+from bright_pipeline.config.reference import SECTIONS, reference, schema
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.settings.fields import Section
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.figures import labels
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+from snakemake.utils import update_config
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+MINIMAL: dict[str, Any] = {
+    "run": "mine",
+    "datasets": {
+        "photos": {
+            "source": {"kind": "folder", "path": "photos"},
+            "resolution": 64,
+            "split": {"rule": "last", "validation": 10},
+        }
+    },
+    "autoencoders": {"main": {"dataset": "photos", "code_size": "16x16x4", "feature_size": 32}},
+    "diffusions": {"main": {"autoencoder": "main"}},
+    "samples": {"main": {"kind": "diffusion", "diffusion": "main", "count": 100}},
+}
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    """The minimal config with one key set."""
+    config = copy.deepcopy(MINIMAL)
+    *sections, name = key.split(".")
+    section: dict[str, Any] = config
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = value
+    return config
+
+
+def complaint(config: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        load_config(config, "mine.yaml")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("mine.yaml: ")
+    return text.removeprefix("mine.yaml: ")
+
+
+ROWS = {"autoencoders": ["main"]}
+# Key, wrong value, and part of the message; one that begins with a colon or a period follows the key.
+WRONG = [
+    ("runn", "mine", ": no such key; did you mean run?"),
+    ("autoencoders.main.tables.resolution", 3, ": no such key; did you mean"),
+    ("autoencoders.main.colour", 3, ": no such key; the keys are code_noise, "),
+    ("datasets.photos.source.pth", "x", ": no such key; did you mean path?"),
+    ("autoencoders.other", {"dataset": "photos"}, "autoencoders.other.code_size: this key is missing"),
+    ("autoencoders.main.tables.resolutions", 1, ": a single resolution needs coarsest"),
+    ("autoencoders.main.training.batch", 0, ": Input should be greater than or equal"),
+    ("autoencoders.main.code_size", "16x16", ": must be HEIGHTxWIDTHxCHANNELS"),
+    ("autoencoders.main.code_size", "16x8x4", ": must be square with sides that are"),
+    ("autoencoders.main.feature_size", 8, ": H_d must be at least H_z = 16 (code_size), not 8"),
+    ("autoencoders.main.feature_size", 48, ": must be a power of two, such as 64, not 48"),
+    ("autoencoders.main.feature_size", 128, ": must be at most the dataset's resolution 64"),
+    ("autoencoders.main.tables.key_length", 3, "code_size: C_z must be divisible by tables.key_length = 3"),
+    ("autoencoders.main.feature_channels", 510, ": must be divisible by the number of group"),
+    ("autoencoders.main.encoder.multipliers", [1], ": must have 3 numbers"),
+    ("autoencoders.main.decoder.channels", [8, 8], ": the first must be feature_channels"),
+    ("autoencoders.main.tables.finest_resolution", 2, ": must be at least coarsest"),
+    ("autoencoders.main.dataset", "x", ": 'x' is not under `datasets`, which has photos"),
+    ("datasets.photos.split.validation", 0, ": the rule last needs a number of"),
+    ("datasets.photos.split.rule", "source", ": source needs a source with its own split"),
+    ("datasets.photos.source.kind", "tar", ": no such kind; the kinds are embedded, folder, zip, lmdb, idx, "),
+    ("datasets.photos.source.kind", "foldr", ": no such kind; did you mean folder?"),
+    ("datasets.photos.source", {"path": "x"}, "datasets.photos.source.kind: this key is missing"),
+    ("datasets.photos.source", "photos", ": must be a section with keys (got 'photos')"),
+    (
+        "autoencoders.main.training",
+        {"images": 8, 0: None},
+        ".0: no such key; in {...} a comma begins a new key: write 8000",
+    ),
+    ("samples.main.count", "2e2", ": Input should be a valid integer"),
+    ("diffusions.main.autoencoder", "x", ": 'x' is not under `autoencoders`"),
+    ("diffusions.main.unet.multipliers", [1, 1, 1, 1, 1, 1], ": 6 levels halve a code of size 16"),
+    ("diffusions.main.unet.channels", 100, ": 100 (channels x multiplier 1) must be"),
+    ("samples.main.diffusion", "x", ": 'x' is not under `diffusions`"),
+    ("tables.table2", ["x"], ": 'x' is not under `autoencoders`, which has main"),
+    ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
+    ("tables.table5", {"rows": ["main"], "count": 101}, ".count: must be at most samples.main.count = 100"),
+    ("tables.table_sizes", ["bare"], ": its rows must have hash tables, and bare has none; leave it out"),
+    ("tables.ablations", {"autoencoders": ["x"]}, ".autoencoders: 'x' is not under `autoencoders`, which has main"),
+    ("tables.ablations", {"samples": ["x"]}, ".samples: 'x' is not under `samples`, which has main, gaussian, real"),
+    ("tables.ablations", {"samples": ["main"]}, ".samples: main is made from codes of main, which is not in tables."),
+    ("tables.ablations", ROWS | {"samples": ["real"]}, ".samples: real is made from no codes"),
+    ("tables.ablations", ROWS | {"samples": ["main", "gaussian"]}, "main and gaussian are both made from codes of"),
+    ("tables.ablations", ROWS | {"samples": ["main"], "count": 101}, ".count: must be at most samples.main"),
+    ("figures.rate_quality", ["x"], ": 'x' is not under `autoencoders`, which has main, bare"),
+    ("figures.sample_quality", ["real"], ": real has kind real, not diffusion"),
+    ("figures.samples", "x", ": 'x' is not under `samples`"),
+    ("autoencoders.other", {"like": "other"}, ".like: must be the name of another entry of `autoencoders`"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "line"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
+def test_a_wrong_key_is_one_line_with_the_remedy(key: str, value: object, line: str) -> None:
+    config = changed(key, value)
+    config["autoencoders"]["bare"] = {"like": "main", "features": "mlp"}
+    config["samples"]["gaussian"] = {"kind": "gaussian_codes", "autoencoder": "main", "count": 100}
+    config["samples"]["real"] = {"kind": "real", "dataset": "photos", "count": 100}
+    assert (f"{key}{line}" if line.startswith((":", ".")) else line) in complaint(config)
+
+
+def test_an_inherited_problem_is_reported_once() -> None:
+    config = changed("autoencoders.main.feature_size", 8)
+    config["autoencoders"]["second"] = {"like": "main", "code_noise": "none"}
+    config["autoencoders"]["third"] = {"like": "second", "seed": 1}
+    assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
+
+
+def test_like_inherits_all_keys_and_leaves_the_given_values_alone() -> None:
+    config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
+    config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}
+    config["autoencoders"]["third"] = {"like": "second", "seed": 1}
+    loaded = load_config(config)
+    third = loaded.autoencoders["third"]
+    assert (third.training.batch, third.training.images, third.seed) == (8, 400, 1)
+    assert loaded.autoencoders["main"].training.batch == 4
+    config = changed("autoencoders.second", {"like": "main"})
+    before = copy.deepcopy(config)
+    load_config(config)
+    assert config == before
+
+
+def test_a_label_is_of_one_entry_and_in_no_digest() -> None:
+    config = changed("autoencoders.main.label", "whole model")
+    config["autoencoders"]["plain"] = {"like": "main", "code_noise": "none", "label": "without noise"}
+    config["autoencoders"]["again"] = {"like": "plain"}
+    labelled = load_config(config)
+    found = labelled.autoencoders
+    assert [found[name].label for name in ("main", "plain", "again")] == ["whole model", "without noise", None]
+    assert found["plain"].numerical() == found["again"].numerical()
+    assert "label" not in found["main"].model_dump(), "nor in a job's settings"
+    assert labels(Jobs(labelled), list(found)) == {
+        "main": "BRIGHT (whole model)",
+        "plain": "BRIGHT (without noise)",
+        "again": "BRIGHT",
+    }
+    for wrong in ("a=b", "", " x", "x" * 61):
+        assert "autoencoders.main.label" in complaint(changed("autoencoders.main.label", wrong))
+
+
+def test_without_tables_all_models_and_samples_have_rows() -> None:
+    tables = load_config(MINIMAL).tables_or_default
+    assert (tables.table2, tables.table3, tables.table5.rows) == (["main"], ["main"], ["main"])
+
+
+def test_the_demo_with_all_families_reuses_the_results_of_the_demo() -> None:
+    """Entries that both configs have are the same, and every entry of the demo is among those of demo-all."""
+    demo, every = (read_config(CONFIG / f"{name}.yaml") for name in ("demo", "demo-all"))
+    for section in ("datasets", "autoencoders", "diffusions", "samples"):
+        ours, theirs = getattr(demo, section), getattr(every, section)
+        assert {name: theirs.get(name) for name in ours} == ours
+    assert every.evaluation == demo.evaluation
+
+
+def test_the_paper_config_trains_with_the_papers_settings() -> None:
+    model = read_config(CONFIG / "paper.yaml").autoencoders["ffhq-64x64x4"]
+    assert model.training.learning_rate == 2e-3
+    assert (model.training.epsilon, model.training.discriminator_epsilon) == (1e-15, 1e-8)
+    assert (model.losses.l2_weight, model.losses.perceptual_weight) == (20, 5)
+    assert (model.losses.perceptual.network, model.losses.perceptual.distance) == ("vgg16", "squared"), "as cited"
+    assert model.losses.adversarial.kind == "wgan_gp"
+    assert (model.losses.adversarial.weight, model.losses.adversarial.penalty_weight) == (1, 4)
+    assert model.losses.adversarial.start_images == 0, "from the first step"
+
+
+def test_operational_keys_are_not_numerical() -> None:
+    operational = {"gpus": 4, "micro_batch": 4, "checkpointing": True, "compile": True, "trackers": ["mlflow"]}
+    operational |= {"save_every_s": 1.0, "keep_every": 2, "validate_every": 3}
+    model = load_config(changed("autoencoders.main.execution", operational)).autoencoders["main"]
+    assert model.numerical()["execution"] == {"precision": "fp32", "cpu_threads": 1}
+    assert "license" not in load_config(MINIMAL).datasets["photos"].numerical()
+
+
+def sections() -> set[type[BaseModel]]:
+    """Every section of the config, also those inside others."""
+    found: set[type[BaseModel]] = set()
+    waiting = [section for _, section in SECTIONS]
+    while waiting:
+        section = waiting.pop()
+        found.add(section)
+        parts = [field.annotation for field in section.model_fields.values()]
+        waiting += [part for part in parts if isinstance(part, type) and issubclass(part, Section)]
+    return found
+
+
+def test_the_comparison_of_learning_rates_differs_in_the_rate_alone_and_trains_no_other_autoencoder() -> None:
+    values = yaml.safe_load((CONFIG / "paper.yaml").read_text(encoding="utf-8"))
+    alone = load_config(values)
+    update_config(values, yaml.safe_load((CONFIG / "learning-rates.yaml").read_text(encoding="utf-8")))
+    both = load_config(values)
+    assert both.autoencoders == alone.autoencoders
+    printed, of_code = (both.diffusions[f"ffhq-{name}-rate"] for name in ("printed", "code"))
+    assert (printed.training.learning_rate, of_code.training.learning_rate) == (8e-4, 8e-5)
+    training = of_code.training.model_copy(update={"learning_rate": 8e-4})
+    assert of_code.model_copy(update={"training": training}) == printed
+    assert printed.training.steps == 5000 and printed.unet == alone.diffusions["ffhq"].unet
+    assert both.tables.text_10k.rows == ["ffhq-printed-rate", "ffhq-code-rate"]
+
+
+def test_generated_files_are_up_to_date() -> None:
+    assert stale() == {}, "run `bright config --write`"
+
+
+def test_every_key_has_a_description_and_is_in_the_reference_operational_ones_in_italics() -> None:
+    text = reference()
+    for section in sections():
+        for name, field in section.model_fields.items():
+            assert field.description or name == "kind", f"{section.__name__}.{name}"
+            assert f"| `{name}` |" in text or f"| *`{name}`* |" in text
+    assert "| *`save_every_s`* | number above 0 | `180.0` |" in text
+    assert "| `learning_rate` | number above 0 | `0.002` |" in text
+
+
+def test_the_configs_fit_the_schema_which_refuses_a_wrong_key_also_beside_like() -> None:
+    validator = Draft202012Validator(json.loads(schema()))
+    demo, paper = (yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("demo", "paper"))
+    assert [*validator.iter_errors(demo), *validator.iter_errors(paper)] == []
+    assert "like" in demo["autoencoders"]["short"]
+    demo["autoencoders"]["short"]["learning_rat"] = 1.0
+    # The entry matches no family: only the entry that it inherits from has one.
+    errors = [(error.validator, list(error.path)) for error in validator.iter_errors(demo)]
+    assert errors == [("anyOf", ["autoencoders", "short"])]

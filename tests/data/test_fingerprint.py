@@ -1,0 +1,306 @@
+"""Fingerprints of raw collections follow names and contents, and replace files that are missing."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands.fingerprint import fingerprint as command
+from bright_pipeline.data import fingerprint as module
+from bright_pipeline.data.fingerprint import (
+    FINGERPRINTS,
+    LAST_SEEN,
+    Fingerprint,
+    Fingerprints,
+    fingerprint,
+    missing_source,
+    read_fingerprint,
+    write_fingerprint,
+)
+from bright_pipeline.data.listing import embedded_path, raw_files
+from bright_pipeline.engine.run import unfinished
+from bright_pipeline.plan.checks import obstacles
+from bright_pipeline.settings.dataset import EmbeddedSource, FolderSource, IdxSource, LmdbSource, Source, ZipSource
+from bright_pipeline.stages.datasets import raw_images
+from finished_plan import tiny_plan, tiny_values
+from PIL import Image
+
+pytestmark = pytest.mark.usefixtures("cats")
+
+WHERE = "datasets.cats.source"
+
+
+def fill(path: Path, files: dict[str, bytes]) -> FolderSource:
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return FolderSource(kind="folder", path=path)
+
+
+def taken(source: Source) -> Fingerprint:
+    return fingerprint(raw_files(source, WHERE), WHERE)
+
+
+SOURCE = FolderSource(kind="folder", path=Path("cats"))
+LIST = Path("validation.txt")
+
+
+@pytest.fixture
+def cats(own_folder: Path) -> None:
+    """Two pictures in `cats` and a list with one of their names, all with old times."""
+    Path("cats", "a").mkdir(parents=True)
+    for index, name in enumerate(("a/1.png", "2.png")):
+        Image.fromarray(np.full((8, 8, 3), index, np.uint8)).save(Path("cats", name))
+        os.utime(Path("cats", name), (1, 1))
+    LIST.write_text("2.png\n")
+
+
+FILES = {"a/x y.png": b"one", "b.jpg": b"three", "it's.png": b""}
+
+
+def test_a_fingerprint_digests_names_sizes_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = fill(tmp_path / "first", FILES)
+    found = taken(source)
+    lines = [f"{name}\0{len(FILES[name])} {hashlib.sha256(FILES[name]).hexdigest()}\n" for name in sorted(FILES)]
+    sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert (found.files, found.bytes, found.sha256) == (3, 8, sha256)
+    other = fill(tmp_path / "second", dict(reversed(FILES.items())) | {"readme.txt": b"no image"})
+    os.utime(tmp_path / "second" / "b.jpg", (1, 1))
+    assert taken(other) == found, "times, places and other files do not matter"
+    monkeypatch.setattr(module, "FILES_AT_A_TIME", 2)
+    assert taken(source) == found
+
+
+def test_unreadable_files_and_odd_names_are_part_of_a_fingerprint(tmp_path: Path) -> None:
+    source = fill(tmp_path / "odd", FILES)
+    before = taken(source)
+    (tmp_path / "odd" / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    os.mkfifo(tmp_path / "odd" / "pipe.png")
+    (tmp_path / "odd" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    after = taken(source)
+    assert after.files == 6 and after.sha256 != before.sha256
+
+
+def test_archives_are_hashed_as_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.png", b"content")
+    (tmp_path / "idx").write_bytes(b"idx")
+    for name in ("lmdb", "validation"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.mdb").write_bytes(name.encode())
+    lmdb = LmdbSource(kind="lmdb", path=tmp_path / "lmdb", validation_path=tmp_path / "validation")
+    for path, source, files in (
+        (tmp_path / "x.zip", ZipSource(kind="zip", path=tmp_path / "x.zip"), 1),
+        (tmp_path / "idx", IdxSource(kind="idx", path=tmp_path / "idx"), 1),
+        (tmp_path / "validation" / "data.mdb", lmdb, 2),
+        (tmp_path / "lmdb" / "data.mdb", lmdb.model_copy(update={"validation_path": None}), 1),
+    ):
+        before = taken(source)
+        assert before.files == files
+        if source.kind != "lmdb":  # whose file is always data.mdb
+            assert before.bytes == path.stat().st_size
+            moved = source.model_copy(update={"path": path.rename(tmp_path / "renamed")})
+            assert taken(moved) == before
+            source, path = moved, moved.path
+        path.write_bytes(path.read_bytes()[::-1])
+        assert taken(source).sha256 != before.sha256
+
+
+def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -> None:
+    source = EmbeddedSource(kind="embedded")
+    path = embedded_path(source)
+    content = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    line = f"\0{path.stat().st_size} {content}\n"
+    fingerprints = Fingerprints()
+    facts = fingerprints.collection(source, WHERE)
+    assert facts["sha256"] == hashlib.sha256(line.encode()).hexdigest()
+    assert facts["images"] == {"all": 10_000}
+    fingerprints.keep()
+    assert [path.name[:14] for path in FINGERPRINTS.iterdir()] == ["fashion-mnist-"]
+
+
+# Stored fingerprints
+
+
+@pytest.fixture
+def before(cats: None) -> dict[str, Any]:
+    """The facts of these pictures, which a run has stored."""
+    return kept()
+
+
+def looked(**options: Any) -> dict[str, Any]:
+    """The facts in a dry run."""
+    return Fingerprints(**options).collection(SOURCE, WHERE, LIST)
+
+
+def kept() -> dict[str, Any]:
+    """The facts in a run, which stores them."""
+    fingerprints = Fingerprints()
+    facts = fingerprints.collection(SOURCE, WHERE, LIST)
+    fingerprints.keep()
+    return facts
+
+
+def stored() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in FINGERPRINTS.iterdir()}
+
+
+def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = looked()
+    assert (facts["files"], facts["images"]) == (2, {"all": 2})
+    assert not Path("results").exists()
+    assert kept() == facts
+    (path,) = FINGERPRINTS.iterdir()
+    assert path.name.startswith("cats-")
+    assert json.loads(path.read_text())["sha256"] == facts["sha256"]
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert looked() == facts
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "other files", "broken links"])
+def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
+    before: dict[str, Any], left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = stored() | {LAST_SEEN: LAST_SEEN.read_bytes()}
+    shutil.rmtree("cats")
+    if left != "nothing":
+        Path("cats").mkdir()
+    if left == "other files":
+        Path("cats", "readme.txt").write_text("there were cats")
+    if left == "broken links":
+        Path("cats", "1.png").symlink_to("/no/such/disk")
+    assert kept() == before
+    assert stored() | {LAST_SEEN: LAST_SEEN.read_bytes()} == files
+    (line,) = caplog.messages
+    assert line.startswith(f"{WHERE}.path: cats ")
+    assert line.endswith("; its stored fingerprint is used")
+    shutil.rmtree("results")
+    assert kept()["absent"] == {"kind": "folder", "path": "cats"}
+    assert not FINGERPRINTS.exists()
+    assert (missing_source(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
+
+
+def test_unreadable_files_have_their_stored_fingerprint(
+    before: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert looked() == before
+
+
+@pytest.mark.parametrize("place", ["cats", "cats/a"])
+def test_an_unreadable_folder_has_its_stored_fingerprint(
+    before: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refused(path: Any) -> Any:
+        if os.fspath(path) == place:
+            raise PermissionError(13, "Permission denied", place)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert looked() == before
+    assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+
+
+def test_a_changed_image_of_the_same_size_is_another_collection(
+    before: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = bytearray(Path("cats/2.png").read_bytes())
+    content[-1] ^= 1
+    Path("cats/2.png").write_bytes(content)
+    after = kept()
+    assert after["sha256"] != before["sha256"]
+    assert caplog.messages == [
+        f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"
+    ]
+    assert looked() == after
+
+
+@pytest.mark.parametrize("times", ["of a touched image", None, "", "[1]", "<<<<<<< HEAD"])
+def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_more(
+    before: dict[str, Any], times: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = stored()
+    if times == "of a touched image":
+        Path("cats/2.png").touch()
+    elif times is None:
+        LAST_SEEN.unlink()
+    else:
+        LAST_SEEN.write_text(times)
+    assert kept() == before
+    assert stored() == files, "git sees no change"
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert looked() == before
+    assert LAST_SEEN.read_text().startswith('{\n  "cats-')
+
+
+def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
+    ours = kept()
+    (path,) = FINGERPRINTS.iterdir()
+    found = read_fingerprint(path)
+    assert found is not None
+    write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))  # as from another clone
+    assert looked()["sha256"] == ours["sha256"]
+    remedy = "restore it with git, or delete it"
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
+    with pytest.raises(InputError, match=f"{path}: damaged: .* {remedy}"):
+        looked()
+    for content in ("", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"):
+        path.write_text(content)
+        with pytest.raises(InputError, match=f"^{path}: not a readable fingerprint; {remedy}"):
+            looked()
+    path.unlink()
+    assert looked()["sha256"] == ours["sha256"]
+
+
+def test_a_cluster_job_trusts_stored_fingerprints(before: dict[str, Any]) -> None:
+    Image.new("RGB", (8, 8)).save("cats/3.png")
+    LIST.write_text("3.png\n")
+    assert looked(trusted=True) == before != looked()
+
+
+def test_a_list_has_its_own_hash_which_is_stored(before: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    LIST.write_text("a/1.png\n")
+    after = kept()
+    assert after["list"] != before["list"]
+    assert after | {"list": None} == before | {"list": None}
+    LIST.unlink()
+    assert kept() == after
+    (line,) = caplog.messages
+    assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
+    assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
+
+
+def dataset_values(name: str = "cats") -> dict[str, Any]:
+    """A config whose dataset of this name is the folder."""
+    values = json.loads(json.dumps(tiny_values()).replace('"tiny"', json.dumps(name))) | {"run": "tiny"}
+    values["datasets"][name]["source"] = {"kind": "folder", "path": "cats"}
+    values["datasets"][name]["split"] = {"rule": "list", "list": str(LIST)}
+    return values
+
+
+def test_a_plan_finds_the_fingerprint_of_a_renamed_dataset_and_needs_its_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tiny_plan(dataset_values())
+    facts = plan(raw_images, "cats")
+    plan.fingerprints.keep()
+    monkeypatch.setattr(module, "fingerprint", None)
+    assert tiny_plan(dataset_values("felines"))(raw_images, "felines") == facts
+    LIST.unlink()
+    (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets.cats.split.list"))
+    assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
+
+
+def test_the_command_stores_the_facts_that_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.yaml").write_text(yaml.safe_dump(dataset_values()))
+    command(Path("config.yaml"))
+    assert json.loads(capsys.readouterr().out)["datasets.cats.source"]["files"] == 2
+    assert len(stored()) == 1

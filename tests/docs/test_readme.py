@@ -1,0 +1,225 @@
+"""README.md, docs/ and files that other programs read: configs load; files, links and messages exist."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from bright_pipeline.commands.estimate import make_estimate
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.engine.shards import planned, targets
+from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
+from bright_pipeline.estimation.report import Estimate, text
+from bright_pipeline.estimation.space import missing_space
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Jobs, closure
+from documented import PAGES, README, REFERENCE, ROOT, blocks, sentences
+
+ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+# Messages of other programs.
+FOREIGN_MESSAGES = {
+    "ensurepip is not available",
+    "snakemake: command not found",
+    "No module named 'pipeline'",
+    "FileNotFoundError",
+    "CUDA out of memory",
+    "Directory cannot be locked",
+    "Nothing to be done",
+    "MissingOutputException",
+}
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+ACTIONS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCHEMAS = {
+    ROOT / "CITATION.cff": "citation-file-format",
+    **dict.fromkeys(ACTIONS, "github-workflows"),
+    **dict.fromkeys(FORMS, "github-issue-forms"),
+}
+
+
+def test_the_first_sixty_lines_of_the_readme_answer_what_a_reader_asks_first() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first = " ".join("\n".join(lines[:60]).split())
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]
+    makefile, environment = (ROOT / "Makefile").read_text(), (ROOT / "docs" / "environment.md").read_text()
+    [(packages, cpu, cuda)] = re.findall(r"SIZE := ([\d.]+) GB\n.*,([\d.]+) GB,up to (\d+) GB", makefile)
+    [(small, large)] = re.findall(r"([\d.]+) GB in \.venv instead of ([\d.]+) GB", environment)
+    answers = [f"[{paper['title']}]({paper['url']})", "git clone ", "make demo ", "## What is reproduced"]
+    answers += ["| systems | Linux ", "| memory | ", "| duration | about 20 minutes on two CPU cores |"]
+    answers += [f"| download | up to {cuda} GB, most of it PyTorch with CUDA; {float(packages) + float(cpu):.1f} GB "]
+    answers += [f"| disk | {large} GB, or {small} GB with `TORCH=cpu`; results take at most 1 GB more |"]
+    answers += ["open `results/demo/report.html`", "from bright_pipeline import load_autoencoder"]
+    assert [answer for answer in answers if answer not in first] == []
+    assert sum(missing_space(Jobs(read_config(ROOT / "config" / "demo.yaml"))).values()) <= 1e9
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_sentences_have_at_most_forty_words(page: Path) -> None:
+    found = [one for one in sentences(page.read_text(encoding="utf-8")) if len(one.split()) > 40]
+    assert found == []
+
+
+def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
+    assert len(config.splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    plan = Jobs(load_config(yaml.safe_load(config)))
+    stages = {stage for stage, _ in plan(planned)}
+    assert {"prepare_dataset", "train_autoencoder", "train_diffusion", "generate", "nearest_neighbours"} <= stages
+
+
+def test_the_dataset_examples_are_valid_datasets() -> None:
+    examples = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
+    assert len(examples) == 2
+    for example in examples:
+        assert load_config({"run": "x", "autoencoders": {}} | yaml.safe_load(example)).datasets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_and_named_files_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", TEXTS[page])
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    quoted = re.findall(r"`((?:pipeline|config|workflow|docs|tests|profiles)/[^`\s]*)`", TEXTS[page])
+    assert [path for path in quoted if not (ROOT / path).exists()] == []
+
+
+def test_the_reference_lists_every_stage() -> None:
+    section = REFERENCE.partition("## Stages by hand")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
+    on_the_shelf = {path.stem for path in (ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py")}
+    assert all_stages().keys() == on_the_shelf <= listed
+
+
+@pytest.mark.slow
+def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", REFERENCE, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
+    estimate = make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
+    found = text(estimate)
+    command = "$ bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
+    assert shown.splitlines() == [command, *found.splitlines()]
+    trained = {job.label: {one.entry for one in closure([job]) if one.is_training} for job in plan(targets)}
+    own = {f"autoencoders.{name}" for name, one in plan.config.autoencoders.items() if one.family == "bright"}
+    rows = {f"Table {number}": trained[f"table{number}"] for number in (2, 4, 5, 6, 7, 8)}
+    rows |= {"BRIGHT's rows of Table 2": rows["Table 2"] & own}
+    rows |= {"Tables 4, 7 and 8 together": rows["Table 4"] | rows["Table 7"] | rows["Table 8"]}
+    for name, entries in rows.items():
+        hours = [f"{gpu_hours(estimate, entries, DEVICES[card]):,.0f}" for card in ("a100", "rtx4090", "rtx3090")]
+        assert f"| {name} | {' | '.join(hours)} |" in ONE_GPU
+    listed = dict(re.findall(r"^\| (.*?Tables? .*?) \| ([\d,]+) \|", ONE_GPU, flags=re.MULTILINE))
+    *tables, part, together = (listed[name] for name in rows)
+    one_row = f"{gpu_hours(estimate, trained['text_10k'], DEVICES['a100']):.0f} h"
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert re.findall(r"GPUs: ([\d,]+) h", results) == tables
+    assert re.findall(r"(?:BRIGHT's rows?|the same) (\d+ h)", results) == [f"{part} h", *[one_row] * 3]
+    assert f"needs GPUs**: {', '.join(tables[:-1])} and {tables[-1]} hours of training on an A100" in README
+    assert f"Tables 4, 7 and 8 together ({together} hours), or BRIGHT's rows of Table 2 ({part} hours)" in README
+
+
+@pytest.mark.slow
+def test_hours_and_memory_of_one_gpu_are_those_of_the_estimate() -> None:
+    (config,) = blocks(ONE_GPU, "yaml")
+    small = config
+    for key, value in re.findall(r"`(\w+): (\w+)`", ONE_GPU.partition("For 64 pixels, set ")[2].partition(".")[0]):
+        small = re.sub(rf"\b{key}: \w+", f"{key}: {value}", small)
+    cards = {"RTX 4090": DEVICES["rtx4090"], "RTX 3090": DEVICES["rtx3090"]}
+    cards |= {"8 GB that reach 9 TFLOP/s": choose_device("card-8gb", 9)}
+    for pixels, settings in ((64, small), (128, config)):
+        estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
+        memory = max(needed_gib(cost) for cost in estimate.costs.values())
+        for label, card in cards.items():
+            first, second = (gpu_hours(estimate, {f"{part}.main"}, card) for part in ("autoencoders", "diffusions"))
+            assert f"| {pixels} | {label} | {first:.2g} h | {second:.2g} h | {memory:.1f} GiB |" in ONE_GPU
+
+
+def gpu_hours(estimate: Estimate, entries: set[str], device: Device) -> float:
+    """GPU-hours of the trainings of these entries on a device."""
+    costs = (estimate.costs[entry] for entry in entries)
+    return sum(device.seconds(cost.work, cost.precision) for cost in costs) / 3600
+
+
+def test_the_readme_has_the_days_of_the_estimate() -> None:
+    (days,) = re.findall(r"^At least ([\d.]+ days), the GPU-hours shared by 8 GPUs\.$", REFERENCE, flags=re.MULTILINE)
+    assert f"estimated at {days} on eight A100s" in README
+
+
+def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    fragments = {
+        part.strip(" `()")
+        for cell in cells
+        for message in re.findall(r"`([^`]+)`", cell)
+        if message not in FOREIGN_MESSAGES
+        for part in re.split(r"\.\.\.|NAME|FILE|`", message)
+    }
+    # All string literals of the package without their fields, and the text of the Makefile and the rules.
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", *(ROOT / "workflow").rglob("*.smk"))]
+    for path in (ROOT / "pipeline" / "bright_pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\x1f" for part in node.values]
+                texts.append("".join(str(part) for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    told = "\n".join(texts)
+    assert sorted(part for part in fragments if len(part) > 3 and part not in told) == []
+
+
+def test_report_captions_are_those_that_rules_name() -> None:
+    rules_text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    named = set(re.findall(r"report/(\w+\.rst)", rules_text))
+    assert named == {path.name for path in (ROOT / "workflow" / "report").glob("*.rst")}
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
+def test_a_file_has_its_schema(path: Path) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{SCHEMAS[path]}", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", ".", str(tmp_path / "html")]
+    done = subprocess.run([*command, "-d", str(tmp_path / "doctrees")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = {path.stem for path in (tmp_path / "html" / "docs").glob("*.html")}
+    assert pages == {path.stem for path in (ROOT / "docs").glob("*.md")} | {"contents"}
+
+
+def test_the_citation_has_the_packages_version_and_licence() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = [project["name"], project["version"], project["license"]["text"]]
+    assert [cited[key] for key in ("title", "version", "license")] == told
+
+
+def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
+    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
+    jobs = [job for path in ACTIONS for job in yaml.safe_load(path.read_text())["jobs"].values()]
+    called = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
+    runs = ["make check", "make demo", "make demo-colour", "make lint", "make site", "make test", "make test-newest"]
+    assert sorted(called) == runs
+    assert {line.removeprefix("make ") for line in called} <= targets
+
+
+def test_the_workflow_catalog_finds_what_standardized_usage_needs() -> None:
+    """By its page on adding workflows."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    flags = usage["mandatory-flags"]["flags"].split()
+    default = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    assert flags == ["--rerun-triggers", *default["rerun-triggers"]], "without the profile the same rule holds"
+    assert usage["software-stack-deployment"].keys() >= {"conda", "apptainer", "apptainer+conda"}
+    config = read_config(ROOT / ".test" / "config" / "config.yaml")
+    assert all(one.source.kind == "embedded" for one in config.datasets.values()), "it needs no images"

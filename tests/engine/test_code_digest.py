@@ -1,0 +1,315 @@
+"""The digest of a stage's code: which edits change it; a stage runs the code of its plan or leaves no output."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.code import ROOT, Code
+from daemons import wait_for
+
+MODULE = '''"""A module."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.progress import Progress, logger
+from bright_pipeline.helpers import double
+
+if TYPE_CHECKING:
+    from bright_pipeline.kinds import Kind
+
+WEIGHT = 20
+
+
+class Loss:
+    """A loss."""
+
+    def __call__(self, value: float, scale: Annotated[float, typer.Option(min=0, help="Times.")] = 2.0) -> float:
+        """Its value."""
+        # twice
+        if value < 0:
+            raise InputError(f"{value}: negative")
+        logger.info("the value is %s", round(value))
+        with Progress("double", 1, "values") as progress:
+            progress.advance(1)
+        return WEIGHT * double(value)
+'''
+HELPERS = "def double(value):\n    return 2 * value\n"
+FAMILY = '''"""A family."""
+
+from pydantic import Field, field_validator
+from bright_pipeline.settings.fields import Section
+from bright_pipeline.families import AutoencoderFamily
+
+
+class Mine(Section):
+    """Settings."""
+
+    width: int = Field(3, description="Width.")
+
+    @field_validator("width")
+    @classmethod
+    def _odd(cls, value):
+        return value
+
+    def doubled(self):
+        return 2 * self.width
+'''
+
+
+def write_modules(folder: Path, modules: dict[str, str]) -> None:
+    """Write modules, {path without suffix: text}, with the folders of their packages."""
+    for name, text in modules.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text(text)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A project of a few modules."""
+    package = tmp_path / "project" / "pipeline" / "bright_pipeline"
+    modules = {"losses": MODULE, "helpers": HELPERS, "kinds": "Kind = int\n", "families/mine": FAMILY}
+    modules |= {"base/progress": "BAR = 1\n", "base/seeds": "FIRST = 1\n"}
+    write_modules(package, modules | dict.fromkeys(("__init__", "base/__init__", "families/__init__"), ""))
+    return package
+
+
+def digest(package: Path, root: str = "bright_pipeline.losses") -> str:
+    """The digest as a new process would take it."""
+    return Code(package.parent).digest([root])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("        # twice\n", "", True),
+        ('    """A loss."""\n\n', "", True),
+        ('"""Its value."""', "'''Its value, more words\nand lines.'''", True),
+        ("WEIGHT * double(value)", "(WEIGHT *\n            double(value))", True),
+        ("WEIGHT = 20", "WEIGHT = 2_0", True),
+        ("WEIGHT = 20\n", 'WEIGHT = 20\n"""What the value is multiplied by."""\n', True),
+        ("        logger.info(", "        logger.info('now')\n        logger.info(", True),
+        ("import Progress, logger", "import logger, Progress, log_to", True),
+        ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"', True),
+        ('"double", 1, "values"', '"compute", 2, "numbers"', True),
+        ("            progress.advance(1)\n", "            pass\n", True),
+        ("    from bright_pipeline.kinds import Kind\n", "    from bright_pipeline.other_kinds import Kind\n", True),
+        ("WEIGHT = 20", "WEIGHT = 21", False),
+        ("* double", "+ double", False),
+        ("WEIGHT = 20", "WEIGHT = 20.0", False),
+        ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1", False),
+        ("= 2.0)", "= 3.0)", False),
+        ("round(value)", "torch.rand(1)", False),  # a log line that moves the state of a generator
+        ("from bright_pipeline.helpers import", "from bright_pipeline.kinds import", False),
+    ],
+)
+def test_an_edit_changes_the_digest_if_it_can_change_a_number(package: Path, old: str, new: str, same: bool) -> None:
+    before = digest(package)
+    replace(package / "losses.py", old, new)
+    assert (digest(package) == before) == same
+
+
+def names(package: Path, root: str = "bright_pipeline.losses") -> list[str]:
+    return [module.name for module in Code(package.parent).closure([root])]
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_modules_imported_anywhere_and_their_packages_count_unless_they_are_excluded(package: Path) -> None:
+    before = digest(package)
+    (package / "base" / "progress.py").write_text("from bright_pipeline.kinds import Kind\nBAR = 2\n")
+    assert digest(package) == before
+    assert names(package) == ["bright_pipeline", "bright_pipeline.helpers", "bright_pipeline.losses"]
+    replace(package / "helpers.py", "def", "from bright_pipeline.base import progress, seeds\n\ndef")
+    assert names(package)[1:3] == ["bright_pipeline.base", "bright_pipeline.base.seeds"]
+    write_modules(package, {
+        "deep/__init__": "",
+        "deep/two": "from . import three\nfrom ..kinds import Kind\nTWO = 2\n",
+        "deep/three": "",
+        "helpers": "def double(value):\n    from bright_pipeline.deep import two\n    return two.TWO\n"
+    })  # fmt: skip
+    deep = ["bright_pipeline.deep", "bright_pipeline.deep.three", "bright_pipeline.deep.two"]
+    assert names(package) == [
+        "bright_pipeline",
+        *deep,
+        "bright_pipeline.helpers",
+        "bright_pipeline.kinds",
+        "bright_pipeline.losses",
+    ]
+    before = digest(package)
+    (package / "deep" / "__init__.py").write_text("ONE = 1\n")
+    assert digest(package) != before
+
+
+def test_a_new_key_of_a_family_keeps_the_digest_and_a_new_method_changes_it(package: Path) -> None:
+    family = package / "families" / "mine.py"
+    before = digest(package, "bright_pipeline.families.mine")
+    replace(family, "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator")
+    replace(family, "        return value\n", "        return abs(value)\n")
+    assert digest(package, "bright_pipeline.families.mine") == before
+    replace(family, "2 * self.width", "3 * self.width")
+    assert digest(package, "bright_pipeline.families.mine") != before
+
+
+def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    write_modules(tmp_path, {
+        "mine/__init__": "raise ImportError('planning imports no family here')\n",
+        "mine/family": "from .layers import Layer\nfrom . import counts\nimport stranger, bright_pipeline.helpers\n",
+        "mine/layers": "from mine.parts.one import ONE\nLayer = 1\n",
+        "mine/counts": "",
+        "mine/parts/one": "ONE = 1\n",  # a package without __init__
+        "stranger/__init__": "",
+        "single_file_family": "WIDTH = 1\n"
+    })  # fmt: skip
+    own = ["mine", "mine.counts", "mine.family", "mine.layers", "mine.parts.one"]
+    assert names(package, "mine.family") == [*own, "bright_pipeline", "bright_pipeline.helpers"]
+    before = digest(package, "mine.family")
+    replace(tmp_path / "mine" / "layers.py", "Layer = 1", "Layer = 2")
+    assert digest(package, "mine.family") != before
+    assert names(package, "single_file_family") == ["single_file_family"]
+
+
+def test_a_missing_or_broken_module_is_one_line(package: Path) -> None:
+    with pytest.raises(InputError, match=r"^pipeline\.nowhere: no such module"):
+        digest(package, "bright_pipeline.nowhere")
+    (package / "helpers.py").write_text("def double(:\n")
+    with pytest.raises(InputError, match=r"helpers\.py, line 1: "):
+        digest(package)
+
+
+def test_it_is_the_same_in_every_version_of_python(package: Path) -> None:
+    """Syntax trees differ between versions, digests must not: colleagues share results."""
+    assert digest(package)[:16] == "95d60ff5ccf9ccf1"
+
+
+OUTPUT = Path("results/store/toys/toy-0123456789ab/out")
+# Writes the numbers of two modules: one imported at once, the other after the test has created a file `go`.
+STAGE = f"""
+import time
+from pathlib import Path
+from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.command import LogOption, run_stage
+from toy.early import EARLY
+
+def stage(log: LogOption = None) -> None:
+    Path("ready").touch()
+    while not Path("go").exists():
+        time.sleep(0.02)
+    try:
+        from toy.late import LATE
+    except Exception:  # as where another implementation replaces a module that cannot be imported
+        LATE = 0
+    write_text("{OUTPUT}", f"{{EARLY}} {{LATE}}")
+
+if __name__ == "__main__":
+    run_stage(stage)
+"""
+
+
+@pytest.fixture
+def folder(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a package `toy` that has a stage; the project is this checkout."""
+    write_modules(own_folder / "toy", {"stage": STAGE, "early": "EARLY = 1\n", "late": "LATE = 1\n", "__init__": ""})
+    monkeypatch.setenv("PYTHONPATH", f"{own_folder}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    return own_folder
+
+
+@pytest.fixture
+def code(folder: Path) -> str:
+    """The stage's `--code` before any edit."""
+    return planned_code()
+
+
+def planned_code() -> str:
+    script = "from bright_pipeline.engine.code import expected_code; print(expected_code(('toy.stage',)))"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+
+
+LAUNCHER = ("bright_pipeline.engine.launch", "--gpus", "0", "--log", "stage.log", "--")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", *words], text=True, stderr=subprocess.PIPE)
+
+
+def assert_refused(process: subprocess.Popen[str], *words: str) -> None:
+    """It ended with exit code 2 and one line with these words, and put nothing in place."""
+    line = process.communicate(timeout=30)[1]
+    assert process.returncode == 2, line
+    assert line.count("\n") == 1
+    assert all(text in line for text in ("error: stage: ", *words, "undo the edit, or start snakemake again"))
+    assert not OUTPUT.exists()
+
+
+@pytest.mark.parametrize("launcher", [(), LAUNCHER])
+def test_planned_code_runs_and_other_code_does_not_start(folder: Path, code: str, launcher: tuple[str, ...]) -> None:
+    (folder / "go").touch()
+    assert start(*launcher, "toy.stage", "--code", code).wait(30) == 0
+    assert OUTPUT.read_text() == "1 1"
+    assert start(*launcher, "toy.stage").wait(30) == 0
+    for path in (OUTPUT, Path("ready")):
+        path.unlink()
+    with (folder / "toy" / "late.py").open("a") as file:
+        file.write("ANOTHER_NUMBER = 1\n")
+    log = () if launcher else ("--log", "stage.log")
+    edited = start(*launcher, "toy.stage", "--code", code, *log)
+    assert_refused(edited, "toy.stage", code.partition("=")[2], str(ROOT / "pipeline" / "bright_pipeline"))
+    assert not Path("ready").exists()
+    assert "start snakemake again" in Path("stage.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "refused"),
+    [
+        ("late", "LATE = 10\n", True),
+        ("early", "EARLY = 10\n", True),
+        ("late", "LATE =\n", True),
+        ("early", "EARLY = 1  # again\n", False),
+    ],
+)
+def test_code_edited_during_a_stage_has_no_output(
+    folder: Path, code: str, module: str, text: str, refused: bool
+) -> None:
+    process = start("toy.stage", "--code", code)
+    wait_for((folder / "ready").exists, 20, "the stage did not start")
+    (folder / "toy" / f"{module}.py").write_text(text)
+    (folder / "go").touch()
+    if refused:
+        assert_refused(process, str(folder / "toy" / f"{module}.py"))
+    else:
+        assert process.wait(30) == 0
+        assert OUTPUT.read_text() == "1 1"
+
+
+@pytest.mark.parametrize("module", ["early", "late"])
+def test_bytecode_of_another_file_of_equal_size_and_time_is_not_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+    (folder / "go").touch()
+    assert start("toy.stage").wait(30) == 0  # leaves bytecode
+    path = folder / "toy" / f"{module}.py"
+    before = path.stat()
+    path.write_text(path.read_text().replace("1", "2"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    OUTPUT.unlink()
+    planned = planned_code()
+    if module == "early":  # loaded before the check
+        process = start("toy.stage", "--code", planned)
+        line = process.communicate(timeout=30)[1]
+        assert (process.returncode, OUTPUT.exists()) == (2, False)
+        assert "bytecode of an earlier" in line
+        assert str(path) in line
+    assert start("toy.stage", "--code", planned).wait(30) == 0
+    assert OUTPUT.read_text() == ("2 1" if module == "early" else "1 2")

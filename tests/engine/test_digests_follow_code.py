@@ -1,0 +1,222 @@
+"""An edit changes the digests of the stages whose code it is in, and no others; each module is in some digest."""
+
+import ast
+import importlib
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import NamedTuple, get_origin
+
+from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.canonical import running_statements
+from bright_pipeline.engine.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
+from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.stages import all_stages
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.figures import FIGURES
+from pydantic import BaseModel
+
+PACKAGE = ROOT / "pipeline" / "bright_pipeline"
+FAMILIES = (*AUTOENCODERS, *GENERATORS)
+
+read = cache(Path.read_text)
+project = Code(read=read)
+
+
+def family_code(name: str) -> tuple[str, ...]:
+    family = find_family(name)
+    networks = (*family.code, family.task.partition(":")[0]) if isinstance(family, GeneratorFamily) else family.code
+    return (f"bright_pipeline.families.{name}", *networks)
+
+
+# What jobs' digests are made from: every stage's command, what a family adds to it, what a figure adds.
+ROOTS = (
+    {stage.name: (stage.command,) for stage in all_stages().values()}
+    | {name: family_code(name) for name in FAMILIES}
+    | {f"counts of {name}": (autoencoder_family(name).counts.partition(":")[0],) for name in AUTOENCODERS}
+    | {name: (figure.module,) for name, figure in FIGURES.items()}
+)
+CLOSURES = {name: {module.name for module in project.closure(roots)} for name, roots in ROOTS.items()}
+COVERED = sorted(set().union(*CLOSURES.values()))
+# Modules that no stage's command imports, except through modules that are excluded for a reason of their own.
+NOT_REACHED = {
+    "bright_pipeline.engine.canonical": "the digest itself",
+    "bright_pipeline.engine.code": "the digest itself",
+    "bright_pipeline.engine.launch": "starts a stage's processes; each then compares its own code",
+    "bright_pipeline.engine.slurm": "for the launcher",
+    "bright_pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
+    "bright_pipeline.generation.exported": "for `bright export` and Python sessions",
+    "bright_pipeline.generation.interactive": "for Python sessions",
+    "bright_pipeline.generation.released": "for `bright export`, releases and Python sessions",
+    "bright_pipeline.page.model_card": "for `bright export`",
+}
+
+
+def moved_by(path: Path, edit: Callable[[str], str]) -> set[str]:
+    """The stages and families whose digest has moved after an edit of this file."""
+    text = edit(read(path))
+    assert text != read(path)
+    edited = Code(read=lambda one: text if one == path else read(one))
+    edited.files = project.files
+    edited.modules = {name: module for name, module in project.modules.items() if module.path != path}
+    return {name for name, roots in ROOTS.items() if edited.digest(roots) != project.digest(roots)}
+
+
+def file_of(module: str) -> Path:
+    path = project.file(module)
+    assert path is not None
+    return path
+
+
+def test_the_roots_of_all_families_jobs_are_covered_here(own_folder: Path) -> None:
+    known = {root for roots in ROOTS.values() for root in roots}
+    jobs = Jobs(read_config(ROOT / "config" / "demo-all.yaml"), every_network=True)
+    stages = {job.stage.name for job in jobs(planned).values()}
+    assert all_stages().keys() - stages <= {"import_weights", "fetch_network", "make_study", "take_snapshot"}
+    assert {root for job in jobs(planned).values() for root in job.code_roots} <= known
+
+
+def test_every_module_is_in_a_digest_or_cannot_change_a_number() -> None:
+    paths = (path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
+    left = {name for name in modules - set(COVERED) if not is_excluded(name)}
+    estimates = {
+        name for name in left if name.startswith("bright_pipeline.estimation")
+    }  # `bright estimate` and warnings
+    assert left - estimates == NOT_REACHED.keys()
+    assert {
+        "bright_pipeline.models.triton_kernels",
+        "bright_pipeline.figures.codes",
+        "bright_pipeline.foreign.unets",
+    } <= set(COVERED)
+
+
+def test_an_edit_in_any_module_moves_exactly_the_stages_that_reach_it() -> None:
+    for module in COVERED:
+        reached = {name for name, modules in CLOSURES.items() if module in modules}
+        assert moved_by(file_of(module), lambda text: f"{text}\nANOTHER_NUMBER = 1\n") == reached, module
+
+
+class Use(NamedTuple):
+    """A name of an excluded module, and the covered module that uses it."""
+
+    name: str
+    by: str
+
+
+# The names of excluded modules, other than settings, that covered code may use: reason -> names.
+ALLOWED = {
+    "ends the command": """base.checksums.check base.command.needed base.errors.InputError base.process.on_end_request
+        families.check_family""",
+    "the text of an error": """base.errors.error_text base.parsing.explain base.parsing.shortened
+        models.metric_networks.manifest.missing_line stages.autoencoders.missing_snapshot""",
+    "writes what it is given": "base.atomic.atomic_path base.atomic.write_json base.atomic.write_text",
+    "log lines, progress and exit codes": """base.command.LogOption base.command.TERMINATED base.heartbeat.activity
+        base.progress.Progress base.progress.log_to base.progress.logger""",
+    "processes and threads that share the work in a fixed order": "base.process.cores base.process.own_cores",
+    "settings, which are in the digest by value": """base.command.read_settings base.command.run_stage
+        base.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
+    "reads a file unchanged": "base.parsing.read_json",
+    "ends a stage or changes nothing": "data.fingerprint.check_as_planned",
+    "defaults and checks of settings": """settings.fields.Noted settings.fields.preset settings.fields.setting
+        settings.fields.is_power_of_two""",
+    "finds a family, a network or a drawing, whose module is in the digest": """families.AutoencoderFamily
+        families.GeneratorFamily families.autoencoder_family families.generator_family families.load
+        stages.figures.FIGURES""",
+    "finds a file whose sha256 is checked and in the digest": """models.metric_networks.manifest.PERCEPTUAL_NETWORKS
+        models.metric_networks.manifest.network models.metric_networks.manifest.network_path
+        models.metric_networks.manifest.source_file""",
+    "for people: the page, pictures, curves, notebooks": """base.checksums.result_libraries
+        models.metric_networks.manifest.is_unchecked models.metric_networks.manifest.manifest
+        data.pictures.contact_sheet data.pictures.save_picture evaluation.validation.Validation
+        training.history.History training.history.make_trackers
+        training.history.PROJECT training.history.RUN_NAME_KEYS""",
+    "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
+    "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES
+        settings.tables.Table""",
+    "values and keys of settings": """stages.autoencoders.MODEL_KINDS stages.evaluation.GAUSSIAN
+        stages.evaluation.REAL stages.tables.FIRST_ROW stages.tables.CLAIMS stages.page.SAMPLES""",
+}
+USED = {f"bright_pipeline.{name}" for names in ALLOWED.values() for name in names.split()}
+
+# Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.
+READ = {
+    "check_batch": "a check of settings",
+    "check_resolution": "a check of settings",
+    "check_shape": "a check of settings",
+    "statistics_group": "a check of settings",
+    "whole_batch_component": "a check of settings",
+    "bright_pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
+    "bright_pipeline.families.stylegan2: self.execution.processes": "a check of settings",
+}
+
+
+def used() -> Iterator[Use]:
+    """What covered code imports from excluded modules, except settings."""
+    for use in imports():
+        origin, _, name = use.name.rpartition(".")
+        if not is_settings(origin, name):
+            yield use
+
+
+def imports() -> Iterator[Use]:
+    """What covered code imports from excluded modules."""
+    for module in COVERED:
+        path = file_of(module)
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        for node in running_statements(ast.parse(read(path))):
+            for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
+                origin = project.imported(node, alias, package)
+                if is_excluded(origin):
+                    yield Use(f"{origin}.{alias.name}", module)
+
+
+def is_settings(module: str, name: str) -> bool:
+    """Whether the name is that of settings, of a union of them, or of the class that holds a key's value."""
+    if f"{module}.{name}" in USED:
+        return False
+    found = getattr(importlib.import_module(module), name, None)
+    return (isinstance(found, type) and issubclass(found, BaseModel | CodeSize)) or get_origin(found) is not None
+
+
+def methods() -> set[str]:
+    """The names of all methods and properties of classes of settings in excluded modules."""
+    found = set()
+    for package in ("config", "settings", "stages"):
+        for path in PACKAGE.glob(f"{package}/*.py"):
+            module = importlib.import_module(f"bright_pipeline.{package}.{path.stem}")
+            own = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
+            for settings in own:
+                if isinstance(settings, type) and issubclass(settings, BaseModel):
+                    callables = FunctionType | property | cached_property
+                    found |= {name for name, one in vars(settings).items() if isinstance(one, callables)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_no_number_comes_from_an_excluded_function() -> None:
+    found = sorted({use for use in used() if use.name not in USED})
+    assert not found, "\n".join(["in no digest, but used by code that is:", *map(str, found)])
+
+
+def test_no_number_comes_from_a_method_of_settings() -> None:
+    names = methods() - READ.keys()
+    found = set()
+    for module in COVERED:
+        for node in ast.walk(ast.parse(read(file_of(module)))):
+            if isinstance(node, ast.Attribute) and node.attr in names:
+                found.add(f"{module}: {ast.unparse(node)}")
+    unnamed = sorted(found - READ.keys())
+    assert not unnamed, "\n".join(["in no digest, but used by code that is:", *unnamed])
+
+
+def test_the_lists_of_exceptions_are_minimal() -> None:
+    """The lists contain nothing that is no longer used."""
+    assert not USED - {use.name for use in used()}
+    imported = {name for use in imports() for name in with_parents(use.name)}
+    reached = imported | {f"{name}.*" for name in imported}
+    assert EXCLUDED_FROM_DIGEST.keys() - reached == {"bright_pipeline.commands.*", "bright_pipeline.plan.*"}, (
+        "only these are above the stages"
+    )

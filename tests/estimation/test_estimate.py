@@ -1,0 +1,345 @@
+"""Estimates: counted operations, records, devices, the longest chain, the memory of a GPU, disk space."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.commands import doctor as doctors
+from bright_pipeline.commands.estimate import make_estimate
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.engine.records import record_path
+from bright_pipeline.engine.shards import Shard, planned, shards
+from bright_pipeline.estimation import costs
+from bright_pipeline.estimation.costs import training_cost
+from bright_pipeline.estimation.devices import (
+    DEVICES,
+    GIBI,
+    Cost,
+    TrainingCost,
+    Work,
+    choose_card,
+    choose_device,
+    fits,
+    memory_warnings,
+    needed_gib,
+    too_large,
+    trainings,
+)
+from bright_pipeline.estimation.fake_gpu import NotCounted
+from bright_pipeline.estimation.report import facts, image_counts, text
+from bright_pipeline.estimation.space import missing_space, parameters
+from bright_pipeline.estimation.times import JobTime, Known, job_times, longest_chain
+from bright_pipeline.models.checkpoints import make_autoencoder
+from bright_pipeline.models.discriminator import Discriminator
+from bright_pipeline.settings.dataset import Dataset
+from bright_pipeline.stages.autoencoders import TRAIN_AUTOENCODER, autoencoder
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import evaluation
+from bright_pipeline.stages.generation import diffusion, samples
+from finished_plan import TINY, finish, tiny_plan, tiny_values
+
+CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
+
+
+NETWORK = {"channels": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []}
+NARROW_STYLEGAN2: dict[str, Any] = {
+    "family": "stylegan2",
+    "dataset": "tiny",
+    "synthesis": {"channels": 32, "base": 256},
+    "discriminator": {"channels": 32, "base": 256},
+}
+VQGAN = {"family": "vqgan", "dataset": "tiny", "code_size": "4x4x2", "network": NETWORK}
+
+
+def work(section: str, entry: dict[str, Any]) -> float:
+    """Floating-point operations of the whole training of an entry `x` of the tiny config."""
+    values = tiny_values()
+    values.setdefault(section, {})["x"] = entry
+    config = load_config(values)
+    return training_cost(config, trainings(config)[f"{section}.x"]).work.total
+
+
+def tiny_autoencoder(kind: str = "none", start: int = 0, critic_only: int = 0, **execution: Any) -> dict[str, Any]:
+    adversarial = {"kind": kind, "start_images": start, "critic_only_images": critic_only}
+    losses = {"perceptual": {"network": "none"}, "adversarial": adversarial}
+    return {"like": "main", "losses": losses, "training": {"images": 48, "batch": 8}, "execution": execution}
+
+
+@pytest.mark.parametrize("kind", ["wgan_gp", "logistic_r1", "hinge"])
+def test_a_training_is_its_steps_before_with_and_against_the_discriminator(kind: str) -> None:
+    without, always = (work("autoencoders", tiny_autoencoder(one)) for one in ("none", kind))
+    never, alone = (work("autoencoders", tiny_autoencoder(kind, *images)) for images in ((48, 0), (0, 48)))
+    mixed = work("autoencoders", tiny_autoencoder(kind, 16, 8))  # two steps of six, then one, then three
+    assert without == never < alone < always
+    assert mixed == pytest.approx((2 * never + alone + 3 * always) / 6, rel=1e-9)
+
+
+def test_only_a_gradient_penalty_is_charged_for_one() -> None:
+    """A discriminator step without one: two forward passes, twice as much backward. A penalty adds at least a pass."""
+    without = work("autoencoders", tiny_autoencoder())
+    kinds = ("hinge", "wgan_gp", "logistic_r1")
+    hinge, wgan, r1 = (work("autoencoders", tiny_autoencoder(kind, 0, 48)) - without for kind in kinds)
+    assert wgan == pytest.approx(r1, rel=0.1)
+    assert 1.4 < wgan / hinge < 2.5
+
+
+def test_micro_batches_and_processes_leave_the_work_of_a_training() -> None:
+    whole = work("autoencoders", tiny_autoencoder("wgan_gp"))
+    assert work("autoencoders", tiny_autoencoder("wgan_gp", micro_batch=2)) == pytest.approx(whole, rel=1e-9)
+    assert work("autoencoders", tiny_autoencoder("wgan_gp", gpus=2, nodes=2)) == pytest.approx(whole, rel=1e-9)
+
+
+def test_checkpointing_adds_at_most_a_forward_pass() -> None:
+    values = tiny_values()["diffusions"]["main"]
+    plain, again = (work("diffusions", values | {"execution": {"checkpointing": one}}) for one in (False, True))
+    assert 1.2 < again / plain < 4 / 3 + 0.001
+
+
+def test_a_generators_training_is_what_each_kind_of_its_steps_does() -> None:
+    """StyleGAN2's penalties are due in some steps: of 8 steps one has both, one the path length alone."""
+    lazy, training = {"path_every": 4, "r1_every": 8}, {"images": 512, "batch": 8}
+
+    def of(**changes: Any) -> float:
+        return work("generators", NARROW_STYLEGAN2 | {"training": training, "regularization": lazy | changes})
+
+    neither, path, r1, both = of(path_weight=0, r1_gamma=0), of(r1_gamma=0), of(path_weight=0), of()
+    assert neither < path < both
+    assert both - neither == pytest.approx((path - neither) + (r1 - neither), rel=1e-9)
+    assert path - neither == pytest.approx(2 * (of(r1_gamma=0, path_every=8) - neither), rel=1e-9)
+
+
+@pytest.mark.parametrize("family", ["vqgan", "rqvae", "kl"])
+def test_a_training_in_another_family_is_counted(family: str) -> None:
+    entry = VQGAN | {"family": family, "losses": tiny_autoencoder()["losses"]}
+    half, whole = (work("autoencoders", entry | {"training": {"images": n, "batch": 8}}) for n in (24, 48))
+    assert 0 < whole == pytest.approx(2 * half, rel=1e-9)
+
+
+def test_devices_are_found_by_the_drivers_name_and_unknown_ones_need_a_rate() -> None:
+    assert choose_device("NVIDIA A100-SXM4-80GB", None).name == "a100"
+    with pytest.raises(InputError, match=r"--device: 'Abacus' is not in the table.*--tflops"):
+        choose_device("Abacus", None)
+    work = Work(convolutions=3e12, products=1e12)
+    assert choose_device("Abacus", 2.0).seconds(work) == 2.0
+    assert A100.seconds(work, "bf16") < A100.seconds(work) < A100.seconds(Work(products=4e12))
+
+
+def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assumed(tmp_path) -> None:
+    values = {"source": {"kind": "folder", "path": "/nowhere"}, "split": {"rule": "last", "validation": 1000}}
+    manifest = tmp_path / "manifest.json"
+
+    def found(fingerprint=None, **changes):
+        one = image_counts("x", Dataset.model_validate(values | changes), fingerprint or {}, manifest)
+        return one.train, one.validation, one.known_from.partition(";")[0]
+
+    assert found({"images": {"all": 9000}}) == (8000, 1000, "raw images")
+    assert found({"images": {"all": 9000}}, limit=1500) == (500, 1000, "raw images")
+    assert found() == (10_000, 1000, "assumed")
+    assert found(expected={"train": 7, "validation": 2}) == (7, 2, "datasets.x.expected")
+    manifest.write_text(json.dumps({"train": {"count": 5}, "validation": {"count": 3}}))
+    assert found({"images": {"all": 9000}}) == (5, 3, "prepared")
+
+
+@pytest.fixture
+def plan(own_folder: Path) -> Jobs:
+    return tiny_plan()
+
+
+def times(plan: Jobs, device: Any = CPU) -> dict[str, JobTime]:
+    return {one.shard.log_name: one for one in job_times(plan, device)}
+
+
+def leave(shard: Shard, **facts: Any) -> None:
+    """A finished job's record."""
+    path = record_path(shard.log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"state": "done", "device": "cpu", "gpus": 1} | facts))
+
+
+def put(outputs: tuple[str, ...]) -> None:
+    for output in outputs:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_bytes(b"")
+
+
+def test_before_a_run_only_the_times_of_trainings_are_known(plan: Jobs) -> None:
+    found = times(plan)
+    outputs = [output for one in found.values() for output in one.shard.outputs]
+    assert sorted(outputs) == sorted(output for job in plan(planned).values() for output in job.outputs)
+    for one in found.values():
+        assert one.share_left == 1
+        assert one.known == (Known.COUNTED if one.shard.job.is_training else Known.UNKNOWN)
+        assert bool(one.seconds) == one.shard.job.is_training
+
+
+def test_a_finished_shards_record_is_its_time_and_that_of_jobs_like_it(plan: Jobs) -> None:
+    first, second = shards(plan(samples, "main"))
+    leave(first, seconds=77.0)
+    put(first.outputs)
+    found = times(plan)
+    assert (found[first.log_name].seconds, found[first.log_name].known) == (77.0, Known.MEASURED)
+    assert (found[second.log_name].seconds, found[second.log_name].known) == (77.0, Known.ALIKE)
+    assert (found[first.log_name].missing_s, found[second.log_name].missing_s) == (0, 77.0)
+    others = [one for one in found.values() if one.shard.job.stage.name == "generate" and one.shard.job.label != "main"]
+    assert others and all(one.known == Known.UNKNOWN for one in others)
+
+
+def half_trained(plan: Jobs, **facts: Any) -> Shard:
+    """Three of six steps are done, in a minute, in two attempts."""
+    (shard,) = shards(plan(diffusion, "main"))
+    shard.job.work.mkdir(parents=True)
+    (shard.job.work / "history.csv").write_text("step,images,seconds,loss\n1,8,20,1\n3,24,60,1\n")
+    leave(shard, **{"state": "interrupted", "seconds": 40.0, "done": 3, "total": 6} | facts)
+    return shard
+
+
+def test_a_half_trained_model_needs_the_other_half(plan: Jobs) -> None:
+    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB", gpus=4, nodes=2)
+    one = times(plan, A100)[training.log_name]
+    assert (one.seconds, one.missing_s, one.known, one.gpus) == (120, 60, Known.MEASURED, 8)
+    assert isinstance(one.cost, TrainingCost), "the other half needs memory"
+    put(tuple(training.outputs))
+    plan.store.forget()
+    assert times(plan, A100)[training.log_name].cost is None
+
+
+def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Jobs) -> None:
+    training = half_trained(plan, device="NVIDIA A100-SXM4-80GB")
+    (scored,) = shards(plan(evaluation, "main", "efficientnet_lite0", 32))
+    leave(scored, seconds=5.0, gpus=0)
+    on_gpu, on_cpu = times(plan, A100), times(plan, CPU)
+    assert (on_gpu[training.log_name].known, on_cpu[training.log_name].known) == (Known.MEASURED, Known.COUNTED)
+    assert on_gpu[scored.log_name].known == on_cpu[scored.log_name].known == Known.MEASURED
+    assert (on_gpu[training.log_name].gpus, on_gpu[scored.log_name].gpus, on_cpu[training.log_name].gpus) == (1, 0, 0)
+
+
+def test_several_gpus_share_a_training_and_gpu_hours_stay(own_folder: Path) -> None:
+    values = tiny_values()
+    values["diffusions"]["main"]["training"] |= {"batch": 8}
+    found = []
+    for execution in ({}, {"gpus": 4, "nodes": 2}):
+        values["diffusions"]["main"]["execution"] = execution
+        plan = tiny_plan(values)
+        (shard,) = shards(plan(diffusion, "main"))
+        found.append(times(plan, A100)[shard.log_name])
+    one, eight = found
+    assert (one.gpus, eight.gpus) == (1, 8)
+    assert one.whole_s == pytest.approx(8 * eight.whole_s)
+    estimate = make_estimate(tiny_plan(), "tiny.yaml", A100, 8)
+    assert facts(estimate)["total"]["gpu_s"] == facts(estimate)["total"]["s"]
+    assert "the GPU-hours shared by 8 GPUs" in text(estimate)
+
+
+def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
+    total = facts(make_estimate(plan, "tiny.yaml", CPU, 1))["total"]["s"]
+    assert total["missing"] == total["whole"] > 0
+    found = job_times(plan, CPU)
+    trainings = [one for one in found if one.shard.job.is_training]
+    seconds, chain = longest_chain(plan(planned).values(), found)
+    assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
+    assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
+    put(tuple(plan(autoencoder, "main").outputs))
+    plan.store.forget()
+    assert longest_chain(plan(planned).values(), job_times(plan, CPU))[0] < seconds
+    finish(plan)
+    manifest = Path(plan(dataset, "tiny").path("manifest.json"))
+    manifest.write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
+    after = make_estimate(plan, "tiny.yaml", CPU, 1)
+    total = facts(after)["total"]["s"]
+    assert total["missing"] == facts(after)["longest_chain_s"] == 0 < total["whole"]
+    assert "Nothing is missing" in text(after)
+
+
+def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "training_cost", Mock(side_effect=NotCounted("the host waits")))
+    found = make_estimate(plan, "tiny.yaml", CPU, 1)
+    assert "jobs without a record" in text(found)
+    assert facts(found)["trainings"] == {}
+    assert "- autoencoders.main: not counted: the host waits" in text(found)
+
+
+STEP = Cost(operations=1234, work=Work(5e12), kept=20 * GIBI, peak=30 * GIBI, to_device=1, to_host=0)
+COST = TrainingCost(16, 2, "fp32", 10**7, GIBI, STEP, Work(1e18))
+
+
+@pytest.mark.parametrize(
+    ("name", "memory", "large_enough"),
+    [
+        ("rtx4090", 24, False),
+        ("a100", 80, True),
+        ("a100-40gb", 40, True),
+        ("NVIDIA A100-SXM4-40GB", 40, True),
+        ("L40S 48GB", 48, True),
+        ("cpu", None, None),
+    ],
+)
+def test_a_card_s_memory_is_in_the_table_or_in_its_name(name: str, memory: float | None, large_enough: bool) -> None:
+    assert choose_card(name).memory_gib == choose_device(name, 30.0 if "L40S" in name else None).memory_gib == memory
+    assert fits(COST, choose_card(name)) is large_enough
+
+
+def test_a_training_that_does_not_fit_is_named_with_what_would_help() -> None:
+    assert needed_gib(COST) == pytest.approx(30 * 1.05 + 1.5)
+    with pytest.raises(InputError, match=r"--device: 'L40S' is not in the table, which has a100, .*such as L40S-48gb"):
+        choose_card("L40S")
+    line = too_large("autoencoders.main", COST, choose_card("rtx4090"))
+    assert line.startswith("autoencoders.main: a step needs about 33 GiB (fp32, a batch of 16 on each of 2 GPUs)")
+    assert "rtx4090 has 24: use more GPUs (execution.gpus), smaller micro-batches" in line
+
+
+def test_imported_models_and_trainings_on_a_cpu_need_no_gpu() -> None:
+    config = read_config(TINY.parents[2] / "config" / "paper.yaml")
+    known = trainings(config)
+    assert len(known) == len(config.autoencoders) + len(config.diffusions) + len(config.generators)
+    for entries, card in (([], "rtx4090"), (["samples.ffhq"], "rtx4090"), (known, "abacus"), (known, "cpu")):
+        assert memory_warnings(config, entries, card) == []
+
+
+# Disk: bounds from sizes and counts, and the doctor's line where a run does not fit.
+
+
+def test_images_codes_and_features_are_counted_by_their_sizes(plan):
+    found, png = missing_space(plan), 32 * 32 * 3 // 4
+    jobs = Counter(job.stage.name for job in plan(planned).values())
+    assert found["prepare_dataset"] == 160 * png
+    assert found["reconstruct"] == jobs["reconstruct"] * 32 * png
+    assert found["generate"] == jobs["generate"] * 32 * png
+    assert found["dump_codes"] == jobs["dump_codes"] * 128 * (4 * 4 * 2) * 4
+    finish(plan)
+    assert missing_space(tiny_plan()) == {}, "what is there takes nothing more"
+
+
+def test_a_training_is_its_weights_and_two_states_of_them(plan):
+    settings = plan.config.autoencoders["main"]
+    model, discriminator = (
+        sum(tensor.numel() for tensor in network.state_dict().values())
+        for network in (make_autoencoder(settings, 32, 1), Discriminator(settings.discriminator, 32, 1))
+    )
+    assert parameters(plan.config, settings) == (model, discriminator)
+    trained = [trainings(plan.config)[job.entry] for job in plan(planned).values() if job.stage == TRAIN_AUTOENCODER]
+    sizes = [parameters(plan.config, one) for one in trained]
+    assert missing_space(plan)["train_autoencoder"] == sum(4 * (m + 2 * (4 * m + 3 * d)) for m, d in sizes)
+
+
+def test_the_papers_unet_has_358_million_numbers_and_none_is_allocated():
+    config = read_config(TINY.parents[2] / "config" / "paper.yaml")
+    model, discriminator = parameters(config, config.diffusions["ffhq"])
+    assert (round(model / 1e6), discriminator) == (358, 0)
+    assert torch.get_default_device().type == "cpu"
+
+
+def test_the_doctor_says_where_a_run_will_not_fit(plan, monkeypatch, capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text(TINY.read_text())
+    needed = sum(missing_space(plan).values())
+    monkeypatch.setattr(doctors, "free_disk", lambda folder: needed - 1)
+    doctors.doctor(tmp_path / "config.yaml")
+    assert "may fill the disk: a run takes up to" in capsys.readouterr().out
+    monkeypatch.setattr(doctors, "free_disk", lambda folder: needed)
+    doctors.doctor(tmp_path / "config.yaml")
+    assert "may fill the disk" not in capsys.readouterr().out

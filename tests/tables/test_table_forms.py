@@ -1,0 +1,357 @@
+"""A built table as csv, Markdown, LaTeX and json; its summaries, their protocols, its notes and its display."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.make_table import make_table
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.tables import FIRST_ROW
+from bright_pipeline.tables.build import MEASURED
+from bright_pipeline.tables.display import display, footnotes, look, rounded
+from bright_pipeline.tables.display_table import read_display
+from bright_pipeline.tables.render import escape_latex, no_formula, to_csv, to_json, to_latex, to_markdown
+from hypothesis import given
+from hypothesis import strategies as st
+from made_summaries import (
+    PUBLISHED_FOLDER,
+    Built,
+    church,
+    codes,
+    complexity,
+    csv_rows,
+    ffhq,
+    generation,
+    published_csv,
+    reconstruction,
+    reconstruction_distance,
+    row_named,
+    row_of,
+)
+from markdown_it import MarkdownIt
+
+COUNTS, OTHER_CODE = (complexity("main", "fashion_mnist", size, feature_size=16) for size in ("8x8x4", "8x8x8"))
+SUMMARIES: dict[str, list[dict[str, Any]]] = {
+    "table2": [reconstruction("main"), church("c", "32x32x8")],
+    "table3": [complexity("main", "fashion_mnist", "8x8x4"), complexity("c", "ffhq256", "16x16x16")],
+    "table4": [reconstruction("main"), reconstruction("plain", code_noise="none")],
+    "table5": [
+        generation("main"),
+        generation("gauss", sample_kind="gaussian_codes", method="Gaussian codes"),
+        generation("real", sample_kind="real", method="Real images (train)"),
+        *(ffhq("f", network) for network in ("inception", "clip", "vgg16")),
+    ],
+    "table6": [generation("main"), ffhq("f", "inception", dataset="lsun_church256")],
+    "table7": [reconstruction("main"), COUNTS, complexity("c", "lsun_church256", "64x64x4")],
+    "table8": [reconstruction("main"), COUNTS],
+    "text_10k": [generation("main")],
+    "section34": [codes("main"), codes("other", {"entries": None, "used_share": None})],
+    "noise_generation": [generation("main")],
+    "table_sizes": [codes("main"), reconstruction("main")],
+    "ablations": [reconstruction("main"), COUNTS, reconstruction_distance("main"), generation("main")],
+    "latent_diffusion": [reconstruction_distance("main"), generation("main")],
+    "equal_budget": [reconstruction("main"), COUNTS],
+}
+
+
+def test_numbers_and_signs_have_their_forms(built: Built) -> None:
+    assert escape_latex("50% of a_b & c#1 {x} ~ ^ $ \\end") == (
+        r"50\% of a\_b \& c\#1 \{x\} \textasciitilde{} \textasciicircum{} \$ \textbackslash{}end"
+    )
+    assert rounded(-0.001, 2) == "0.00"
+    assert rounded(0.0106076, 1, 3) == "0.0106"
+    assert rounded(10.6076, 1, 3) == "10.6"
+    table = built("table2", reconstruction("main"))
+    row = row_named(table, "main")
+    assert float(row["psnr_measured_std"]) == 2.1234567
+    assert float(row["psnr_measured_two_std"]) == 2 * 2.1234567
+    assert "23.81 ± 4.25" in to_markdown(table)
+    assert r"23.81 $\pm$ 4.25" in to_latex(table)
+    assert "14 ± 0.07" in to_markdown(table), "published spreads stay as printed"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_made_twice_alike_in_three_forms(name: str, built: Built, tmp_path: Path) -> None:
+    built(name, *SUMMARIES[name])
+    summaries = [f"{one['name']}={tmp_path / f'{index}.json'}" for index, one in enumerate(SUMMARIES[name])]
+    rows = {one["name"]: row_of(one) for one in SUMMARIES[name]}
+    settings = json.dumps({"table": name, "rows": list(rows.values())})
+    made = []
+    for turn in ("first", "second"):
+        files = [tmp_path / turn / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
+        make_table(settings, summaries, csv=files[0], markdown=files[1], latex=files[2], published=PUBLISHED_FOLDER)
+        made.append([file.read_bytes() for file in files])
+    assert made[0] == made[1]
+    text, markdown, latex = (content.decode() for content in made[0])
+    lines = list(csv.DictReader(io.StringIO(text)))
+    in_paper = TABLES[name].in_paper
+    assert len(lines) >= (len(published_csv(name)) if in_paper else 0) + 1
+    assert any(line["source"] == MEASURED and line["dataset"] == "fashion_mnist" for line in lines)
+    assert markdown.startswith("# ") and ("as published" in markdown) == in_paper
+    assert_compiles_structurally(latex)
+
+
+def assert_compiles_structurally(latex: str) -> None:
+    """Braces and environments balance, rows have as many cells as columns, nothing is left unescaped."""
+    bare = re.sub(r"\\[\\{}$&%#_]", "", latex.split("\n", 1)[1])
+    assert bare.count("{") == bare.count("}") and bare.count("$") % 2 == 0
+    environments: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{([a-z*]+)\}", latex):
+        if kind == "begin":
+            environments.append(name)
+        else:
+            assert environments.pop() == name
+    assert not environments
+    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", latex)
+    body = re.search(r"\\midrule\n(.*)\\bottomrule", latex, re.DOTALL)
+    assert columns and body and "\\toprule" in latex
+    for line in body[1].strip().splitlines():
+        assert line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) + 1 == len(columns[1])
+    outside = re.sub(r"\$[^$]*\$|\\[a-z]+\*?(\{[^}]*\})*|\\_|%[^\n]*", "", latex)
+    assert "_" not in outside and "^" not in outside
+    assert not re.search(r"[±−↓↑]", latex)
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "a|b|c",
+    "a\nb\r\n# c",
+    "=HYPERLINK(A1)",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\\input{/etc/passwd} $x$ & 50% #1 ~ ^",
+    "[x](javascript:alert(1))",
+    "`code` *star* &lt;b&gt;",
+    "\u202eright to left\x00\x1b[31m",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_is_text_in_every_form(text: str, built: Built) -> None:
+    """Of a config's `method`, whatever stands there: one row, one cell, no markup, no formula."""
+    plain, hostile = (
+        built("table5", generation("main", sample_kind="files", method=method)) for method in ("method", text)
+    )
+    rows = list(csv.reader(io.StringIO(to_csv(hostile), newline="")))
+    assert [len(row) for row in rows] == [len(row) for row in csv.reader(io.StringIO(to_csv(plain), newline=""))]
+    assert not any(cell.startswith(("=", "+", "@", "-2+")) or "\n" in cell for row in rows for cell in row)
+    markdown, latex = to_markdown(hostile), to_latex(hostile)
+    for told, before in ((markdown, to_markdown(plain)), (latex, to_latex(plain))):
+        assert len(told.splitlines()) == len(before.splitlines())
+        assert all(sign.isprintable() or sign == "\n" for sign in told)
+    html = MarkdownIt("commonmark").enable("table").render(markdown)
+    usual = MarkdownIt("commonmark").enable("table").render(to_markdown(plain))
+    assert re.findall(r"<[^>]*>", html) == re.findall(r"<[^>]*>", usual)
+    assert_compiles_structurally(latex)
+
+
+@pytest.mark.tex
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_tables_with_any_text_compile(built: Built, tmp_path: Path) -> None:
+    tables = [built(name, *summaries) for name, summaries in SUMMARIES.items()]
+    for text in HOSTILE:
+        row = generation("main", sample_kind="files", method=text)
+        tables.append(built("table5", row))
+    preamble = r"\documentclass{article}\usepackage{booktabs}\usepackage{graphicx}\begin{document}"
+    # Each on a page of its own: LaTeX holds eighteen floats.
+    pages = "\\clearpage\n".join(map(to_latex, tables))
+    (tmp_path / "all.tex").write_text(f"{preamble}\n{pages}\n\\end{{document}}\n", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert f"({len(tables)} pages" in done.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "-1e-05", "+3 %", -0.5, "23.81 ± 4.25", "-"])
+def test_numbers_stay_numbers(cell: Any) -> None:
+    assert no_formula(cell) == cell
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 6))
+def test_rounded_differs_by_at_most_half_a_last_digit(value: float, decimals: int) -> None:
+    text = rounded(value, decimals).replace("−", "-")
+    assert abs(Decimal(text) - Decimal(value)) <= Decimal(1).scaleb(-decimals) / 2
+    assert len(text.partition(".")[2]) == decimals
+
+
+def test_missing_network_says_what_to_put_where(built: Built) -> None:
+    note = "network clip is missing (CLIP-FID): put ViT-B-32.pt (from a server) into results/networks"
+    named = "FID, IS: put weights-inception.pth into results/networks"
+    table = built("table5", generation("main"), missing=[note, named])
+    row, text = row_named(table, "main"), to_markdown(table)
+    assert {"fid", "clip_fid", "is", "precision"} <= set(row["missing"].split("; "))
+    assert row["fid_measured"] == "" and note in row["notes"] and named in row["notes"]
+    assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
+    shown = display(table)
+    columns = {name for name, part in shown.columns if part == "measured"}
+    assert set(shown.unmeasured) >= {"FID", "CLIP-FID", "IS", "Precision"}, "one line, and no column"
+    assert columns and all("EfficientNet-Lite0" in name for name in columns)
+    assert ("FID ↓", "published") in shown.columns
+    assert f"missing: {note}" in text and f"missing: {named}" in text
+    assert "Precision, Recall, F1, Density, Coverage: missing: no summary made with the network vgg16" in text
+    both = built("table5", generation("main"), ffhq("f", "clip"), missing=[note, named])
+    assert "| missing " in to_markdown(both) and "& missing &" in to_latex(both), "where another row has it"
+    row = row_named(built("table5", rows=[{"name": "main", "dataset": "ffhq256", "label": "BRIGHT (LDM)"}]), "main")
+    assert row["missing"].startswith("fid; fid_clean; clip_fid; is") and row["method"] == "BRIGHT (LDM)"
+
+
+def test_the_json_has_each_number_beside_its_text_and_its_interval(built: Built, tmp_path: Path) -> None:
+    table = built("table2", church("c", "64x64x4"))
+    (tmp_path / "table.json").write_text(to_json(table))
+    shown = read_display(tmp_path / "table.json")
+    (row,) = shown.measured_rows()
+    assert [entry for entry in shown.entries if entry] == ["autoencoders.c"]
+    assert shown.entries[shown.rows.index(row)] == "autoencoders.c"
+    published, measured, difference = (
+        shown.cell(row, "PSNR (dB) ↑", part) for part in ("published", "measured", "difference")
+    )
+    assert published == ("26.34", 26.34, "± 7.14", None, ()) and str(published) == "26.34 ± 7.14"
+    assert measured == ("23.81", 23.8123456, "± 4.25", None, ()), "a ± over images is no interval of the mean"
+    assert difference == ("−2.53", pytest.approx(23.8123456 - 26.34), "", None, ())
+    table = built("table5", generation("main", intervals={"frechet_distance": [500.0, 600.0]}))
+    (tmp_path / "table.json").write_text(to_json(table))
+    shown = display(table)
+    assert read_display(tmp_path / "table.json").rows == shown.rows, "its intervals and seeds are tuples again"
+    cell = shown.cell(shown.rows[0], "FD (EfficientNet-Lite0) ↓", "measured")
+    assert cell == ("539.0", 538.987, "[500.0, 600.0]", (500.0, 600.0), ())
+    assert shown.entries[0] == "samples.main" and not any(shown.entries[1:]), "the paper's rows are below"
+    seeds = [reconstruction(name, numbers={"psnr": psnr}) for name, psnr in (("main", 24.0), ("main#1", 26.0))]
+    shown = display(built("table2", *seeds, training_seeds=[0, 1]))
+    cell = shown.cell(shown.rows[0], "PSNR (dB) ↑", "measured")
+    assert cell == ("25.00", 25.0, "± 1.41", None, (24.0, 26.0)), "± is no interval of the mean"
+
+
+def vgg16(name: str, paper: bool) -> dict[str, Any]:
+    """Precision and recall on VGG16 as torch-fidelity takes them, or as the paper's repository does."""
+    how = ("paper_repository", "fc2 before its ReLU") if paper else ("torch_fidelity", "fc2 after its ReLU")
+    protocol = dict(zip(("precision_recall", "layer"), how, strict=True))
+    metrics = {"precision": 0.8, "recall": 0.45, "f1": 0.576}
+    return ffhq(name, "vgg16", space="vgg16_paper" if paper else "vgg16", numbers=metrics, protocol=protocol)
+
+
+@pytest.mark.parametrize(
+    ("table", "summaries", "rows", "told"),
+    [
+        ("table2", [], [{"name": "main", "dataset": "d"}], "row 'main'"),
+        ("table2", [reconstruction("x")], [{"name": "main", "dataset": "d"}], "'x' is none of the table's rows"),
+        ("table2", [complexity("main", "d", "8x8x4")], [{"name": "main"}], "kind complexity"),
+        ("table2", [reconstruction("main")] * 2, [{"name": "main"}], "comes twice"),
+        ("table2", [], [{"name": "a", "dataset": "d"}] * 2, "a name comes twice"),
+        ("table7", [reconstruction("main"), OTHER_CODE], [{"name": "main"}], "code_size is '8x8x4' in one and '8x8x8'"),
+        ("table2", [reconstruction("main", numbers={"psnr": "many"})], [{"name": "main"}], "0.json: values.psnr.numb"),
+        ("table5", [vgg16("a", False), vgg16("a", True)], [{"name": "a"}], "'a': .*f1 has two protocols: .*'vgg16'"),
+    ],
+)
+def test_wrong_summaries_are_named(table: str, summaries: list[Any], rows: list[Any], told: str, built: Built) -> None:
+    with pytest.raises(InputError, match=told) as error:
+        built(table, *summaries, rows=rows)
+    assert "\n" not in str(error.value)
+
+
+def test_the_line_of_what_to_look_at_names_or_counts_the_columns(built: Built) -> None:
+    told = look(built("table2", reconstruction("main"), church("c", "32x32x8")))
+    assert told == (
+        "Compare rows of one dataset by Method and Code size: lower is better for LPIPS and LPIPS-VGG;"
+        " higher is better for SSIM and PSNR (dB)."
+    )
+    told = look(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
+    assert told.endswith("; less is cheaper for Hash tables (M), Decoder (M) and Decoding GFLOPs.")
+    assert "C_key" in told
+    told = look(built("table5", generation("main")))
+    assert "lower is better for FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
+    assert told.endswith("higher is better for IS, Precision, Recall and 7 more.")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"resize": "lanczos 112"}, "resize 'bicubic 112' and 'lanczos 112'"),
+        ({"network_sha256": "e" * 64}, "network_sha256"),
+        ({"reference_sha256": "f" * 64}, "reference_sha256"),
+        ({"count": 500}, "count 1000 and 500; evaluate both alike or put them in two tables"),
+    ],
+)
+def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, built: Built) -> None:
+    line = r"^column FD \(EfficientNet-Lite0\) ↓, dataset fashion_mnist: rows 'a' and 'b' have two protocols: "
+    with pytest.raises(InputError, match=line + told) as error:
+        built("table5", generation("a"), generation("b", protocol=change))
+    assert "\n" not in str(error.value)
+
+
+def test_other_versions_of_a_library_may_share_a_column_and_are_in_a_footnote(built: Built) -> None:
+    def of(name: str, version: str, seed: int = 3) -> dict[str, Any]:
+        return generation(name, protocol={"versions": {"torch": version, "numpy": "2.4"}, "seed": seed})
+
+    notes = footnotes(built("table5", of("a", "2.13"), of("b", "2.14", seed=4), of("c", "2.13")))
+    told = [note for note in notes if note.startswith("Measured with")]
+    assert told == ["Measured with torch 2.13: a, c.", "Measured with torch 2.14: b."]
+    same = footnotes(built("table5", of("a", "2.13"), of("b", "2.13")))
+    assert not [note for note in same if note.startswith("Measured with")]
+
+
+def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Built) -> None:
+    notes = footnotes(built("table5", generation("a"), ffhq("c", "efficientnet_lite0")))
+    names = ("FD", "Score", "Precision", "Recall", "F1", "Density", "Coverage")
+    columns = f"{', '.join(names)} (EfficientNet-Lite0)"
+    told = [note.partition(": ") for note in notes if note.startswith("Protocol")]
+    datasets = ("fashion_mnist", "ffhq256")
+    assert list(dict.fromkeys(where for where, _, _ in told)) == [
+        f"Protocol on {name} of {columns}" for name in datasets
+    ]
+    assert [where for where, _, words in told if "count 1000," in words] == [f"Protocol on fashion_mnist of {columns}"]
+
+
+def test_other_networks_hash_does_not_concern_a_metric(built: Built) -> None:
+    one, other = reconstruction("a"), reconstruction("b")
+    other["values"]["lpips_vgg"]["protocol"]["lpips_vgg_sha256"] = "f" * 64
+    with pytest.raises(InputError, match=r"column LPIPS-VGG"):
+        built("table2", one, other)
+    del one["values"]["lpips_vgg"]
+    built("table2", one, other)
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_either_protocol_of_precision_fills_the_column_and_both_do_not(paper: bool, built: Built) -> None:
+    table = built("table5", vgg16("a", paper), vgg16("b", paper))
+    assert [float(row_named(table, name)["precision_measured"]) for name in "ab"] == [0.8, 0.8]
+    assert f"precision_recall {'paper_repository' if paper else 'torch_fidelity'}" in to_markdown(table)
+    words = {row["method"]: row["protocol"] for row in csv_rows(table)}
+    assert (words["StyleGAN2"], words["BRIGHT"]) == ("as published", "as published; measured on 50000 samples")
+    with pytest.raises(InputError, match=r"^column Precision ↑, dataset ffhq256: rows 'a' and 'b' have two protocols"):
+        built("table5", vgg16("a", paper), vgg16("b", not paper))
+
+
+METHODS = re.compile("BRIGHT|VQGAN|RQ-VAE|KL autoencoder|StyleGAN2|DDPM|ImageBART")
+SENTENCE = re.compile(r"(?<=[.;:]) (?=[A-Z±\[])")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_notes_sentences_have_at_most_250_characters_and_two_methods(name: str, built: Built) -> None:
+    code = {f"stage_{number}": "ab" * 32 for number in range(20)}
+    provenance = {"seed": 7, "code": code, "data": {f"images-{number}": "ef" * 32 for number in range(9)}}
+    table = built(name, *SUMMARIES[name], provenance=provenance)
+    texts = [*footnotes(table), look(table), TABLES[name].caption]
+    for sentence in (one for text in texts for one in SENTENCE.split(text)):
+        assert len(sentence) <= 250, sentence
+        assert len(set(METHODS.findall(sentence))) <= 2, sentence
+
+
+def test_an_ablation_has_its_label_in_the_table_and_its_keys_in_the_csv(built: Built) -> None:
+    rows = [{"variant": FIRST_ROW}, {"variant": "features mlp", "variant_label": "without tables"}]
+    both = [reconstruction("main"), reconstruction("mlp")]
+    named = [row_of(one) | row for one, row in zip(both, rows, strict=True)]
+    table = built("ablations", *both, rows=named)
+    assert [row["variant"] for row in csv_rows(table)] == [FIRST_ROW, "features mlp"]
+    shown = display(table)
+    assert [shown.cell(row, "Changed").text for row in shown.rows] == [FIRST_ROW, "without tables"]
+    assert shown.changes == [FIRST_ROW, "features mlp"] and "without tables: features mlp." in shown.notes

@@ -1,0 +1,221 @@
+"""Measured rows beside published ones: numbers as printed, a difference only where the protocols are equal."""
+
+import hashlib
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import read_config
+from bright_pipeline.evaluation.metrics import metric_settings
+from bright_pipeline.settings.tables import TABLES
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import prepared
+from bright_pipeline.stages.evaluation import spaces
+from bright_pipeline.stages.tables import tables
+from bright_pipeline.tables.build import BOTH, MEASURED, PUBLISHED
+from bright_pipeline.tables.pairing import IMAGE_SETS, RESOLUTION, read_published
+from bright_pipeline.tables.render import to_markdown
+from made_summaries import (
+    PUBLISHED_FOLDER,
+    Built,
+    church,
+    complexity,
+    csv_rows,
+    differences,
+    ffhq,
+    published_csv,
+    reconstruction,
+    row_named,
+    row_of,
+)
+
+# After a change on purpose: compare the file with the paper again, then put its new hash here.
+SHA256 = {
+    "claims.yaml": "d1fa6f5b2819947ed8ce77beb8880759ad22d3bc3b4bbe2aba843a98d8942258",
+    "table2.csv": "a21fcbfd03eebb8f8dae4334fd52ca4e561b589fdca124eea9a4bb61b2040f20",
+    "table3.csv": "1de340d0a6686dd334a6c65135d52ea3304612b75c34005b7bb0fe8fe5198840",
+    "table4.csv": "3f10926cabb3c6c5311b6ac328237999a1f98bffc1958d68f716a25ecc326239",
+    "table5.csv": "5a6f40674f1121695faf4584e73ff198b440f509195fd5f7f7b23655bf0bf856",
+    "table6.csv": "5cad3ca860164cfae35eb0ab4d6c5f1392d13da125ef0ab52ea04ef2671b9828",
+    "table7.csv": "1210c5772a8fa4969125b35b89e0d267aca2a1b0b0fe10cb6b75f7b2ba10f048",
+    "table8.csv": "778cf26f29cdcefb178b57a6e9595d360f4727f51b6d71bea9d29c1710a22c91",
+    "text_10k.csv": "97fb333d526c2120188f79bdd3c2c2f57df2afaca03ad65109280c8a0cf90ea7",
+}
+
+
+def test_no_published_number_or_claim_has_changed() -> None:
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in PUBLISHED_FOLDER.iterdir()}
+    assert found == SHA256
+
+
+def test_every_published_row_is_of_images_whose_protocol_is_known() -> None:
+    for name, layout in TABLES.items():
+        rows = read_published(PUBLISHED_FOLDER, name, layout)
+        assert bool(rows) == layout.in_paper == (PUBLISHED_FOLDER / f"{name}.csv").is_file()
+        assert {row["dataset"] for row in rows if "dataset" in row} <= IMAGE_SETS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, layout in TABLES.items() if layout.in_paper])
+def test_published_numbers_keep_their_decimals(name: str, built: Built) -> None:
+    table = built(name)
+    rows = csv_rows(table)
+    assert len(rows) == len(published_csv(name))
+    markdown = to_markdown(table)
+    for row, printed in zip(rows, published_csv(name), strict=True):
+        assert (row["source"], row["protocol"]) == (PUBLISHED, "as published")
+        for quantity in table.entry.quantities:
+            if quantity.is_published:
+                assert row[f"{quantity.key}_published"] == printed.get(quantity.key, "")
+            if quantity.is_published and printed.get(quantity.key):
+                assert re.search(rf"[ |]{re.escape(printed[quantity.key])}[ |]", markdown)
+
+
+def test_matching_row_shows_the_difference_in_the_published_row_and_a_second_one_below(built: Built) -> None:
+    variant = church("r1", "64x64x4", adversarial="logistic_r1")
+    table = built("table2", variant, church("c64", "64x64x4"), reconstruction("main"))
+    row, other = row_named(table, "c64"), row_named(table, "r1")
+    assert (row["source"], row["psnr_published"]) == (BOTH, "26.34")
+    assert differences(row).keys() == {"lpips_difference", "ssim_difference", "psnr_difference"}
+    assert Decimal(row["psnr_difference"]) == Decimal("23.8123456") - Decimal("26.34")
+    assert "−2.53" in to_markdown(table)
+    assert (other["source"], other["psnr_published"]) == (MEASURED, "")
+    assert other["method"] == "BRIGHT (logistic adversarial loss)"
+    assert differences(other) and "compared with the published BRIGHT 64x64x4" in other["notes"]
+    demo = row_named(table, "main")
+    assert (demo["dataset"], demo["lpips_published"], demo["lpips_measured"]) == ("fashion_mnist", "", "0.02154321")
+    assert len(csv_rows(table)) == 10 and not differences(demo)
+    alone = built("table2", reconstruction("main"))
+    assert [row["source"] for row in csv_rows(alone)] == [MEASURED] + [PUBLISHED] * 8
+    text = to_markdown(alone)
+    assert "No row has a difference" in text and "difference |" not in text
+    assert "fashion_mnist" in text.splitlines()[0]
+
+
+def test_table4_needs_the_papers_number_of_training_images(built: Built) -> None:
+    as_paper = church("with", "32x32x4", train_images=800_000)
+    without = church("without", "32x32x4", train_images=800_000, code_noise="none")
+    table = built("table4", as_paper, without, church("short", "32x32x4", train_images=1000))
+    assert row_named(table, "with")["method"] == "BRIGHT (with noise)"
+    assert row_named(table, "without")["method"] == "BRIGHT (without noise)"
+    assert differences(row_named(table, "with")) and differences(row_named(table, "without"))
+    assert not differences(row_named(table, "short"))
+
+
+def test_generation_difference_needs_a_code_size_and_generated_images(built: Built) -> None:
+    unknown_code = ffhq("a", "inception", code_size=None)
+    assert row_named(built("table5", unknown_code), "a")["source"] == MEASURED
+    told_by_row = built("table5", unknown_code, rows=[{"name": "a", "code_size": "64x64x4"}])
+    assert row_named(told_by_row, "a")["source"] == BOTH
+    real = ffhq("a", "inception", sample_kind="real", method="Real images (train)")
+    assert row_named(built("table5", real), "a")["source"] == MEASURED
+    row = row_named(built("text_10k", ffhq("a", "inception", protocol={"count": 10_240})), "a")
+    assert (row["fid_published"], row["samples"]) == ("8.47", "10240")
+
+
+LANCZOS = "center crop, Pillow lanczos, to 256"
+CROPPED = "center crop, Pillow bicubic, to 256"
+
+
+@pytest.mark.parametrize(
+    ("traits", "protocol", "row", "told"),
+    [
+        ({"feature_size": 32}, {}, {}, "feature_size 32 (published 64)"),
+        ({"key_length": 2}, {}, {}, "key_length 2 (published 1)"),
+        ({"code_noise": "none"}, {}, {}, "code_noise none (published after_tiling)"),
+        ({"code_size": "64x64x8"}, {}, {}, ""),
+        ({"ablation": "no tables"}, {}, {}, "ablation no tables (published none)"),
+        ({}, {"count": 1000}, {}, "count 1000 (published 300)"),
+        ({"resolution": 64}, {"resolution": 64}, {"resolution": 64}, "resolution 64 (published 256)"),
+        ({}, {}, {"prepared": LANCZOS}, f"prepared {LANCZOS} (published {CROPPED})"),
+        ({}, {}, {"prepared": None}, f"prepared unknown (published {CROPPED})"),
+        ({}, {}, {"dataset": "churches"}, ""),
+    ],
+)
+def test_a_reconstruction_of_other_images_or_models_stands_on_its_own_line_and_says_why(
+    traits: dict[str, Any], protocol: dict[str, Any], row: dict[str, Any], told: str, built: Built
+) -> None:
+    summary = church("c", **{"code_size": "64x64x4"} | traits, protocol=protocol)
+    table = built("table2", summary, rows=[row_of(summary) | row])
+    made = row_named(table, "c")
+    assert made["source"] == MEASURED and not any(map(differences, csv_rows(table)))
+    if told:
+        assert made["notes"] == f"not compared with the published BRIGHT 64x64x4: {told}"
+        assert told in to_markdown(table)
+
+
+def test_a_difference_needs_the_papers_split_and_for_counts_its_resolution(built: Built) -> None:
+    row = row_named(built("table2", church("c", "64x64x4", protocol={"reference": "test"})), "c")
+    assert not differences(row)
+    assert "PSNR (dB): no difference shown: reference test (published validation)" in row["notes"]
+    small = complexity("c", "lsun_church256", "64x64x4", resolution=64)
+    row = row_named(built("table3", small, rows=[row_of(small) | {"resolution": 64}]), "c")
+    assert row["source"] == MEASURED and not differences(row)
+    ablation = complexity("c", "lsun_church256", "64x64x4", ablation="no tables")
+    assert row_named(built("table3", ablation), "c")["source"] == MEASURED
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "kept"),
+    [
+        ("table5", {}, {"fid", "clip_fid", "is", "precision", "recall", "f1"}),
+        ("table6", {}, {"fid", "clip_fid", "is", "precision", "recall", "f1"}),
+        ("table5", {"reference": "validation"}, {"is"}),
+        ("table5", {"reference_count": 10_000}, {"is"}),
+        ("table5", {"precision_recall": "torch_fidelity"}, {"fid", "clip_fid", "is"}),
+        ("table5", {"count": 10_240}, set()),
+    ],
+)
+def test_the_papers_protocol_is_subtracted(table: str, changes: dict[str, Any], kept: set[str], built: Built) -> None:
+    dataset = "ffhq256" if table == "table5" else "lsun_church256"
+    summaries = [samples(space, dataset, **changes) for space in ("inception", "clip", "vgg16")]
+    row = row_named(built(table, *summaries), "s")
+    assert {key.removesuffix("_difference") for key in differences(row)} == kept
+    assert all(f"{key} {value} (published " in row["notes"] for key, value in changes.items())
+    assert changes or row["source"] == BOTH
+
+
+def samples(space: str, dataset: str = "ffhq256", **protocol: Any) -> dict[str, Any]:
+    """BRIGHT's samples in one space, by the paper's protocol but for the changes."""
+    reference = {"reference_count": IMAGE_SETS[dataset].train}
+    return ffhq("s", space, dataset=dataset, protocol=reference | protocol)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "row", "source"),
+    [
+        ("ffhq256", {"resolution": 128}, MEASURED),
+        ("ffhq256", {"resolution": None}, MEASURED),
+        ("ffhq256", {"prepared": "center crop, Pillow box, to 256"}, BOTH),  # the paper names no filter for FFHQ
+        ("lsun_church256", {"resolution": 128}, MEASURED),
+        ("lsun_church256", {"prepared": LANCZOS}, MEASURED),
+        ("lsun_church256", {"prepared": "uncropped, Pillow bicubic, to 256"}, MEASURED),
+    ],
+)
+def test_samples_prepared_otherwise_stand_apart(dataset: str, row: dict[str, Any], source: str, built: Built) -> None:
+    table = "table5" if dataset == "ffhq256" else "table6"
+    reference = {"reference_prepared": row["prepared"]} if "prepared" in row else {}
+    summary = samples("inception", dataset, **reference)
+    made = row_named(built(table, summary, rows=[row_of(summary) | row]), "s")
+    assert made["source"] == source and bool(differences(made)) == (source == BOTH)
+    other = samples("inception", dataset, reference_prepared="as they are")
+    with pytest.raises(InputError, match=r"summaries of 's': prepared is .* in one and 'as they are' in another"):
+        built(table, other)
+
+
+def test_the_papers_config_prepares_and_measures_as_the_published_numbers_need() -> None:
+    config = read_config(Path(__file__).parents[2] / "config" / "paper.yaml")
+    assert config.datasets.keys() == IMAGE_SETS.keys()
+    for name, known in IMAGE_SETS.items():
+        dataset = config.datasets[name]
+        assert dataset.resolution == RESOLUTION and dataset.expected is not None
+        assert (dataset.expected.train, dataset.expected.validation) == (known.train, known.validation)
+        assert known.prepared in (None, prepared(dataset))
+    assert (config.evaluation.reference, config.evaluation.reference_count) == ("train", None)
+    plan = Jobs(config, every_network=True)
+    assert plan(spaces, "vgg16") == ("vgg16_paper",)
+    taken = {job.settings["space"] for job in plan(tables)["table5"].upstream}
+    assert taken == {"inception", "inception_clean", "clip", "vgg16_paper"}
+    assert metric_settings("vgg16_paper")["precision_recall"] == "paper_repository"
