@@ -15,13 +15,11 @@ from pathlib import Path
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked
-from bright_pipeline.base.paths import NETWORKS, RESULTS, WORK
+from bright_pipeline.base.paths import RESULTS, WORK
 from bright_pipeline.engine.atomic import locked_sums, update_sums
 from bright_pipeline.engine.checksums import problems
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.engine.shards import planned
-from bright_pipeline.models.metric_networks.manifest import network_path
-from bright_pipeline.plan.checks import networks_needed
 from bright_pipeline.stages.common import Jobs
 
 CLAIMS = WORK / "claims"
@@ -87,9 +85,9 @@ def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None])
 
 
 def to_make(needed: Needed) -> list[Path]:
-    """The folders of the results and the missing networks."""
-    networks = (network_path(name, NETWORKS) for name in networks_needed(needed.jobs))
-    return [claimed_as(job.folder) for job in needed.jobs] + [path for path in networks if not path.exists()]
+    """The folders of the results, and missing files that no job makes: networks, which a rule fetches."""
+    files = {Path(source) for job in needed.jobs for source in job.sources if isinstance(source, str)}
+    return [claimed_as(job.folder) for job in needed.jobs] + sorted(path for path in files if not path.exists())
 
 
 def claimed_as(folder: Path) -> Path:

@@ -10,11 +10,8 @@ from pathlib import Path
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.damage import moved_away
 from bright_pipeline.engine.shards import Shard, planned, shard_of, targets, view
-from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Job, Jobs, Output
-from bright_pipeline.stages.figures import figures
-from bright_pipeline.stages.page import page
-from bright_pipeline.stages.tables import tables
 
 Key = tuple[str, str]
 
@@ -41,16 +38,7 @@ def outputs_of(made: Iterable[Job]) -> list[Output]:
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
     """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
-    shown = jobs(tables) | jobs(figures)
-    groups = {
-        "tables": list(jobs(tables).values()),
-        "figures": list(jobs(figures).values()),
-        "page": [jobs(page)],
-        # The first autoencoder of Table 2, Table 5 and the nearest neighbours.
-        "headline": [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
-        + [shown[name] for name in ("table5", "fig09") if name in shown],
-        **{name: [job] for name, job in jobs(tables).items()},
-    }
+    groups = {name: made for stage in all_stages().values() for name, made in stage.targets(jobs).items()}
     found: list[Output] = []
     for name in list(names) or ["all"]:
         if name in groups:

@@ -16,28 +16,11 @@ from bright_pipeline.base.paths import LOGS, RESULTS
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.code import expected_code
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import DUMP_CODES, MEASURE_CODES, RECONSTRUCT
-from bright_pipeline.stages.common import Job, Jobs, Output, Source, Span, closure, path_of
-from bright_pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
-from bright_pipeline.stages.figures import figures
-from bright_pipeline.stages.page import page, trainings
-from bright_pipeline.stages.tables import tables
+from bright_pipeline.stages.common import Job, Jobs, Output, Source, Span, path_of, planned
+from bright_pipeline.stages.common import targets as targets
 
 SETTINGS, INPUTS = "settings.json", "inputs.txt"
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit
-SUMMARIES = {
-    stage.name: "summary.json" for stage in (RECONSTRUCT, MEASURE_CODES, SCORE_FEATURES, NEAREST_NEIGHBOURS)
-} | {DUMP_CODES.name: "statistics.json"}
-
-
-def targets(jobs: Jobs) -> list[Job]:
-    """The jobs whose results every run makes: sample sets, tables, figures, the page."""
-    return [job for stage in all_stages().values() for job in stage.shown(jobs)]
-
-
-def planned(jobs: Jobs) -> dict[tuple[str, str], Job]:
-    """All jobs that the targets need, by (stage, digest)."""
-    return {job.key: job for job in closure(jobs(targets))}
 
 
 def ordered(jobs: Jobs) -> list[Job]:
@@ -198,23 +181,11 @@ def folder(jobs: Jobs) -> Path:
 
 def view(jobs: Jobs) -> dict[str, Output]:
     """Path in results/RUN -> file in the store."""
-    found = {"report.html": jobs(page)["report.html"]}
-    for name, job in jobs(tables).items():
-        found |= {f"tables/{name}.{suffix}": job[f"table.{suffix}"] for suffix in ("csv", "md", "tex")}
-    for name, job in jobs(figures).items():
-        found |= {f"figures/{name}{Path(file).suffix}": job[file] for file in job.files}
-    for job in jobs(planned).values():
-        if job.stage.name in SUMMARIES:
-            found[summary_place(job)] = job[SUMMARIES[job.stage.name]]
-    found |= {f"histories/{kind}-{name}.csv": job[f"{kind}.history.csv"] for kind, name, job in planned_trainings(jobs)}
+    found = {place: output for stage in all_stages().values() for place, output in stage.copies(jobs).items()}
+    found |= {summary_place(job): job[job.stage.summary] for job in jobs(planned).values() if job.stage.summary}
     return {str(folder(jobs) / place): output for place, output in found.items()}
 
 
 def summary_place(job: Job) -> str:
     """A job's summary in results/RUN."""
     return f"summaries/{job.stage.name}-{job.name}.json"
-
-
-def planned_trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
-    """The trainings behind this run's results: kind of model, name, job."""
-    return [training for training in jobs(trainings) if training[2].key in jobs(planned)]

@@ -3,31 +3,20 @@
 import csv
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import cast
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
-from bright_pipeline.data.fingerprint import missing_checkpoint, missing_source, split_counts
-from bright_pipeline.data.listing import missing_list
-from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.engine.shards import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.models.metric_networks.manifest import manifest, missing_line
-from bright_pipeline.models.metric_networks.spaces import network_of
 from bright_pipeline.plan.publish import recorded_config
-from bright_pipeline.settings.diffusion import FilesSamples, RealSamples
-from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
-from bright_pipeline.settings.weights import OwnWeights
-from bright_pipeline.stages.autoencoders import IMPORT_WEIGHTS, TAKE_SNAPSHOT, missing_snapshot
+from bright_pipeline.stages.autoencoders import TAKE_SNAPSHOT, missing_snapshot
 from bright_pipeline.stages.common import Job, Jobs, path_of
-from bright_pipeline.stages.datasets import PREPARE_DATASET, raw_images, split_count
-from bright_pipeline.stages.evaluation import SCORE_FEATURES
-from bright_pipeline.stages.generation import GENERATE
 from bright_pipeline.stages.tables import MAKE_TABLE
 
 
@@ -45,8 +34,7 @@ def networks_used(jobs: Jobs) -> list[str]:
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     """One line for each problem that would stop a run. Reads the network files that it needs, and no images."""
     found = lost_models(needed)
-    found += sorted(line for job in needed.jobs if (line := missing_input(job)) is not None)
-    found += sorted(set(too_few_images(needed.jobs)))
+    found += sorted({line for job in needed.jobs for line in job.stage.problems(job)})
     lost = []
     for job in needed.jobs:  # snapshots whose trainings, finished or past that step, will not save them again
         if job.stage is TAKE_SNAPSHOT and not (path := Path(job.settings["snapshot"])).exists():
@@ -65,47 +53,6 @@ def saved_step(job: Job) -> int:
             return int(float(list(csv.DictReader(file))[-1]["step"]))
     except (OSError, ValueError, KeyError, IndexError):
         return 0
-
-
-def missing_input(job: Job) -> str | None:
-    """A line if the raw images or the weights that a job reads are missing."""
-    section, _, name = job.entry.partition(".")
-    if job.stage is PREPARE_DATASET:
-        data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
-        listed = data.split.list
-        return missing_source(data.source, where) or (None if listed is None else missing_list(listed, where))
-    if job.stage is GENERATE and isinstance(settings := job.jobs.config.samples[name], FilesSamples):
-        return missing_source(source_at(settings.path), f"samples.{name}")
-    if job.stage is IMPORT_WEIGHTS:
-        return missing_checkpoint(getattr(job.jobs.config, section)[name].weights, f"{job.entry}.weights")
-    if job.is_training and isinstance(path := next(iter(job.inputs.get("initial", ())), None), str):
-        return missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
-    return None
-
-
-def too_few_images(made: Iterable[Job]) -> Iterator[str]:
-    """A line for each split with too few images for a job.
-
-    The raw images give upper bounds of the splits' sizes: bad images and duplicates may be left out.
-    """
-    for job in made:
-        config, (section, _, name) = job.jobs.config, job.entry.partition(".")
-        if job.stage is PREPARE_DATASET and config.datasets[name].split.rule != "list":
-            counts = split_counts(job.jobs(raw_images, name), config.datasets[name])
-            for split in (split for split, count in counts.items() if count < 1):
-                yield f"{job.entry}.split: {sum(counts.values())} images leave none for {split}"
-        if job.stage is GENERATE and isinstance(samples := config.samples[name], RealSamples):
-            most = split_count(job.jobs, samples.dataset, "train")
-            if most < samples.count:
-                yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
-        if job.stage is SCORE_FEATURES:
-            entry = getattr(config, section)[name.partition(" ")[0]]
-            data, split = config.dataset_of(entry), job.settings["reference"]
-            network = network_of(job.settings["space"])
-            fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[cast(NetworkName, network)]
-            wanted = max(fewest, job.settings["reference_count"] or 0)
-            if (most := split_count(job.jobs, data, split)) < wanted:
-                yield f"datasets.{data}.split: {most} {split} images, where metrics of {network} take {wanted}"
 
 
 def lost_models(needed: Needed) -> list[str]:

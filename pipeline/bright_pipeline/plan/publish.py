@@ -34,17 +34,15 @@ from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.engine.damage import add_missing_checksums
-from bright_pipeline.engine.shards import folder, planned, planned_trainings, summary_place, view
+from bright_pipeline.engine.shards import folder, planned, summary_place, view
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import headline
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import RECONSTRUCT
 from bright_pipeline.stages.common import Job, Jobs, path_of
 from bright_pipeline.stages.datasets import PREPARE_DATASET
-from bright_pipeline.stages.evaluation import NEAREST_NEIGHBOURS, SCORE_FEATURES
 from bright_pipeline.stages.figures import figures
-from bright_pipeline.stages.page import page
+from bright_pipeline.stages.page import page, planned_trainings
 from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import read_display
 from bright_pipeline.training.history import FIRST_COLUMNS
@@ -162,15 +160,7 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """The numbers of one training seed's finished jobs, nested as in metrics.json."""
     found: dict[str, Any] = {}
     for job in of_seed.made:
-        name, _, space = job.entry.partition(".")[2].partition(" in ")
-        if job.stage is RECONSTRUCT:
-            section, keys = "reconstruction", [name]
-        elif job.stage is NEAREST_NEIGHBOURS:
-            section, keys = "neighbours", [name]
-        elif job.stage is SCORE_FEATURES:
-            section, count = job.settings["kind"], job.settings["count"]
-            keys = [name, space] if count is None else [name, space, str(count)]
-        else:
+        if not (keys := job.stage.numbers(job)):
             continue
         # The summary is in the store or else in results/RUN; a damaged one is ignored.
         paths = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
@@ -179,11 +169,11 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
             continue
         with suppress(InputError):
             summary = read_summary(path)
-            place = found.setdefault(section, {})
+            place = found
             for key in keys:
                 place = place.setdefault(key, {})
             # Spreads are published beside the metrics of a feature space only.
-            numbers = summary.numbers if len(keys) > 1 else {key: one.number for key, one in summary.values.items()}
+            numbers = summary.numbers if len(keys) > 2 else {key: one.number for key, one in summary.values.items()}
             named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
             place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
     return found

@@ -5,6 +5,87 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of summaries: how their numbers were obtained, and what tables say below them."""
+
+    name: str  # in the summary
+    images: str = ""  # the images that its numbers were measured on; "" for none
+    words: str = ""  # how numbers without images were obtained
+    note: str = ""
+    note_where_shown: bool = False  # only below a table that shows such a number
+    of_training: bool = True  # whether it needs a trained model
+    has_protocol: bool = True  # whether all rows of a dataset must share one
+    may_not_apply: bool = False  # an absent number is not missing, such as the hash tables of a VQGAN
+    has_seeds: bool = True  # whether a training seed can change it
+
+
+RECONSTRUCTIONS = Kind(
+    "reconstruction",
+    images="validation images",
+    note="LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network. Judge a model that was "
+    "trained with LPIPS-AlexNet by LPIPS-VGG. SSIM includes windows that cross the border, with reflected pixels "
+    "(torchmetrics). The original implementation excludes these windows, so its values can differ.",
+)
+DISTANCES = Kind(
+    "reconstruction_distance",
+    images="validation images",
+    note="rFID is the FID of the reconstructions against the validation images. rFD (EfficientNet-Lite0) is the same "
+    "distance on other features. The paper has neither. For distances, lower is better.",
+)
+COUNTED = Kind(
+    "complexity",
+    words="counted from the config",
+    note="M: millions of parameters, counted from the config. ngp and tcnn are two table conventions: r + 1 or r nodes "
+    "per dimension; the difference is of ngp. GFLOPs count multiply-accumulates of retrieval and decoding, by the "
+    "paper's rule and by a true count; the difference is of the paper's rule.",
+    of_training=False,
+    has_protocol=False,
+    may_not_apply=True,
+    has_seeds=False,
+)
+GENERATED = Kind(
+    "generation",
+    images="samples",
+    note="FID and IS use InceptionV3 with torch-fidelity's resize; FID (clean-fid) uses clean-fid's resize. CLIP-FID "
+    "uses CLIP ViT-B/32. Precision, recall, F1, density and coverage use VGG16. FD-DINOv2 uses DINOv2 ViT-L/14. "
+    "CMMD uses CLIP ViT-L/14 at 336 px. KID uses InceptionV3; it has no bias and can be below zero. Density can "
+    "exceed 1. FD is the Fréchet distance, KD the kernel distance (as KID). Metrics named (EfficientNet-Lite0) "
+    "use other features: do not compare them with the metrics above. For distances (FID, FD, KD, KID, CMMD), "
+    "lower is better; real images have the lowest distance that can be expected.",
+)
+CODES = Kind(
+    "codes",
+    images="validation images under noise",
+    note="Entries in use are counted over the codes of the training split. They are entries of a codebook, or "
+    "reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits. "
+    "Variation of hits: standard deviation over mean of the hits of an entry, in the median group. Noise: uniform "
+    "within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6 bytes. Weights "
+    "and continuous codes have 32 bits a number, quantized codes the bits of their indices.",
+    note_where_shown=True,
+    may_not_apply=True,
+)
+TIMED_DECODING = Kind(
+    "decoding",
+    words="decoding timed side by side",
+    note="Decoded images/s: median over rounds in which all models take turns in one process, with untrained weights, "
+    "on the device in the protocol. Compare only numbers of one such run. [low, high] are the slowest and the "
+    "fastest round.",
+    note_where_shown=True,
+    of_training=False,
+)
+TIMED_TRAINING = Kind(
+    "training",
+    words="training timed",
+    note="Training: seconds in the training's history, on the machine that trained it.",
+    note_where_shown=True,
+    has_protocol=False,
+)
+KINDS = {
+    kind.name: kind for kind in (RECONSTRUCTIONS, DISTANCES, COUNTED, GENERATED, CODES, TIMED_DECODING, TIMED_TRAINING)
+}
+
+
+@dataclass(frozen=True)
 class Quantity:
     """One quantity: its published column, its measured columns and their difference.
 
@@ -14,7 +95,7 @@ class Quantity:
 
     key: str
     label: str
-    kind: str
+    kind: Kind
     measured: dict[str, str]
     is_published: bool = False  # whether the paper prints it, under its key in bright_pipeline/tables/published
     decimals: int = 4
@@ -35,11 +116,6 @@ class Quantity:
         """The measured value that a difference is taken from."""
         return next(iter(self.measured.values()))
 
-    @property
-    def has_seeds(self) -> bool:
-        """Whether a training seed can change it."""
-        return self.kind != "complexity"
-
 
 def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
     """The same quantities in a table that the paper does not have."""
@@ -49,7 +125,7 @@ def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
 def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True, on_page: str = "") -> Quantity:
     """A metric of each reconstruction."""
     rest: Any = {"network": metric if metric.startswith("lpips") else None, "on_page": on_page}
-    return Quantity(key, label, "reconstruction", {"": metric}, published, decimals, has_std=True, two_std=True, **rest)
+    return Quantity(key, label, RECONSTRUCTIONS, {"": metric}, published, decimals, has_std=True, two_std=True, **rest)
 
 
 LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4, on_page="LPIPS {:.4f}")
@@ -58,11 +134,11 @@ SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
 
-CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", "reconstruction", {"": "code_bits"}, decimals=0)
+CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, {"": "code_bits"}, decimals=0)
 
 
 def _count(key: str, label: str, decimals: int, measured: dict[str, str], published: bool = True) -> Quantity:
-    return Quantity(key, label, "complexity", measured, published, decimals, significant=3)
+    return Quantity(key, label, COUNTED, measured, published, decimals, significant=3)
 
 
 COUNTS = (
@@ -74,10 +150,10 @@ ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_para
 
 
 def _of_space(
-    space: str, metric: str, key: str, label: str, decimals: int, kind: str = "generation", **rest: Any
+    space: str, metric: str, key: str, label: str, decimals: int, kind: Kind = GENERATED, **rest: Any
 ) -> Quantity:
     """A metric in a feature space, whose name starts with its network's."""
-    name = f"{'rfid.' if kind == 'reconstruction_distance' else ''}{space}.{metric}"
+    name = f"{'rfid.' if kind is DISTANCES else ''}{space}.{metric}"
     rest |= {"has_std": metric in WITH_DEVIATION, "has_interval": True, "network": space.removesuffix("_clean")}
     return Quantity(key, label, kind, {"": name}, decimals=decimals, **rest)
 
@@ -123,7 +199,7 @@ GENERATION = (
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.
 RECONSTRUCTION_DISTANCE = tuple(
-    _of_space(space, _DISTANCE, key, label, 2, kind="reconstruction_distance")
+    _of_space(space, _DISTANCE, key, label, 2, kind=DISTANCES)
     for space, key, label in (
         ("inception", "rfid", "rFID ↓"),
         ("inception_clean", "rfid_clean", "rFID (clean-fid) ↓"),
@@ -147,7 +223,7 @@ DISTANCE_RATIO = tuple(
 
 
 def _of_codes(key: str, label: str, decimals: int, significant: int = 0) -> Quantity:
-    return Quantity(key, label, "codes", {"": f"codes.{key}"}, decimals=decimals, significant=significant)
+    return Quantity(key, label, CODES, {"": f"codes.{key}"}, decimals=decimals, significant=significant)
 
 
 # Beyond the paper's: codes (section 3.4), bytes (section 5), speed and time.
@@ -185,12 +261,12 @@ BYTES = (
 DECODING_SPEED = Quantity(
     "decoded_per_second",
     "Decoded images/s ↑",
-    "decoding",
+    TIMED_DECODING,
     {"": "decoding.images_per_second"},
     decimals=1,
     significant=3,
     has_interval=True,
 )
 TRAINING_SECONDS = Quantity(
-    "training_seconds", "Training (s) ↓", "training", {"": "training.seconds"}, decimals=0, significant=3
+    "training_seconds", "Training (s) ↓", TIMED_TRAINING, {"": "training.seconds"}, decimals=0, significant=3
 )

@@ -40,9 +40,9 @@ class Table:
     """The row from which the column `Changed` counts changed keys: the first, or the first with the same identity."""
 
     @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of summaries that the table needs."""
-        return frozenset(quantity.kind for quantity in self.quantities)
+    def kinds(self) -> tuple[q.Kind, ...]:
+        """The kinds of summaries that the table needs, each once."""
+        return tuple(dict.fromkeys(quantity.kind for quantity in self.quantities))
 
     @property
     def in_paper(self) -> bool:
@@ -52,7 +52,7 @@ class Table:
     @property
     def of_samples(self) -> bool:
         """Whether the rows are sample sets; autoencoders otherwise."""
-        return self.kinds == {"generation"}
+        return self.kinds == (q.GENERATED,)
 
 
 class GenerationRows(Section):

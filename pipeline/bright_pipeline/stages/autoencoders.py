@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
 from bright_pipeline.config.root import Config, load_config
+from bright_pipeline.data.fingerprint import missing_checkpoint
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
@@ -120,10 +121,40 @@ class Decoding(Section):
     cpu_threads: int = Field(1, ge=1)
 
 
+def missing_initial_weights(job: Job) -> Iterator[str]:
+    """A line if the file that a training starts from is missing."""
+    for path in job.inputs.get("initial", ()):
+        if isinstance(path, str) and (
+            line := missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
+        ):
+            yield line
+
+
+def missing_foreign_weights(job: Job) -> Iterator[str]:
+    """A line if the checkpoint of an import is missing."""
+    section, _, name = job.entry.partition(".")
+    weights = getattr(job.jobs.config, section)[name].weights
+    if line := missing_checkpoint(weights, f"{job.entry}.weights"):
+        yield line
+
+
 TRAIN_AUTOENCODER = Stage(
-    "train_autoencoder", "autoencoders", AutoencoderJob, trained("autoencoder"), gpu=True, memory_mb=16_000
+    "train_autoencoder",
+    "autoencoders",
+    AutoencoderJob,
+    trained("autoencoder"),
+    gpu=True,
+    memory_mb=16_000,
+    problems=missing_initial_weights,
 )
-IMPORT_WEIGHTS = Stage("import_weights", "imports", ImportJob, {"weights": "{model}.safetensors"}, memory_mb=16_000)
+IMPORT_WEIGHTS = Stage(
+    "import_weights",
+    "imports",
+    ImportJob,
+    {"weights": "{model}.safetensors"},
+    memory_mb=16_000,
+    problems=missing_foreign_weights,
+)
 TAKE_SNAPSHOT = Stage("take_snapshot", "snapshots", SnapshotJob, {"weights": "{model}.safetensors"}, local=True)
 RECONSTRUCT = Stage(
     "reconstruct",
@@ -137,6 +168,8 @@ RECONSTRUCT = Stage(
     },
     gpu=True,
     memory_mb=8000,
+    summary="summary.json",
+    numbers=lambda job: ("reconstruction", job.entry.partition(".")[2]),
 )
 COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True)
 DUMP_CODES = Stage(
@@ -146,6 +179,7 @@ DUMP_CODES = Stage(
     {"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
     gpu=True,
     memory_mb=16_000,
+    summary="statistics.json",
 )
 EXPLORE_CODES = Stage(
     "explore_codes",
@@ -162,7 +196,13 @@ EXPLORE_CODES = Stage(
     memory_mb=8000,
 )
 MEASURE_CODES = Stage(
-    "measure_codes", "code_measurements", CodeMeasurement, {"summary": "summary.json"}, gpu=True, memory_mb=8000
+    "measure_codes",
+    "code_measurements",
+    CodeMeasurement,
+    {"summary": "summary.json"},
+    gpu=True,
+    memory_mb=8000,
+    summary="summary.json",
 )
 MEASURE_DECODING = Stage(
     "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000

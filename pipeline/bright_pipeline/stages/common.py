@@ -40,6 +40,11 @@ class Stage:
     memory_mb: int = 4000  # the memory that a job requests first; a training requests it for each process on a node
     local: bool = False  # whether it runs on a cluster's login node, because it takes seconds or needs the internet
     shown: "Callable[[Jobs], Iterable[Job]]" = lambda jobs: ()  # jobs that every run makes, even if no job reads them
+    targets: "Callable[[Jobs], dict[str, list[Job]]]" = lambda jobs: {}  # the jobs that a target of Snakemake names
+    copies: "Callable[[Jobs], dict[str, Output]]" = lambda jobs: {}  # readable names in results/RUN, with their files
+    summary: str | None = None  # the output with its numbers, copied to results/RUN/summaries
+    numbers: "Callable[[Job], tuple[str, ...]]" = lambda job: ()  # the place of these numbers in metrics.json; (): none
+    problems: "Callable[[Job], Iterable[str]]" = lambda job: ()  # lines on what would stop a job, before it starts
 
     @property
     def is_training(self) -> bool:
@@ -312,6 +317,18 @@ class Jobs:
             lists,
             **rest,
         )
+
+
+def targets(jobs: Jobs) -> list[Job]:
+    """The jobs whose results every run makes: sample sets, tables, figures, the page."""
+    from bright_pipeline.stages import all_stages
+
+    return [job for stage in all_stages().values() for job in stage.shown(jobs)]
+
+
+def planned(jobs: Jobs) -> dict[tuple[str, str], Job]:
+    """All jobs that the targets need, by (stage, digest)."""
+    return {job.key: job for job in closure(jobs(targets))}
 
 
 def network(name: str) -> str:

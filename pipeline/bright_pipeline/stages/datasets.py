@@ -1,9 +1,11 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from bright_pipeline.config.root import Config
-from bright_pipeline.data.fingerprint import split_counts
+from bright_pipeline.data.fingerprint import missing_source, split_counts
+from bright_pipeline.data.listing import missing_list
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.common import Job, Jobs, Stage
@@ -19,11 +21,25 @@ class DatasetJob(Dataset):
     list_sha256: str | None = operational(None, "The sha256 of `split.list`; another one ends the stage.")
 
 
+def no_images(job: Job) -> Iterator[str]:
+    """A line if the raw images or the list of the split are missing, or if an upper bound of a split's size is zero."""
+    name = job.entry.partition(".")[2]
+    data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
+    listed = data.split.list
+    if line := missing_source(data.source, where) or (None if listed is None else missing_list(listed, where)):
+        yield line
+    elif data.split.rule != "list":
+        counts = split_counts(job.jobs(raw_images, name), data)
+        for split in (split for split, count in counts.items() if count < 1):
+            yield f"{job.entry}.split: {sum(counts.values())} images leave none for {split}"
+
+
 PREPARE_DATASET = Stage(
     "prepare_dataset",
     "datasets",
     DatasetJob,
     {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
+    problems=no_images,
 )
 FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
 

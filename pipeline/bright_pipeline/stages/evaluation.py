@@ -1,10 +1,11 @@
 """Metrics of image sets (appendix B): features once per set, then everything from them; nearest neighbours."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
@@ -22,7 +23,7 @@ from bright_pipeline.settings.diffusion import (
     GeneratorSamples,
     Samples,
 )
-from bright_pipeline.settings.evaluation import SpaceName
+from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName, SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.autoencoders import reconstruction
 from bright_pipeline.stages.common import NETWORKS, Inputs, Job, Jobs, Source, Stage, network, spans
@@ -72,10 +73,38 @@ class NeighboursJob(Section):
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
 
+def too_few_references(job: Job) -> Iterator[str]:
+    """A line if an upper bound of the reference split's size is too small for the metrics of a network."""
+    section, _, name = job.entry.partition(".")
+    entry = getattr(job.jobs.config, section)[name.partition(" ")[0]]
+    data, split = job.jobs.config.dataset_of(entry), job.settings["reference"]
+    network = network_of(job.settings["space"])
+    fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[cast(NetworkName, network)]
+    wanted = max(fewest, job.settings["reference_count"] or 0)
+    if (most := split_count(job.jobs, data, split)) < wanted:
+        yield f"datasets.{data}.split: {most} {split} images, where metrics of {network} take {wanted}"
+
+
+def place_of_scores(job: Job) -> tuple[str, ...]:
+    """(kind, name, space), with the number of images for a sample set."""
+    name, _, space = job.entry.partition(".")[2].partition(" in ")
+    count = job.settings["count"]
+    return (job.settings["kind"], name, space, *([] if count is None else [str(count)]))
+
+
 EXTRACT_FEATURES = Stage(
     "extract_features", "features", Extraction, {"features": "features-{first}-{last}.npz"}, gpu=True, memory_mb=16_000
 )
-SCORE_FEATURES = Stage("score_features", "evaluations", EvaluationJob, {"summary": "summary.json"}, memory_mb=16_000)
+SCORE_FEATURES = Stage(
+    "score_features",
+    "evaluations",
+    EvaluationJob,
+    {"summary": "summary.json"},
+    memory_mb=16_000,
+    summary="summary.json",
+    numbers=place_of_scores,
+    problems=too_few_references,
+)
 NEAREST_NEIGHBOURS = Stage(
     "nearest_neighbours",
     "neighbours",
@@ -83,6 +112,8 @@ NEAREST_NEIGHBOURS = Stage(
     {"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
     gpu=True,
     memory_mb=16_000,
+    summary="summary.json",
+    numbers=lambda job: ("neighbours", job.entry.partition(".")[2]),
 )
 
 

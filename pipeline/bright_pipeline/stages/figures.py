@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,6 +44,10 @@ MAKE_FIGURE = Stage(
     outputs={"png": "figure.png", "pdf": "figure.pdf"},
     local=True,
     shown=lambda jobs: jobs(figures).values(),
+    targets=lambda jobs: {"figures": list(jobs(figures).values())},
+    copies=lambda jobs: {
+        f"figures/{name}{Path(file).suffix}": job[file] for name, job in jobs(figures).items() for file in job.files
+    },
 )
 
 

@@ -1,10 +1,12 @@
 """Generative models: latent diffusion on codes and other families; sample sets in shards (section 4)."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.data.fingerprint import missing_source
 from bright_pipeline.data.sources import source_at
 from bright_pipeline.families import AnyGenerator, generator_family
 from bright_pipeline.settings.diffusion import (
@@ -13,6 +15,7 @@ from bright_pipeline.settings.diffusion import (
     FilesSamples,
     GaussianSamples,
     GeneratorSamples,
+    RealSamples,
     Samples,
 )
 from bright_pipeline.settings.fields import Section, operational
@@ -23,11 +26,12 @@ from bright_pipeline.stages.autoencoders import (
     codes,
     family_code,
     initial_weights,
+    missing_initial_weights,
     ready_weights,
     with_autoencoder,
 )
 from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
-from bright_pipeline.stages.datasets import dataset, image_size
+from bright_pipeline.stages.datasets import dataset, image_size, split_count
 
 
 class DiffusionJob(Section):
@@ -55,7 +59,26 @@ class GenerationJob(Section):
     sha256: str | None = operational(None, "The fingerprint of the files; others end the stage.")
 
 
-TRAIN_DIFFUSION = Stage("train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), gpu=True, memory_mb=24_000)
+def too_few_files(job: Job) -> Iterator[str]:
+    """A line if the files of a sample set are missing, or if a dataset has too few images for it."""
+    name = job.entry.partition(".")[2]
+    match job.jobs.config.samples[name]:
+        case FilesSamples(path=path):
+            if line := missing_source(source_at(path), f"samples.{name}"):
+                yield line
+        case RealSamples() as real if (most := split_count(job.jobs, real.dataset, "train")) < real.count:
+            yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
+
+
+TRAIN_DIFFUSION = Stage(
+    "train_diffusion",
+    "diffusions",
+    DiffusionJob,
+    trained("diffusion"),
+    gpu=True,
+    memory_mb=24_000,
+    problems=missing_initial_weights,
+)
 TRAIN_GENERATOR = Stage("train_generator", "generators", GeneratorJob, trained("generator"), gpu=True, memory_mb=24_000)
 GENERATE = Stage(
     "generate",
@@ -65,6 +88,7 @@ GENERATE = Stage(
     gpu=True,
     memory_mb=8000,
     shown=lambda jobs: jobs(sample_sets),
+    problems=too_few_files,
 )
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.fields import Section
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder
-from bright_pipeline.stages.common import Job, Jobs, Output, Stage, closure
+from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from bright_pipeline.stages.common import Job, Jobs, Output, Stage, closure, planned
 from bright_pipeline.stages.datasets import PREPARE_DATASET, dataset
 from bright_pipeline.stages.evaluation import SCORE_FEATURES, neighbours
 from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
@@ -58,8 +58,32 @@ class ReportJob(Section):
 
 
 MAKE_REPORT = Stage(
-    "make_report", "reports", ReportJob, {"output": "report.html"}, local=True, shown=lambda jobs: [jobs(page)]
+    "make_report",
+    "reports",
+    ReportJob,
+    {"output": "report.html"},
+    local=True,
+    shown=lambda jobs: [jobs(page)],
+    targets=lambda jobs: {"page": [jobs(page)], "headline": headline(jobs)},
+    copies=lambda jobs: {"report.html": jobs(page)["report.html"]} | histories(jobs),
 )
+
+
+def headline(jobs: Jobs) -> list[Job]:
+    """The first autoencoder of Table 2, Table 5 and the nearest neighbours."""
+    made = jobs(tables) | jobs(figures)
+    first = [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
+    return first + [made[name] for name in ("table5", "fig09") if name in made]
+
+
+def histories(jobs: Jobs) -> dict[str, Output]:
+    """The histories of the trainings behind this run's results."""
+    return {f"histories/{kind}-{name}.csv": job[f"{kind}.history.csv"] for kind, name, job in jobs(planned_trainings)}
+
+
+def planned_trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
+    """The trainings behind this run's results: kind of model, name, job."""
+    return [training for training in jobs(trainings) if training[2].key in jobs(planned)]
 
 
 def page(jobs: Jobs) -> Job:

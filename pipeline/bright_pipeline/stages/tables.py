@@ -17,6 +17,7 @@ from bright_pipeline.config.root import Config
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.metric_networks.manifest import missing_line
 from bright_pipeline.models.traits import changes, traits
+from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
@@ -100,7 +101,20 @@ class StudyJob(Section):
 
 FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"}  # of any table
 MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
-MAKE_TABLE = Stage("make_table", "tables", TableJob, FORMS, local=True, shown=lambda jobs: jobs(tables).values())
+MAKE_TABLE = Stage(
+    "make_table",
+    "tables",
+    TableJob,
+    FORMS,
+    local=True,
+    shown=lambda jobs: jobs(tables).values(),
+    targets=lambda jobs: {"tables": list(jobs(tables).values())} | {name: [job] for name, job in jobs(tables).items()},
+    copies=lambda jobs: {
+        f"tables/{name}.{suffix}": job[f"table.{suffix}"]
+        for name, job in jobs(tables).items()
+        for suffix in ("csv", "md", "tex")
+    },
+)
 
 CLAIMS_CAPTION = "The numbers in the paper's text, recomputed from the published tables and from this run's: verdicts."
 STUDY_CAPTION = (
@@ -244,28 +258,28 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     found: list[Summary] = []
     notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
-        if "reconstruction" in kinds:
+        if q.RECONSTRUCTIONS in kinds:
             found += [Summary(row, of_seed(autoencoders.reconstruction, row), seed=seed) for row in rows]
-        for space in distance_spaces(of_seed, rows) if "reconstruction_distance" in kinds else ():
+        for space in distance_spaces(of_seed, rows) if q.DISTANCES in kinds else ():
             found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
-        if "codes" in kinds:
+        if q.CODES in kinds:
             found += [Summary(row, of_seed(autoencoders.code_measurement, row), seed=seed) for row in rows]
-        if "training" in kinds:
+        if q.TIMED_TRAINING in kinds:
             trained = [(row, job) for row in rows if (job := of_seed(autoencoders.autoencoder, row)).is_training]
             found += [Summary(row, job, "autoencoder.history.csv", seed) for row, job in trained]
-    if "decoding" in kinds:
+    if q.TIMED_DECODING in kinds:
         timed = autoencoders.timed_models(jobs)
         found += [Summary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
-    if "complexity" in kinds:
+    if q.COUNTED in kinds:
         of_paper = [row["name"] for row in jobs(_of_paper, name)]
         counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
         found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
-    if "reconstruction_distance" in kinds:
+    if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
         notes = [
             missing_line(one, NETWORKS) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))
         ]
-    if "generation" in kinds:
+    if q.GENERATED in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
         scores, missing_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
@@ -294,7 +308,7 @@ def _scores(
 def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
     paper = jobs(autoencoders.paper_config)
-    if "complexity" not in TABLES[table].kinds or not TABLES[table].in_paper:
+    if q.COUNTED not in TABLES[table].kinds or not TABLES[table].in_paper:
         return []
 
     def counted(config: Config, row: str) -> tuple[str, str]:
@@ -331,7 +345,7 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
             row["label"] = words if family == "bright" else f"{words} (codes of {autoencoder_family(family).method})"
         return row
     row = {"name": name, **_images(config, models[name].dataset)}
-    if entry.kinds & {"complexity", "decoding"}:
+    if {q.COUNTED, q.TIMED_DECODING} & {*entry.kinds}:
         row["model"] = autoencoders.model_id(config, name)
     # Where the identity columns do not distinguish two rows, the changed keys of the config do.
     rows = config.tables_or_default.rows_of(table)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.settings.quantities import Quantity
+from bright_pipeline.settings.quantities import GENERATED, KINDS, Quantity
 from bright_pipeline.settings.tables import TABLES, Table
 from bright_pipeline.stages.tables import CLAIMS, TableJob
 from bright_pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
@@ -30,17 +30,6 @@ NOTE_SEPARATOR = " | "
 
 NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling", "learned": "learned noise"}
 ADVERSARIAL_WORDS = {"none": "without adversarial loss", "logistic_r1": "logistic adversarial loss"}
-COUNTED_IMAGES = {
-    "reconstruction": "validation images",
-    "reconstruction_distance": "validation images",
-    "generation": "samples",
-    "codes": "validation images under noise",
-}
-WITHOUT_IMAGES = {
-    "complexity": "counted from the config",
-    "decoding": "decoding timed side by side",
-    "training": "training timed",
-}
 
 
 @dataclass(frozen=True)
@@ -100,7 +89,7 @@ def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_fold
     protocols = {
         quantity.key: shared_protocols(each_seed, quantity)
         for quantity in entry.quantities
-        if quantity.kind not in ("complexity", "training")
+        if quantity.kind.has_protocol
     }
     decimals = {}
     for quantity in entry.quantities:
@@ -135,7 +124,7 @@ def cell_columns(quantity: Quantity, seeded: bool, cell: Cell) -> dict[str, Any]
     if quantity.has_interval:
         low, high = (compared and compared.interval) or (None, None)
         columns |= {f"{key}_measured_low": low, f"{key}_measured_high": high}
-    if seeded and quantity.has_seeds:
+    if seeded and quantity.kind.has_seeds:
         columns[f"{key}_measured_seed_std"] = compared and compared.seed_std
         columns[f"{key}_measured_seeds"] = compared and compared.seeds
     if quantity.is_published:
@@ -160,7 +149,7 @@ def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
         found |= {key: measurement.traits.get(key) for key in entry.identity}
         found["method"] = _method(measurement, table)
         if "samples" in found:
-            found["samples"] = ", ".join(map(str, image_counts(measurement, entry, "generation"))) or None
+            found["samples"] = ", ".join(map(str, image_counts(measurement, entry, GENERATED))) or None
     if line.published is not None:
         found |= {key: line.published[key] for key in entry.identity if line.published.get(key)}
         if entry.samples is not None:
@@ -188,9 +177,9 @@ def protocol_words(line: Line, entry: Table) -> str:
     """How the numbers of a line were obtained, in a few words."""
     words = [AS_PUBLISHED] * (line.published is not None)
     if (measurement := line.measurement) is not None:
-        for kind in sorted(measurement.kinds):
+        for kind in (KINDS[name] for name in sorted(measurement.kinds)):
             counts = " or ".join(map(str, image_counts(measurement, entry, kind))) or "no"
-            words.append(WITHOUT_IMAGES.get(kind) or f"measured on {counts} {COUNTED_IMAGES[kind]}")
+            words.append(kind.words or f"measured on {counts} {kind.images}")
     return "; ".join(dict.fromkeys(words))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import floor, log10
 from typing import Any
 
-from bright_pipeline.settings.quantities import CODE_BITS, Quantity
+from bright_pipeline.settings.quantities import CODE_BITS, COUNTED, KINDS, RECONSTRUCTIONS, Quantity
 from bright_pipeline.settings.tables import HEADINGS
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
@@ -26,41 +26,12 @@ MOST_OF_NAMES = 125  # characters
 BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
 CHEAPER = "less is cheaper for"
 
-# A note for each kind of summary; for the last three, only where the table shows a quantity of that kind.
-OF_KINDS = {
-    "reconstruction": "LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network. Judge a model"
-    " that was trained with LPIPS-AlexNet by LPIPS-VGG. SSIM includes windows that cross the border, with reflected"
-    " pixels (torchmetrics). The original implementation excludes these windows, so its values can differ.",
-    "reconstruction_distance": "rFID is the FID of the reconstructions against the validation images. rFD"
-    " (EfficientNet-Lite0) is the same distance on other features. The paper has neither. For distances, lower is"
-    " better.",
-    "complexity": "M: millions of parameters, counted from the config. ngp and tcnn are two table conventions: r + 1 or"
-    " r nodes per dimension; the difference is of ngp. GFLOPs count multiply-accumulates of retrieval and decoding, by"
-    " the paper's rule and by a true count; the difference is of the paper's rule.",
-    "generation": "FID and IS use InceptionV3 with torch-fidelity's resize; FID (clean-fid) uses clean-fid's resize."
-    " CLIP-FID uses CLIP ViT-B/32. Precision, recall, F1, density and coverage use VGG16. FD-DINOv2 uses DINOv2"
-    " ViT-L/14. CMMD uses CLIP ViT-L/14 at 336 px. KID uses InceptionV3; it has no bias and can be below zero. Density"
-    " can exceed 1. FD is the Fréchet distance, KD the kernel distance (as KID). Metrics named (EfficientNet-Lite0) use"
-    " other features: do not compare them with the metrics above."
-    " For distances (FID, FD, KD, KID, CMMD), lower is better; real images have the lowest distance that can be"
-    " expected.",
-    "codes": "Entries in use are counted over the codes of the training split. They are entries of a codebook, or"
-    " reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits."
-    " Variation of hits: standard deviation over mean of the hits of an entry, in the median group."
-    " Noise: uniform within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6"
-    " bytes. Weights and continuous codes have 32 bits a number, quantized codes the bits of their indices.",
-    "decoding": "Decoded images/s: median over rounds in which all models take turns in one process, with untrained"
-    " weights, on the device in the protocol. Compare only numbers of one such run. [low, high] are the slowest and the"
-    " fastest round.",
-    "training": "Training: seconds in the training's history, on the machine that trained it.",
-}
 OF_BITS = (
     "Bits per image: an upper bound on the bits of an image that reach the decoder in training. An index has"
     " log2(entries) bits. A key in [0, 1] has the capacity of a bounded number with the training's normal noise. A"
     " number of a KL autoencoder has the mean divergence of its posterior from the best normal distribution of its"
     " channel, measured on the validation images. A number without noise or quantization has 32 bits."
 )
-WHERE_SHOWN = frozenset({"codes", "decoding", "training"})
 
 
 def rounded(value: float, decimals: int, significant: int = 0) -> str:
@@ -157,7 +128,7 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
     value = cell.compared
     if value is None:
         return DisplayCell(text, number)
-    if table.seeded and quantity.has_seeds and value.seed_std is not None:
+    if table.seeded and quantity.kind.has_seeds and value.seed_std is not None:
         spread = f"± {rounded(value.seed_std, decimals, significant=1)}"
         return DisplayCell(text, number, spread, seeds=value.of_seeds)
     if quantity.two_std and value.std is not None and not table.seeded:
@@ -173,7 +144,7 @@ def look(table: BuiltTable) -> str:
     columns: dict[str, list[str]] = {}
     for quantity in table.entry.quantities:
         # Which way is better, by the arrow of the label; counts without one are costs.
-        direction = BETTER.get(quantity.label[-1], CHEAPER if quantity.kind == "complexity" else "")
+        direction = BETTER.get(quantity.label[-1], CHEAPER if quantity.kind is COUNTED else "")
         if direction and is_shown(table, quantity):
             columns.setdefault(direction, []).append(quantity.name)
     ordered = [words for words in (*BETTER.values(), CHEAPER) if words in columns]
@@ -204,7 +175,7 @@ def footnotes(table: BuiltTable) -> list[str]:
         ]
 
     # ±: over training seeds, else over the images of a reconstruction.
-    of_images = "reconstruction" in table.entry.kinds
+    of_images = RECONSTRUCTIONS in table.entry.kinds
     seeds = ", ".join(map(str, table.job.training_seeds))
     if table.seeded:
         published = f" Behind a published number it is {plus_minus(seeded=False)}." if of_images else ""
@@ -236,7 +207,7 @@ def footnotes(table: BuiltTable) -> list[str]:
     labelled = [of_row for of_row in traits if of_row.get("variant_label") and of_row.get("variant")]
     notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in labelled]
     shown = {quantity.kind for quantity in quantities}
-    notes += [OF_KINDS[kind] for kind in OF_KINDS if kind in (shown if kind in WHERE_SHOWN else table.entry.kinds)]
+    notes += [kind.note for kind in KINDS.values() if kind in (shown if kind.note_where_shown else table.entry.kinds)]
     if any(quantity is CODE_BITS for quantity in quantities):
         notes.append(OF_BITS)
     notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]

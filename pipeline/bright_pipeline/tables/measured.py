@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary
 from bright_pipeline.models.metric_networks.manifest import is_unchecked
-from bright_pipeline.settings.quantities import RATIO, Quantity
+from bright_pipeline.settings.quantities import GENERATED, KINDS, RATIO, Kind, Quantity
 from bright_pipeline.stages.tables import TableJob, TableRow
 
 SEED_MARK = "#"
-COUNTED_KINDS = frozenset({"complexity", "decoding"})  # they need no training
 # A seed draws other images by the same rule; versions of libraries are recorded and not compared.
 NOT_COMPARED = frozenset({"seed", "versions"})
 INTERVAL = "_interval"  # the ending of the keys that state how a metric's interval was computed
@@ -89,7 +88,7 @@ class Measurement:
     @property
     def is_counted(self) -> bool:
         """Whether no value needs a trained model."""
-        return self.kinds <= COUNTED_KINDS
+        return not any(KINDS[kind].of_training for kind in self.kinds)
 
     def add(self, summary: Summary, path: str) -> None:
         """Join another summary of the same row; InputError where the two contradict."""
@@ -113,13 +112,13 @@ class Measurement:
 
     def counts(self) -> "Measurement":
         """Its counts and its decoding speed alone: they can match a published row where its images do not."""
-        values = {key: value for key, value in self.values.items() if value.kind in COUNTED_KINDS}
-        files = {kind: paths for kind, paths in self.files.items() if kind in COUNTED_KINDS}
+        values = {key: value for key, value in self.values.items() if not KINDS[value.kind].of_training}
+        files = {kind: paths for kind, paths in self.files.items() if not KINDS[kind].of_training}
         return replace(self, values=values, files=files)
 
 
 def gather(
-    summaries: Sequence[NamedSummary], job: TableJob, kinds: frozenset[str]
+    summaries: Sequence[NamedSummary], job: TableJob, kinds: tuple[Kind, ...]
 ) -> tuple[list[Measurement], list[Measurement], list[Measurement]]:
     """Read the summaries and join those of each row; InputError for a summary of no row or of another kind.
 
@@ -128,7 +127,7 @@ def gather(
     rows = {row.name: row for row in [*job.rows, *job.counted]}
     if len(rows) < len(job.rows) + len(job.counted):
         raise InputError("settings: rows: a name comes twice; name each row once")
-    of_samples = kinds == {"generation"}
+    of_samples = kinds == (GENERATED,)
     found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
     for name, path in summaries:
         base, mark, seed = name.rpartition(SEED_MARK)
@@ -136,10 +135,10 @@ def gather(
         if row not in rows:
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         summary = read_history(path) if path.suffix == ".csv" else read_summary(path, rows[row].model or name)
-        if summary.kind not in kinds:
-            wanted = " and ".join(sorted(kinds))
+        if KINDS.get(summary.kind) not in kinds:
+            wanted = " and ".join(sorted(kind.name for kind in kinds))
             raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {wanted}")
-        if summary.kind == "generation" and not of_samples:
+        if summary.kind == GENERATED.name and not of_samples:
             # The row is the autoencoder, not the model that made the samples.
             traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
             summary = summary.model_copy(update={"traits": traits})
@@ -148,7 +147,8 @@ def gather(
         measurement.values |= ratios(measurement.values)
     for name in rows:
         if not found[name] and not of_samples:  # all networks of a sample set may be missing
-            raise InputError(f"row {name!r}: none of the summaries given is of it ({' and '.join(sorted(kinds))})")
+            expected = " and ".join(sorted(kind.name for kind in kinds))
+            raise InputError(f"row {name!r}: none of the summaries given is of it ({expected})")
     seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
     joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}
     each_seed = [measurement for row in job.rows for measurement in seeds[row.name]]

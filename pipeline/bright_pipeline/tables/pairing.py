@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.settings.quantities import Quantity
+from bright_pipeline.settings.quantities import COUNTED, GENERATED, KINDS, RECONSTRUCTIONS, Kind, Quantity
 from bright_pipeline.settings.tables import Table
 from bright_pipeline.tables.measured import MeasuredValue, Measurement
 
@@ -66,15 +66,15 @@ def row_name(row: Row) -> str:
     return " ".join(part for part in (row["method"], row.get("code_size", "")) if part)
 
 
-def fixed_traits(row: Row, kind: str) -> dict[str, tuple[Any, ...]]:
+def fixed_traits(row: Row, kind: Kind) -> dict[str, tuple[Any, ...]]:
     """The values that a measurement's traits may have for its numbers of one kind to stand in a published row."""
     bright = row["method"].startswith("BRIGHT")
     dataset = row.get("dataset", "")
     traits: dict[str, tuple[Any, ...]] = {"dataset": (dataset,) if dataset else tuple(IMAGE_SETS)}
-    if kind == "generation" and bright:
+    if kind is GENERATED and bright:
         traits |= {"sample_kind": ("diffusion",), "method": ("BRIGHT (LDM)", "BRIGHT")}
         traits["code_size"] = (GENERATION_CODE_SIZE,)
-    elif kind == "generation":
+    elif kind is GENERATED:
         traits["method"] = (row["method"],)
     else:
         traits |= {"method": ("BRIGHT" if bright else row["method"],), "code_size": (row["code_size"],)}
@@ -82,22 +82,22 @@ def fixed_traits(row: Row, kind: str) -> dict[str, tuple[Any, ...]]:
             traits["key_length"] = (int(row.get("key_length", "1")),)
             traits["feature_size"] = (int(row.get("feature_size", "64")),)
             traits["ablation"] = (None,)
-    if kind == "reconstruction":
+    if kind is RECONSTRUCTIONS:
         if bright:
             traits["code_noise"] = ("none",) if "without noise" in row["method"] else ("after_tiling",)
         if "train_images" in row:
             traits["train_images"] = (int(row["train_images"]),)
     traits["resolution"] = (RESOLUTION,)
-    if kind in ("reconstruction", "generation") and (prepared := image_set(row).prepared):
+    if kind in (RECONSTRUCTIONS, GENERATED) and (prepared := image_set(row).prepared):
         traits["prepared"] = (prepared,)
     return traits
 
 
 def fixed_protocol(row: Row, table: Table, quantity: Quantity) -> dict[str, Any]:
     """The protocol that a measured value needs for a difference from the published one."""
-    if quantity.kind == "reconstruction":
+    if quantity.kind is RECONSTRUCTIONS:
         return {"count": image_set(row).validation, "reference": "validation"}
-    if quantity.kind != "generation":
+    if quantity.kind is not GENERATED:
         return {}
     samples = row.get("samples") or table.samples
     fixed: dict[str, Any] = {"count": int(samples) if samples else None}
@@ -166,7 +166,7 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
             placed[index] = measurement
     # Counts can match a published row where the images of the same row do not.
     for measurement in [*listed, *counted]:
-        if "complexity" in measurement.kinds:
+        if COUNTED.name in measurement.kinds:
             counts = measurement.counts()
             if (index := place_of(counts)) is not None:
                 placed.setdefault(index, counts)
@@ -181,12 +181,12 @@ def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, st
     differing: dict[str, str] = {}
     if not measurement.kinds:
         return {"summaries": "none"}
-    for kind in sorted(measurement.kinds):
+    for kind in (KINDS[name] for name in sorted(measurement.kinds)):
         for trait, allowed in fixed_traits(row, kind).items():
             if (actual := measurement.traits.get(trait)) not in allowed:
                 published = " or ".join(str(one or "none") for one in allowed)
                 differing[trait] = f"{actual or 'unknown'} (published {published})"
-        first = next(quantity for quantity in table.quantities if quantity.kind == kind)
+        first = next(quantity for quantity in table.quantities if quantity.kind is kind)
         wanted = fixed_protocol(row, table, first).get("count")
         counts = image_counts(measurement, table, kind)
         if wanted is not None and wanted not in counts:
@@ -194,9 +194,9 @@ def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, st
     return differing
 
 
-def image_counts(measurement: Measurement, table: Table, kind: str) -> list[int]:
+def image_counts(measurement: Measurement, table: Table, kind: Kind) -> list[int]:
     """The numbers of images behind a measurement's values of one kind."""
-    keys = {key for quantity in table.quantities if quantity.kind == kind for key in quantity.measured.values()}
+    keys = {key for quantity in table.quantities if quantity.kind is kind for key in quantity.measured.values()}
     protocols = [value.protocol for key, value in measurement.values.items() if key in keys]
     return sorted({protocol["count"] for protocol in protocols if "count" in protocol})
 
@@ -229,8 +229,9 @@ def _line(
                 difference = float(Decimal(repr(value.number)) - Decimal(number))
         # An absent value is missing if its kind was measured, or if all networks of a sample set are missing. Counts
         # and measurements of codes come together; an absent one does not apply, such as hash tables of a VQGAN.
-        expected = quantity.kind in measurement.kinds or (quantity.kind == "generation" and not measurement.kinds)
-        is_missing = value is None and expected and quantity.kind not in ("complexity", "codes")
+        kind = quantity.kind
+        expected = kind.name in measurement.kinds or (kind is GENERATED and not measurement.kinds)
+        is_missing = value is None and expected and not kind.may_not_apply
         cells[quantity.key] = Cell(*printed, values, value, difference, is_missing)
     return Line(published, measurement, cells, notes)
 
