@@ -63,19 +63,21 @@ def display_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False
     ]
 
 
-def json_rows(columns: list[Any], rows: list[list[str]]) -> list[list[Any]]:
+def json_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False) -> list[list[Any]]:
     """The same as make_table writes them."""
-    cells = display_rows(columns, rows)
+    cells = display_rows(columns, rows, seeded)
     return [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in cells]
 
 
-def write_table(folder: Path, name: str, columns: list[list[str]], rows: list[list[str]]) -> list[str]:
+def write_table(
+    folder: Path, name: str, columns: list[list[str]], rows: list[list[str]], seeded: bool = False
+) -> list[str]:
     """A table as make_table writes it for the page, and its LaTeX."""
     told = {
         "title": f"{name}: a title",
         "columns": columns,
-        "rows": json_rows(columns, rows),
-        "seeded": False,
+        "rows": json_rows(columns, rows, seeded),
+        "seeded": seeded,
         "look": f"what to look at in {name}",
         "entries": [None if row[0] == "published" else "autoencoders.main" for row in rows],
         "notes": ["a remark", "missing: network x is missing (LPIPS): put x.pth into results/networks"],

@@ -18,7 +18,7 @@ from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import atomic_path, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.page.comparison import against_first, comparison, labelled
+from bright_pipeline.page.comparison import differences
 from bright_pipeline.plan.publish import recorded_config
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.common import Jobs
@@ -103,27 +103,27 @@ def filled(text: str, fill: Fill, where: str) -> str:
 
 
 def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") -> str:
-    """The measured rows of a table and their comparison; of a long table ten rows, and the path of its csv."""
-    sentences = "\n".join(f"- {sentence}" for sentence in comparison(table))
-    parts = [f"**{escape_markdown(table.title)}.** {caption}", sentences]
+    """The measured rows of a table and their differences; of a long table ten rows, and the path of its csv."""
+    parts = [f"**{escape_markdown(table.title)}.** {caption}"]
     rows, which = most_relevant(table) if csv else (rows_of(table), "")
     parts += [f"[All {len(rows_of(table))} rows]({csv}) are in a csv file; these are {which}."] * bool(csv)
-    parts += [_cells(table, rows), _differences(table)]
+    parts += [_cells(table, rows), *_differences(table)]
     if notes := [f"- {escape_markdown(note)}" for note in table.remarks]:
         parts.append(_folded("Notes and protocols", "\n".join(notes)))
     return "\n\n".join(part for part in [*parts, f"Made by {made_by}."] if part)
 
 
-def _differences(table: DisplayTable) -> str:
-    """The distances of samples of each other row less the first row's, as a table of its own; "" without any."""
-    if not (found := against_first(table)):
-        return ""
-    names = list(dict.fromkeys(name for of_row in found.values() for name in of_row))
-    (_, first), *others = labelled(table)
-    cells = {label: [found[label].get(name, "") for name in names] for _, label in others if label in found}
-    rows = [[escape_markdown(label), *of_row] for label, of_row in cells.items()]
-    headings = [escape_markdown(f"Difference from {first}"), *(name.rstrip(" ↑↓") for name in names)]
-    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True)
+def _differences(table: DisplayTable) -> list[str]:
+    """The differences from the first row as a table, and what they are."""
+    found, note = differences(table)
+    names = [name for name in table.quantities if any(name in of_row for of_row in found.values())]
+    rows = [
+        [escape_markdown(label), *(f"**{text}**" if is_significant else text for text, is_significant in cells)]
+        for label, of_row in found.items()
+        for cells in [[of_row.get(name, ("", False)) for name in names]]
+    ]
+    headings = ["Difference", *map(escape_markdown, names)]
+    return [tabulate(rows, headings, tablefmt="pipe", disable_numparse=True) if rows else "", escape_markdown(note)]
 
 
 def _folded(summary: str, text: str) -> str:

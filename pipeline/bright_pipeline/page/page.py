@@ -25,7 +25,7 @@ from bright_pipeline.figures.common import Inputs, paths_of
 from bright_pipeline.figures.curves import NOT_LOSSES, read_history
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from bright_pipeline.page.arrangement import arranged, parts
-from bright_pipeline.page.comparison import comparison, headline
+from bright_pipeline.page.comparison import differences, headline
 from bright_pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
 from bright_pipeline.stages.page import JobRow, ReportJob
 from bright_pipeline.tables.display_table import read_display
@@ -78,7 +78,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         },
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=result,
-        comparison=" ".join(comparison(tables[EQUAL_BUDGET])) if EQUAL_BUDGET in tables else "",
+        differences=differences(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else ({}, ""),
         numbers=numbers,
         tables=shown,
         missing=list(dict.fromkeys(note.removeprefix("missing: ") for table in shown for note in table.missing)),

@@ -33,11 +33,11 @@ class Difference(NamedTuple):
         score = -abs(self.number) / self.error
         return float(min(1.0, 2 * (ndtr(score) if self.freedom == inf else stdtr(self.freedom, score))))
 
-    def half(self, confidence: float = CONFIDENCE) -> float:
-        """Half of its interval: the smallest difference that is significant at 1 - confidence."""
+    def half(self) -> float:
+        """Half of its 95 % interval."""
         from scipy.special import ndtri, stdtrit
 
-        tail = (1 + confidence) / 2
+        tail = (1 + CONFIDENCE) / 2
         return self.error * float(ndtri(tail) if self.freedom == inf else stdtrit(self.freedom, tail))
 
     @property
