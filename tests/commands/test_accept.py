@@ -14,7 +14,7 @@ from bright_pipeline.commands.accept import accept
 from bright_pipeline.commands.prune import prune
 from bright_pipeline.config.root import load_config
 from bright_pipeline.engine.code import code_digest
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.store import ACCEPTED, identity_path
 from bright_pipeline.plan.publish import LOCKS, dvc_file
 from bright_pipeline.stages import common

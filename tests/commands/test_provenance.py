@@ -16,10 +16,11 @@ from bright_pipeline.commands.provenance import digest_of, provenance
 from bright_pipeline.engine.atomic import update_sums
 from bright_pipeline.engine.checksums import problem, result_libraries, take_checksum
 from bright_pipeline.engine.code import PROJECT, expected_code, versions
+from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.plan.publish import dvc_file
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
-from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import diffusion
 from bright_pipeline.stages.tables import tables

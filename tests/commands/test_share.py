@@ -10,7 +10,7 @@ import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.commands import share as command
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.plan.publish import LOCKS, dvc_file
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import autoencoder

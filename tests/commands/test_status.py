@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from bright_pipeline.commands.status import SILENT_S, JobState, job_states, text
 from bright_pipeline.engine.atomic import write_json
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import State, record_path
-from bright_pipeline.engine.shards import planned, shards
+from bright_pipeline.engine.shards import shards
 from bright_pipeline.stages.autoencoders import codes
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.generate import generate_shard
 from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.common import Jobs

@@ -11,6 +11,7 @@ import pytest
 import torch
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.evaluation.feature_files import read_features
 from bright_pipeline.evaluation.features import extract
 from bright_pipeline.evaluation.frechet import frechet_distance
@@ -18,7 +19,7 @@ from bright_pipeline.generate import generate_shard
 from bright_pipeline.models.checkpoints import load_generator, make_generator, pick_device, save_generator
 from bright_pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
 from bright_pipeline.stages.autoencoders import reconstruction
-from bright_pipeline.stages.common import Jobs, network, path_of
+from bright_pipeline.stages.common import Jobs, network
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import sample_features, split_features
 from bright_pipeline.stages.generation import samples

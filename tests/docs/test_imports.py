@@ -20,7 +20,7 @@ import yaml
 from bright_pipeline.commands.__main__ import commands
 from bright_pipeline.engine.canonical import running_statements
 from bright_pipeline.engine.code import PROJECT
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from bright_pipeline.stages import all_stages
 from finished_plan import tiny_plan, tiny_values
@@ -137,7 +137,7 @@ from typing import Any
 from bright_pipeline.commands import estimate, status
 from bright_pipeline.config.root import read_config
 from bright_pipeline.plan import checks, publish
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 print(len(Jobs(read_config(Path("config/paper.yaml")))(planned)), {"torch", "diffusers"} & sys.modules.keys())
 """

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import load_config, read_config
-from bright_pipeline.engine.shards import planned, targets
+from bright_pipeline.engine.jobs import closure, planned, targets
 from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
 from bright_pipeline.estimation.report import Estimate, text
 from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Jobs, closure
+from bright_pipeline.stages.common import Jobs
 from documented import PAGES, README, REFERENCE, ROOT, blocks, sentences
 
 ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 from bright_pipeline.config.root import load_config
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.plan.publish import publish
-from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.common import Jobs
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
 

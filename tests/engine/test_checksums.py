@@ -15,7 +15,7 @@ from bright_pipeline.engine import atomic
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import SUMS, check, problem, read_sums, take_checksum
 from bright_pipeline.engine.damage import add_missing_checksums
-from bright_pipeline.stages.common import Job
+from bright_pipeline.engine.jobs import Job
 from bright_pipeline.stages.tables import tables
 from daemons import wait_for
 from finished_plan import finish, tiny_plan

@@ -14,9 +14,9 @@ from bright_pipeline.commands.prune import prune
 from bright_pipeline.commands.verify import Finding, Kind, move_away
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import read_sums
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.reservations import CLAIMS, Claims, claim, claimed_as, in_use, remove_states, to_make
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, finish, make, tiny_plan
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, get_origin
 
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.canonical import running_statements
-from bright_pipeline.engine.code import EXCLUDED_FROM_DIGEST, ROOT, Code, is_excluded, with_parents
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.code import PROJECT, ROOT, Code, with_parents
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
 from bright_pipeline.settings.fields import CodeSize
 from bright_pipeline.stages import all_stages
@@ -82,7 +82,7 @@ def test_the_roots_of_all_families_jobs_are_covered_here(own_folder: Path) -> No
 def test_every_module_is_in_a_digest_or_cannot_change_a_number() -> None:
     paths = (path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py"))
     modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
-    left = {name for name in modules - set(COVERED) if not is_excluded(name)}
+    left = {name for name in modules - set(COVERED) if not PROJECT.is_excluded(name)}
     estimates = {
         name for name in left if name.startswith("bright_pipeline.estimation")
     }  # `bright estimate` and warnings
@@ -170,7 +170,7 @@ def imports() -> Iterator[Use]:
         for node in running_statements(ast.parse(read(path))):
             for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
                 origin = project.imported(node, alias, package)
-                if is_excluded(origin):
+                if PROJECT.is_excluded(origin):
                     yield Use(f"{origin}.{alias.name}", module)
 
 
@@ -217,6 +217,7 @@ def test_the_lists_of_exceptions_are_minimal() -> None:
     assert not USED - {use.name for use in used()}
     imported = {name for use in imports() for name in with_parents(use.name)}
     reached = imported | {f"{name}.*" for name in imported}
-    assert EXCLUDED_FROM_DIGEST.keys() - reached == {"bright_pipeline.commands.*", "bright_pipeline.plan.*"}, (
-        "only these are above the stages"
-    )
+    assert PROJECT.exceptions("bright_pipeline")["excluded"].keys() - reached == {
+        "bright_pipeline.commands.*",
+        "bright_pipeline.plan.*",
+    }, "only these are above the stages"

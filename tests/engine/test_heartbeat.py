@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from bright_pipeline.base import locks, progress, records
+from bright_pipeline.base import locks, progress
 from bright_pipeline.base.progress import NO_PROGRESS, Activity, Progress, activity, log_to
+from bright_pipeline.engine import records
 from bright_pipeline.engine.heartbeat import LAUNCHED, RUN, beating, starters
 from bright_pipeline.engine.records import Record, read_record, record_path
 from daemons import wait_for

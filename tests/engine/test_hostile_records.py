@@ -18,9 +18,10 @@ from bright_pipeline.data.fingerprint import read_fingerprint
 from bright_pipeline.data.prepare import listed_names
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.damage import check_identities, identity_problem, wrong_sizes
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import record_path
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned, shards
+from bright_pipeline.engine.shards import shards
 from bright_pipeline.engine.store import ACCEPTED, identity_path
 from bright_pipeline.plan.checks import claimed_run, obstacles
 from bright_pipeline.plan.publish import RECORD, dvc_file, publish, published_copies

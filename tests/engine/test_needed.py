@@ -16,13 +16,14 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.damage import check_identities
+from bright_pipeline.engine.jobs import Job, closure, planned, targets
 from bright_pipeline.engine.run import Needed, find_job, forced, output_of, outputs_of, unfinished, wanted
-from bright_pipeline.engine.shards import planned, targets, view
+from bright_pipeline.engine.shards import view
 from bright_pipeline.engine.store import Store, identity_path
 from bright_pipeline.plan.checks import claimed_run, lost_models, obstacles, set_back, trainings_behind
 from bright_pipeline.plan.publish import publish
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
-from bright_pipeline.stages.common import Job, Jobs, closure
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples

@@ -9,6 +9,7 @@ import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive
+from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.engine.shards import Shard, shard_of, shards
 from bright_pipeline.generate import generate_shard
 from bright_pipeline.models.bright import Bright
@@ -19,7 +20,6 @@ from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.diffusion import Diffusion
 from bright_pipeline.settings.fields import CodeSize
 from bright_pipeline.stages.autoencoders import autoencoder
-from bright_pipeline.stages.common import path_of
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import evaluation, sample_features, split_features
 from bright_pipeline.stages.generation import samples

@@ -12,8 +12,9 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands import doctor as doctors
 from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import record_path
-from bright_pipeline.engine.shards import Shard, planned, shards
+from bright_pipeline.engine.shards import Shard, shards
 from bright_pipeline.estimation import costs
 from bright_pipeline.estimation.costs import training_cost
 from bright_pipeline.estimation.devices import (

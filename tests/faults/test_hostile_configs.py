@@ -16,7 +16,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands.config import config
 from bright_pipeline.config.root import FOLDERS, MODELS, Config, load_config, read_config
 from bright_pipeline.data.fingerprint import Fingerprints
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 
 LONGEST_S = 60  # each takes a hundredth of a second, unless it hangs

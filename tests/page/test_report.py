@@ -16,12 +16,13 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import update_sums, write_text
 from bright_pipeline.engine.checksums import take_checksum
+from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.make_report import make_report
 from bright_pipeline.page.arrangement import arranged, parts
 from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from bright_pipeline.plan.publish import Published, ending
-from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.page import SAMPLES
 from bright_pipeline.stages.page import page as report_page

@@ -14,19 +14,11 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.command import stage
-from bright_pipeline.engine.shards import (
-    LONGEST,
-    Shard,
-    arguments,
-    find_entry,
-    long_arguments,
-    planned,
-    shards,
-    write_arguments,
-)
+from bright_pipeline.engine.jobs import Job, Output, Stage, path_of, planned
+from bright_pipeline.engine.shards import LONGEST, Shard, arguments, find_entry, long_arguments, shards, write_arguments
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import CONTRACTS, all_stages
-from bright_pipeline.stages.common import Job, Jobs, Output, Stage, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import TableJob, table, tables

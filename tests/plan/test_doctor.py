@@ -15,8 +15,8 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.commands.doctor import doctor, free_disk
 from bright_pipeline.config.root import load_config
+from bright_pipeline.engine.jobs import path_of, planned
 from bright_pipeline.engine.run import Needed, outputs_of, unfinished
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.evaluation.feature_files import FeatureSet
 from bright_pipeline.evaluation.metrics import SPACES, generation_metrics
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
@@ -25,11 +25,11 @@ from bright_pipeline.models.metric_networks.files import layout, network_state, 
 from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
 from bright_pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
 from bright_pipeline.models.retrieval import KERNELS
-from bright_pipeline.plan.checks import left_out, networks_needed, obstacles, too_few_images
+from bright_pipeline.plan.checks import left_out, networks_needed, obstacles
 from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from bright_pipeline.stages import datasets
 from bright_pipeline.stages.autoencoders import reconstruction
-from bright_pipeline.stages.common import Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.tables import tables
@@ -226,8 +226,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, images: int, change: Callable[[dict[s
     jobs = tiny_plan(values)
     known = {"sha256": "0" * 64, "images": {"all": images}}
     monkeypatch.setattr(datasets, "raw_images", lambda jobs, name: known)
-    monkeypatch.setattr("bright_pipeline.plan.checks.raw_images", lambda jobs, name: known)
-    return sorted(set(too_few_images(jobs(planned).values())))
+    return sorted({line for job in jobs(planned).values() for line in job.stage.problems(job)})
 
 
 def split(**keys: Any) -> Callable[[dict[str, Any]], object]:

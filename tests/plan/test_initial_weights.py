@@ -12,8 +12,9 @@ import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints, missing_checkpoint
+from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned, view
+from bright_pipeline.engine.shards import view
 from bright_pipeline.estimation.devices import choose_device
 from bright_pipeline.estimation.times import Known, job_times
 from bright_pipeline.models.bright import Bright
@@ -24,7 +25,7 @@ from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.diffusion import Diffusion
 from bright_pipeline.settings.weights import EXPORTED, ForeignWeights
 from bright_pipeline.stages.autoencoders import autoencoder, codes
-from bright_pipeline.stages.common import Job, Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
 from bright_pipeline.stages.tables import tables

@@ -8,12 +8,13 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.seeds import seed_for
 from bright_pipeline.config.root import load_config
-from bright_pipeline.engine.shards import planned, view
+from bright_pipeline.engine.jobs import Job, Stage, planned
+from bright_pipeline.engine.shards import view
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.plan.publish import publish
 from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
-from bright_pipeline.stages.common import Job, Jobs, Stage
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples

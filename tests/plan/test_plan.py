@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bright_pipeline.engine.shards import planned, view
+from bright_pipeline.engine.jobs import Job, path_of, planned
+from bright_pipeline.engine.shards import view
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import autoencoder, paper_config
-from bright_pipeline.stages.common import Job, path_of
 from bright_pipeline.stages.datasets import dataset, split_count
 from bright_pipeline.stages.evaluation import (
     distance_spaces,
@@ -38,7 +38,7 @@ PLAN = """
 import json, sys
 from pathlib import Path
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 print(json.dumps(sorted(Jobs(read_config(Path(sys.argv[1])))(planned))))
 """

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.engine.shards import planned, view
+from bright_pipeline.engine.jobs import planned
+from bright_pipeline.engine.shards import view
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish, written_values
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction

@@ -14,13 +14,13 @@ from bright_pipeline.commands import prune as command
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
 from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.evaluation.reconstruction import image_metrics
 from bright_pipeline.models.checkpoints import load_autoencoder
 from bright_pipeline.models.perceptual import LpipsDistance
 from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
-from bright_pipeline.stages.common import Job
 from bright_pipeline.take_snapshot import take_snapshot
 from bright_pipeline.train_autoencoder import train_autoencoder
 from finished_plan import TINY, finish, tiny_plan, tiny_values, with_key

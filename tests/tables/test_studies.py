@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import load_config
+from bright_pipeline.engine.jobs import closure
 from bright_pipeline.figures.common import parse_inputs
 from bright_pipeline.figures.curves import studies as draw
 from bright_pipeline.stages.autoencoders import TRAIN_AUTOENCODER
-from bright_pipeline.stages.common import Jobs, closure
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import PREPARE_DATASET, dataset
 from bright_pipeline.stages.figures import FigureJob
 from bright_pipeline.stages.tables import StudyJob, study

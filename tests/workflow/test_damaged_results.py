@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from bright_pipeline.base.paths import RESULTS, STORE
 from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.jobs import Output
 from bright_pipeline.engine.shards import Shard, arguments, ordered, shards
-from bright_pipeline.stages.common import Jobs, Output
+from bright_pipeline.stages.common import Jobs
 from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from bright_pipeline.commands.__main__ import commands
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 from documented import PAGES, ROOT
 from made_once import made_once

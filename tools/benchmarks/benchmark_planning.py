@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from bright_pipeline.config.root import load_config
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 from forkserver import REAL_PROCESSES
 from tiny_workflow import REPOSITORY, Workflow

@@ -18,10 +18,12 @@ from bright_pipeline.engine.reservations import claim
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.plan.publish import is_earlier_copy
 from bright_pipeline.engine.run import Needed, everything, find_job, forced, wanted
-from bright_pipeline.engine.shards import Shard, planned, view
+from bright_pipeline.engine.shards import Shard, view
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.shards import arguments as arguments_of
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Jobs, Output, path_of
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.engine.jobs import Output, path_of
 
 # What the hooks of this run share: claims, jobs, times, published results.
 this_run = {}

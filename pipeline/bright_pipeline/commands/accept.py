@@ -15,10 +15,10 @@ from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import recorded_of
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import Job, digest_of, planned
 from bright_pipeline.engine.store import ACCEPTED, Accepted, read_accepted, without
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs, digest_of
+from bright_pipeline.stages.common import Jobs
 
 
 def accept(

@@ -11,7 +11,7 @@ from bright_pipeline.config.root import MODELS, read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 
 SECTIONS = ("datasets", *MODELS)

@@ -26,8 +26,8 @@ from bright_pipeline.data.fingerprint import image_counts
 from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import wrong_sizes
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.estimation.devices import choose_card, memory_warnings, this_device
 from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.models.metric_networks.files import NetworkState, network_state

@@ -17,11 +17,11 @@ from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import new_folder, write_json, write_text
 from bright_pipeline.engine.checksums import SUMS
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import Job, closure, planned
 from bright_pipeline.families import find_family
 from bright_pipeline.settings.weights import EXPORTED
 from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
-from bright_pipeline.stages.common import Job, Jobs, closure
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import SCORE_FEATURES
 from bright_pipeline.stages.generation import GENERATE, diffusion, generator

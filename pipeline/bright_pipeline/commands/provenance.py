@@ -15,9 +15,9 @@ from bright_pipeline.base.paths import STORE
 from bright_pipeline.engine.checksums import result_libraries
 from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.damage import recorded
+from bright_pipeline.engine.jobs import DIGEST_LENGTH
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import DIGEST_LENGTH
 from bright_pipeline.tables.measured import flat
 
 COMPARED = ("libraries", "code", "settings")

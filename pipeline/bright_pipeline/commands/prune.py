@@ -11,8 +11,8 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.command import run_stage
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.reservations import Claims, in_use
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run
 from bright_pipeline.stages import all_stages

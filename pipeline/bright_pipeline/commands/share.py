@@ -21,12 +21,12 @@ from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import problems
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.plan.checks import networks_needed
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run, tracked_as
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs, network
+from bright_pipeline.stages.common import Jobs, network
 
 ALL = "all"
 PATHS_PER_CALL = 5000  # Linux takes 2 MB of arguments, a path has about 100 bytes
@@ -46,7 +46,7 @@ def share(
     """
     settings = [read_config(path) for path in configs or [DEMO]]
     if listed is not None:
-        plans = [Jobs(config, at_hand=lambda job: dvc_file(job.folder).exists()) for config in settings]
+        plans = [Jobs(config, is_result_available=lambda job: dvc_file(job.folder).exists()) for config in settings]
         for path in tracked(plans, listed):
             print(path)
         return

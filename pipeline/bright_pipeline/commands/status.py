@@ -18,10 +18,11 @@ from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import wrong_sizes
+from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.records import State, died_for_memory, read_record, record_path
 from bright_pipeline.engine.shards import Shard, ordered, shards
 from bright_pipeline.plan.checks import saved_step
-from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.page import trainings
 
 NOTE = 60  # characters

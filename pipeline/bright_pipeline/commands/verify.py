@@ -27,15 +27,16 @@ from bright_pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
 from bright_pipeline.engine.checksums import SUMS, Checksum, difference, is_checksum, read_sums, take_checksum
 from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import DAMAGED, damaged_path, identity_problem, refused
+from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.engine.reservations import in_use
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.engine.shards import planned, shard_of
+from bright_pipeline.engine.shards import shard_of
 from bright_pipeline.engine.store import IDENTITIES, identity_path, listing
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.models.metric_networks.manifest import manifest
 from bright_pipeline.plan.checks import networks_needed
 from bright_pipeline.plan.publish import published_copies, refuse_while_jobs_run
-from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.common import Jobs
 
 
 class Kind(StrEnum):

@@ -21,46 +21,22 @@ from functools import cache
 from importlib import metadata
 from importlib.util import cache_from_source, find_spec, resolve_name
 from pathlib import Path
+from typing import Any
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.engine.canonical import canonical, running_statements
 
 ROOT = Path(__file__).parents[2]
-OWN = "bright_pipeline"
+OWN = __name__.partition(".")[0]
 OPTION = "--code"
 OPTION_DIGITS = 16  # of the digest in the option
 REMEDY = "undo the edit, or start snakemake again"
 
-# Modules (NAME) and packages with all their modules (NAME.*) that no digest covers, and why they cannot change a
-# number. A module that only they import is not covered either.
-EXCLUDED_FROM_DIGEST = {
-    "bright_pipeline": "names for Python programs, loaded when they are used",
-    "bright_pipeline.engine.atomic": "writes a file completely or not at all; its content comes from elsewhere",
-    "bright_pipeline.engine.checksums": "a damaged file ends the command; other files pass unchanged",
-    "bright_pipeline.engine.command": "the command line: settings are in the digest by value",
-    "bright_pipeline.base.errors": "an error ends the command, and no output is put in place",
-    "bright_pipeline.engine.heartbeat": "signs of life, and the end of a stage whose run is dead",
-    "bright_pipeline.base.parsing": "valid files and settings pass unchanged; others end the command",
-    "bright_pipeline.base.process": "cores for reading images in a fixed order; memory allocation and signals",
-    "bright_pipeline.base.progress": "progress bars and log lines",
-    "bright_pipeline.commands.*": "commands for people; no stage runs them",
-    "bright_pipeline.config.*": "whole configs; a job's settings are in its digest by value",
-    "bright_pipeline.data.fingerprint": "files that are not those of the plan end the command; others pass unchanged",
-    "bright_pipeline.data.pictures": "pictures that only people look at",
-    "bright_pipeline.evaluation.validation": "measures a model during its training; no step reads the result",
-    "bright_pipeline.families": "finds the module that a config names; that module is itself in the digest",
-    "bright_pipeline.models.metric_networks.manifest": "paths of networks; their weights are in the digest by sha256",
-    "bright_pipeline.plan.*": "the plan reaches a command by value, in its arguments",
-    "bright_pipeline.settings.*": "a job's settings are in its digest by value",
-    "bright_pipeline.stages.*": "a job's settings are in its digest by value",
-    "bright_pipeline.training.history": "records the training; no step reads it",
-}
+EXCLUDED = "excluded_from_digest.yaml"  # in the folder of a package that uses the engine
 
 NO_NUMBERS = {"pydantic": "settings pass unchanged, or end the command", "typer": "the command line"}
 """Libraries whose version cannot change a number, and why."""
-
-# Modules of an excluded package that digests cover: how tables read and print their columns.
-COVERED = {"bright_pipeline.settings.quantities"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +67,7 @@ class Code:
         self.root, self.read = root, read
         self.modules: dict[str, Module] = {}
         self.files: dict[str, Path | None] = {}
+        self._exceptions: dict[str, dict[str, Any]] = {}
 
     def digest(self, roots: Iterable[str]) -> str:
         """One digest of these modules and everything that they import."""
@@ -104,7 +81,7 @@ class Code:
             raise InputError(f"{missing}: no such module, of the project in {self.root} or elsewhere")
         while waiting:
             for name in with_parents(waiting.pop()):
-                if name not in found and not is_excluded(name) and self.file(name) is not None:
+                if name not in found and not self.is_excluded(name) and self.file(name) is not None:
                     found[name] = self.module(name)
                     waiting += found[name].imports
         return [found[name] for name in sorted(found)]
@@ -143,6 +120,21 @@ class Code:
             self.files[name] = next((path for path in paths if path.is_file()), None)
         return self.files[name]
 
+    def is_excluded(self, name: str) -> bool:
+        """Whether no digest covers a module, by the exceptions of its package."""
+        known = self.exceptions(name.partition(".")[0])
+        in_package = any(f"{package}.*" in known["excluded"] for package in with_parents(name))
+        return name not in known["covered"] and (name in known["excluded"] or in_package)
+
+    def exceptions(self, package: str) -> dict[str, Any]:
+        """`excluded` modules of a package by name, with reasons, and `covered` modules of excluded packages."""
+        if package not in self._exceptions:
+            path = self.file(package)
+            listed = None if path is None else path.with_name(EXCLUDED)
+            known = read_yaml(listed, str(listed)) if listed is not None and listed.is_file() else {}
+            self._exceptions[package] = {"excluded": {}, "covered": []} | known
+        return self._exceptions[package]
+
     def _imports(self, tree: ast.Module, module: str, path: Path) -> tuple[set[str], set[str]]:
         """The modules of the project, and of the module's own package, that a module imports anywhere; its libraries.
 
@@ -159,7 +151,7 @@ class Code:
                     name = self.imported(node, alias, own_package)
                     if (package := name.partition(".")[0]) not in packages:
                         libraries.add(package)
-                    elif not is_excluded(name):
+                    elif not self.is_excluded(name):
                         imports.add(name)
                     else:
                         continue
@@ -184,11 +176,6 @@ def with_parents(name: str) -> list[str]:
     """A module and the packages that contain it."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-
-
-def is_excluded(name: str) -> bool:
-    in_package = any(f"{package}.*" in EXCLUDED_FROM_DIGEST for package in with_parents(name))
-    return name not in COVERED and (name in EXCLUDED_FROM_DIGEST or in_package)
 
 
 def joint_digest(modules: Iterable[Module]) -> str:

@@ -17,9 +17,8 @@ from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import RESULTS
 from bright_pipeline.engine.atomic import locked_sums, update_sums
 from bright_pipeline.engine.checksums import SUMS, problems, read_sums, take_checksum
-from bright_pipeline.engine.shards import planned
+from bright_pipeline.engine.jobs import Job, Jobs, Output, digest_of, planned
 from bright_pipeline.engine.store import ACCEPTED, IDENTITIES, identity_path
-from bright_pipeline.stages.common import Job, Jobs, Output, digest_of
 
 DAMAGED = RESULTS / "damaged"
 

@@ -18,9 +18,8 @@ from bright_pipeline.base.locks import is_locked
 from bright_pipeline.base.paths import RESULTS, WORK
 from bright_pipeline.engine.atomic import locked_sums, update_sums
 from bright_pipeline.engine.checksums import problems
+from bright_pipeline.engine.jobs import Jobs, planned
 from bright_pipeline.engine.run import Needed
-from bright_pipeline.engine.shards import planned
-from bright_pipeline.stages.common import Jobs
 
 CLAIMS = WORK / "claims"
 RETRY_AFTER_S = 0.5

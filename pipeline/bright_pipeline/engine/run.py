@@ -9,9 +9,8 @@ from pathlib import Path
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.damage import moved_away
-from bright_pipeline.engine.shards import Shard, planned, shard_of, targets, view
-from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs, Output
+from bright_pipeline.engine.jobs import Job, Jobs, Output, planned, targets
+from bright_pipeline.engine.shards import Shard, shard_of, view
 
 Key = tuple[str, str]
 
@@ -38,7 +37,7 @@ def outputs_of(made: Iterable[Job]) -> list[Output]:
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
     """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
-    groups = {name: made for stage in all_stages().values() for name, made in stage.targets(jobs).items()}
+    groups = {name: made for stage in jobs.stages.values() for name, made in stage.targets(jobs).items()}
     found: list[Output] = []
     for name in list(names) or ["all"]:
         if name in groups:

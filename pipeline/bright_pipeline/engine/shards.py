@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.paths import LOGS, RESULTS
+from bright_pipeline.base.paths import LOGS
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.code import expected_code
-from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs, Output, Source, Span, path_of, planned
-from bright_pipeline.stages.common import targets as targets
+from bright_pipeline.engine.jobs import Job, Jobs, Output, Source, Span, path_of, planned
+from bright_pipeline.engine.jobs import targets as targets
 
 SETTINGS, INPUTS = "settings.json", "inputs.txt"
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit
@@ -25,7 +24,7 @@ LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options
 
 def ordered(jobs: Jobs) -> list[Job]:
     """The planned jobs in the order of the data flow."""
-    order = list(all_stages())
+    order = list(jobs.stages)
     return sorted(jobs(planned).values(), key=lambda job: (order.index(job.stage.name), job.name))
 
 
@@ -155,8 +154,8 @@ def write_arguments(made: Iterable[Job]) -> None:
 
 def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
     """The job of a stage for an entry of the config, such as autoencoders.main; InputError where there is none."""
-    # Two entries with one digest are one job of the plan, under the first one's name; `jobs.made` has both.
-    of_stage = {job.entry: job for job in (*ordered(jobs), *jobs.made) if job.stage.name == stage}
+    # Two entries with one digest are one job of the plan, under the first one's name; `jobs.created` has both.
+    of_stage = {job.entry: job for job in (*ordered(jobs), *jobs.created) if job.stage.name == stage}
     found = [entry] if entry in of_stage else [name for name in of_stage if name.startswith(f"{entry} ")]
     if len(found) == 1:
         return of_stage[found[0]]
@@ -174,16 +173,11 @@ def commands(job: Job) -> list[list[str]]:
     return [[job.stage.command, *arguments(shard)] for shard in shards(job)]
 
 
-def folder(jobs: Jobs) -> Path:
-    """results/RUN."""
-    return RESULTS / jobs.config.run
-
-
 def view(jobs: Jobs) -> dict[str, Output]:
     """Path in results/RUN -> file in the store."""
-    found = {place: output for stage in all_stages().values() for place, output in stage.copies(jobs).items()}
+    found = {place: output for stage in jobs.stages.values() for place, output in stage.copies(jobs).items()}
     found |= {summary_place(job): job[job.stage.summary] for job in jobs(planned).values() if job.stage.summary}
-    return {str(folder(jobs) / place): output for place, output in found.items()}
+    return {str(jobs.folder / place): output for place, output in found.items()}
 
 
 def summary_place(job: Job) -> str:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from bright_pipeline.base.amounts import readable_bytes, readable_duration
 from bright_pipeline.data.fingerprint import split_counts
+from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.records import read_record, record_path
 from bright_pipeline.estimation.devices import (
     CONTEXT_GIB,
@@ -25,7 +26,7 @@ from bright_pipeline.estimation.devices import (
 from bright_pipeline.estimation.times import JobTime, Known
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset, raw_images
 
 ASSUMED_IMAGES = 10_000  # for training, where no source has a count

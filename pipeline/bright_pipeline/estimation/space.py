@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from bright_pipeline.config.root import Config
-from bright_pipeline.engine.shards import Shard, planned, shards
+from bright_pipeline.engine.jobs import planned
+from bright_pipeline.engine.shards import Shard, shards
 from bright_pipeline.estimation.devices import trainings
 from bright_pipeline.estimation.report import known_images
 from bright_pipeline.models.checkpoints import make_autoencoder, make_generator

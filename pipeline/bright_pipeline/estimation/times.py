@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bright_pipeline.base.progress import Progress
+from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.engine.records import State, read_record, record_path
-from bright_pipeline.engine.shards import Shard, planned, shards
+from bright_pipeline.engine.shards import Shard, shards
 from bright_pipeline.estimation.devices import CPU, DEVICES, Device, TrainingCost, trainings
-from bright_pipeline.stages.common import Job, Jobs
+from bright_pipeline.stages.common import Jobs
 
 
 class Known(StrEnum):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
+from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.run import Needed
-from bright_pipeline.engine.shards import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.models.metric_networks.manifest import manifest, missing_line
 from bright_pipeline.plan.publish import recorded_config
 from bright_pipeline.stages.autoencoders import TAKE_SNAPSHOT, missing_snapshot
-from bright_pipeline.stages.common import Job, Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.tables import MAKE_TABLE
 
 

@@ -34,12 +34,13 @@ from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.engine.damage import add_missing_checksums
-from bright_pipeline.engine.shards import folder, planned, summary_place, view
+from bright_pipeline.engine.jobs import Job, path_of, planned
+from bright_pipeline.engine.shards import summary_place, view
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import headline
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Job, Jobs, path_of
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import PREPARE_DATASET
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.page import page, planned_trainings
@@ -83,7 +84,7 @@ def publish(jobs: Jobs, config_file: str) -> Published:
     Copies of results that the config no longer has are removed if the store still has those results.
     """
     jobs.store.forget()
-    found, recorded, home = Published(), published_copies(jobs), folder(jobs)
+    found, recorded, home = Published(), published_copies(jobs), jobs.folder
     record = {place: str(stored) for place, stored in recorded.items()}
     if foreign := (_read(home / RECORD) or {}).keys() - recorded.keys():
         first = ", ".join(map(shortened, sorted(foreign)[:3]))
@@ -129,7 +130,7 @@ def published_copies(jobs: Jobs) -> dict[str, Path]:
 
     The record may come with a clone: only files in results/RUN count, not those that a link in it leads to.
     """
-    home, copies = folder(jobs), {}
+    home, copies = jobs.folder, {}
     for place, stored in (_read(home / RECORD) or {}).items():
         path, source = Path(place), Path(str(stored))
         inside = path.is_relative_to(home) and source.is_relative_to(STORE)
@@ -159,11 +160,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """The numbers of one training seed's finished jobs, nested as in metrics.json."""
     found: dict[str, Any] = {}
-    for job in of_seed.made:
+    for job in of_seed.created:
         if not (keys := job.stage.numbers(job)):
             continue
         # The summary is in the store or else in results/RUN; a damaged one is ignored.
-        paths = (Path(job.path("summary.json")), folder(jobs) / summary_place(job))
+        paths = (Path(job.path("summary.json")), jobs.folder / summary_place(job))
         path = next((path for path in paths if path.exists() and problem(path) is None), None)
         if job.key not in jobs(planned) or path is None:
             continue
@@ -199,7 +200,7 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
     """Lines for the terminal after a run that made the results of these jobs, named once for each shard."""
     by_key = {job.key: job for job in made}
     reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
-    places = {str(folder(jobs) / name): text for name, text in PLACES.items() if (folder(jobs) / name).exists()}
+    places = {str(jobs.folder / name): text for name, text in PLACES.items() if (jobs.folder / name).exists()}
     width = max(map(len, places), default=0)
     result = ""
     if not published.damaged:  # the page's first sentence, from the tables that exist
@@ -245,15 +246,15 @@ def _counted(title: str, made: list[Job]) -> list[str]:
 
 def written_values(jobs: Jobs) -> dict[str, Any]:
     """The config with all defaults, and the labels of autoencoders, which are in no job's settings."""
-    values = jobs.written.model_dump(mode="json")
-    for name, entry in jobs.written.autoencoders.items():
+    values = jobs.user_config.model_dump(mode="json")
+    for name, entry in jobs.user_config.autoencoders.items():
         values["autoencoders"][name]["label"] = entry.label
     return values
 
 
 def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
     """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
-    place = folder(jobs)
+    place = jobs.folder
     contents: dict[Path, tuple[str, Any]] = {
         place / CONFIG: (f"{ORIGIN}{config_file}\n", written_values(jobs)),
         place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
@@ -268,7 +269,7 @@ def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
 def recorded_config(jobs: Jobs) -> str | None:
     """The config file of the run in results/RUN; None if there is no run yet."""
     try:
-        first = (folder(jobs) / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
+        first = (jobs.folder / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, ValueError):
         return None
     return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None

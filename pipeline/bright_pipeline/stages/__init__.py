@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bright_pipeline.stages.common import Stage
+    from bright_pipeline.engine.jobs import Stage
 
 CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "tables", "figures", "page")
 
@@ -17,7 +17,7 @@ CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "tables", "
 @cache
 def all_stages() -> "dict[str, Stage]":
     """Every stage by its name, in the order of the data flow."""
-    from bright_pipeline.stages.common import Stage
+    from bright_pipeline.engine.jobs import Stage
 
     modules = [import_module(f"{__name__}.{contract}") for contract in CONTRACTS]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Stage)]

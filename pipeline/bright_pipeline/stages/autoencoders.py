@@ -13,6 +13,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
 from bright_pipeline.config.root import Config, load_config
 from bright_pipeline.data.fingerprint import missing_checkpoint
+from bright_pipeline.engine.jobs import Inputs, Job, Stage
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
@@ -20,7 +21,7 @@ from bright_pipeline.settings.diffusion import Diffusion, Sampler
 from bright_pipeline.settings.fields import CodeSizeField, Section, operational
 from bright_pipeline.settings.generator import GeneratorSettings
 from bright_pipeline.settings.weights import OwnWeights, training_steps
-from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, network, trained
+from bright_pipeline.stages.common import Jobs, network, trained
 from bright_pipeline.stages.datasets import dataset, image_size
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"

@@ -6,9 +6,10 @@ from typing import Any
 from bright_pipeline.config.root import Config
 from bright_pipeline.data.fingerprint import missing_source, split_counts
 from bright_pipeline.data.listing import missing_list
+from bright_pipeline.engine.jobs import Job, Stage
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.fields import Section, operational
-from bright_pipeline.stages.common import Job, Jobs, Stage
+from bright_pipeline.stages.common import Jobs
 
 UNKNOWN = 10**9  # the size of a split whose raw images have not been counted: all of it is one range
 

@@ -9,8 +9,10 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.data.fingerprint import check_as_planned, fingerprint
 from bright_pipeline.data.listing import raw_files
+from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, spans
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
@@ -26,7 +28,7 @@ from bright_pipeline.settings.diffusion import (
 from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName, SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.autoencoders import reconstruction
-from bright_pipeline.stages.common import NETWORKS, Inputs, Job, Jobs, Source, Stage, network, spans
+from bright_pipeline.stages.common import Jobs, network
 from bright_pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from bright_pipeline.stages.generation import sample_seed, samples
 
@@ -258,7 +260,7 @@ def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
     """Whether a network's weights are present or can be fetched, or all these results of it exist."""
     if jobs.every_network or manifest.available(name, NETWORKS) or manifest.fetchable(name):
         return True
-    return bool(made) and all(jobs.at_hand(job) for job in made)
+    return bool(made) and all(jobs.is_result_available(job) for job in made)
 
 
 def distance_networks(jobs: Jobs) -> list[str]:

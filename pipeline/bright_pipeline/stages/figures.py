@@ -10,12 +10,13 @@ import yaml
 from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGE
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.stages import autoencoders
-from bright_pipeline.stages.common import Inputs, Job, Jobs, Output, Stage
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import evaluation, method, neighbours
 from bright_pipeline.stages.generation import diffusion, exploration, model_of, samples

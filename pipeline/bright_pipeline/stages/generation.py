@@ -8,6 +8,7 @@ from pydantic import Field
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.fingerprint import missing_source
 from bright_pipeline.data.sources import source_at
+from bright_pipeline.engine.jobs import Inputs, Job, Stage, spans
 from bright_pipeline.families import AnyGenerator, generator_family
 from bright_pipeline.settings.diffusion import (
     Diffusion,
@@ -30,7 +31,7 @@ from bright_pipeline.stages.autoencoders import (
     ready_weights,
     with_autoencoder,
 )
-from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, spans, trained
+from bright_pipeline.stages.common import Jobs, trained
 from bright_pipeline.stages.datasets import dataset, image_size, split_count
 
 

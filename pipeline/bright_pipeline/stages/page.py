@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
+from bright_pipeline.engine.jobs import Job, Output, Stage, closure, planned
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.fields import Section
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
-from bright_pipeline.stages.common import Job, Jobs, Output, Stage, closure, planned
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import PREPARE_DATASET, dataset
 from bright_pipeline.stages.evaluation import SCORE_FEATURES, neighbours
 from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import NETWORKS, PUBLISHED
 from bright_pipeline.config.root import Config
+from bright_pipeline.engine.jobs import Inputs, Job, Stage, closure
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.metric_networks.manifest import missing_line
 from bright_pipeline.models.traits import changes, traits
@@ -22,7 +23,7 @@ from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from bright_pipeline.stages import autoencoders
-from bright_pipeline.stages.common import Inputs, Job, Jobs, Stage, closure
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import PREPARE_DATASET, prepared
 from bright_pipeline.stages.evaluation import (
     distance_networks,
@@ -178,7 +179,7 @@ def study(jobs: Jobs, name: str) -> Job:
         entries[f"{name}.{trial.entry}.{trial.number}{suffix}"] = entry.model_copy(update=changes)
         names.append(f"{trial.entry}.{trial.number}#{seed}")
     datasets = {tuned: config.datasets[data].model_copy(update={"split": split})}
-    expanded = jobs.of(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
+    expanded = jobs.derive(config.model_copy(update={"datasets": datasets, "autoencoders": entries}))
     losses = config.autoencoders[wanted.autoencoders[0]].losses
     settings = {
         "name": name,
@@ -221,7 +222,7 @@ def table(jobs: Jobs, name: str) -> Job:
         "provenance": _provenance(summaries),
     }
     if any(summary.job.stage not in (autoencoders.COMPLEXITY, autoencoders.MEASURE_DECODING) for summary in summaries):
-        settings["training_seeds"] = jobs.written.training_seeds
+        settings["training_seeds"] = jobs.user_config.training_seeds
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
     inputs: Inputs = {"summaries": [summary.job[summary.file] for summary in summaries]}
