@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, Workflow
+from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +146,7 @@ def test_another_checkout_on_the_search_path_does_not_replace_the_runs_own(chang
     """A stage of other code would end with an error, as its digest is not the plan's."""
     changeable.add_number(EDITED)
     changeable.remove(TABLE5)
-    assert changeable.run("table5", PYTHONPATH=str(Path(__file__).parents[2])).jobs["score_features"] == 3
+    assert changeable.run("table5", PYTHONPATH=str(REPOSITORY / "pipeline")).jobs["score_features"] == 3
 
 
 def test_a_requested_training_starts_over_and_ends_with_the_same_bits(play: Workflow) -> None:

@@ -55,7 +55,7 @@ NOTEBOOK = REPOSITORY / "docs" / "notebooks" / "first-look.ipynb"
 
 def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(tiny_run, monkeypatch):
     monkeypatch.setenv("BRIGHT_CONFIG", "config.yaml")
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "pipeline"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tiny_run.folder)}}).execute()
     pictures = [

@@ -98,7 +98,7 @@ class Workflow:
     def environment(self) -> dict[str, str]:
         """This environment, with the fork server's programs on the PATH and the checkout's package first."""
         path = os.pathsep.join([str(forkserver.commands()), str(Path(sys.executable).parent), os.environ["PATH"]])
-        return os.environ | {"PATH": path, "PYTHONPATH": str(self.checkout)}
+        return os.environ | {"PATH": path, "PYTHONPATH": str(self.checkout / "pipeline")}
 
     def configure(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Change this folder's config."""

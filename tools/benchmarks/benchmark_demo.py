@@ -35,7 +35,7 @@ def start(checkout: Path, folder: Path, config: Path, targets: list[str]) -> sub
     (folder / "results").mkdir(parents=True)
     (folder / "results" / "networks").symlink_to(NETWORKS.resolve())
     command = ["-m", "snakemake", "--cores", "1", "--quiet", "--snakefile", checkout / "Snakefile"]
-    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    environment = os.environ | {"PYTHONPATH": str(checkout / "pipeline")}
     with (folder / "output.txt").open("w") as output:
         words = [sys.executable, *map(str, command), "--configfile", str(config), "--", *targets]
         return subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output, text=True)

@@ -99,7 +99,7 @@ def pytest_in(folder: Path, arguments: list[str]) -> str | None:
     """Run the tests of the checkout in `folder` until one fails, with loaded libraries; returns its name, or None."""
     output = folder.parent / "output"
     command = [str(commands() / "python"), "-m", "pytest", *OPTIONS, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(folder)}
+    environment = os.environ | {"PYTHONPATH": str(folder / "pipeline")}
     with output.open("wb") as stream:
         try:
             streams = {"stdout": stream, "stderr": subprocess.STDOUT}

@@ -75,7 +75,7 @@ def end_with_jobs(number, frame):
     """Pass SIGTERM on to this run's stages, which save their state and end; then end as after Ctrl-C."""
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if any(word.startswith("pipeline.") for word in process.cmdline()):
+            if any(word.startswith("bright_pipeline.") for word in process.cmdline()):
                 process.terminate()
     raise KeyboardInterrupt  # Snakemake cancels its cluster jobs, and waits for local ones
 
