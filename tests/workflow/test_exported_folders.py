@@ -52,7 +52,8 @@ def test_the_cards_lines_sample_with_diffusers_alone(folder: Path, tmp_path: Pat
     np.save(tmp_path / "noise.npy", noise.numpy())
     given = code.replace('torch.randn(8, *facts["shape"])', 'torch.from_numpy(numpy.load("noise.npy"))')
     assert given != code
-    script = f"import sys, numpy\nsys.modules['bright_pipeline'] = None\n{given}\nnumpy.save('codes.npy', codes.numpy())"
+    absent = "import sys, numpy\nsys.modules['bright_pipeline'] = None\n"
+    script = f"{absent}{given}\nnumpy.save('codes.npy', codes.numpy())"
     script = script.replace("PATH/OF/THIS/FOLDER", str(folder))
     subprocess.run([sys.executable, "-P", "-c", script], cwd=tmp_path, check=True)
     steps = json.loads((folder / "rescaling.json").read_text())["steps"]
