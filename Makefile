@@ -63,18 +63,18 @@ demo: setup  ## run the embedded dataset through to all tables and figures
 
 comparison: setup  ## compare the autoencoders with one loss, the same search and five seeds (hours)
 	snakemake --cores $(CORES) --configfile config/comparison.yaml
-	bright document config/comparison.yaml docs/comparison.md
+	python tools/document.py config/comparison.yaml docs/comparison.md
 
 demo-colour: setup  ## compare BRIGHT with the other families on the embedded colour drawings
 	snakemake --cores $(CORES) --configfile config/demo-colour.yaml
-	bright document config/demo-colour.yaml docs/colour.md
+	python tools/document.py config/demo-colour.yaml docs/colour.md
 
 bars: $(TEST)  ## check the demo's quality
 	pytest -rP tests/demo/test_bars.py -m demo
 
 demo-all: setup  ## run the demo with every family of the tables; results of the demo are reused
 	snakemake --cores $(CORES) --configfile config/demo-all.yaml --prioritize train_generator
-	bright document config/demo-all.yaml docs/other-systems.md
+	python tools/document.py config/demo-all.yaml docs/other-systems.md
 
 bars-all: $(TEST)  ## check what the other families learned (15 minutes: their untrained networks generate images, too)
 	pytest -rP tests/demo/test_family_bars.py -m demo

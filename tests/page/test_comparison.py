@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
-from bright_pipeline.commands.document import table_block
 from bright_pipeline.page.comparison import differences, headline
 from bright_pipeline.stages.evaluation import GAUSSIAN, REAL
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.differences import holm, of_pairs, welch
 from bright_pipeline.tables.display_table import DisplayTable
+from document import table_block
 from report_inputs import display_rows
 
 COLUMNS = [("Source", ""), ("Method", ""), ("Code size", ""), ("PSNR (dB) ↑", "measured"), ("LPIPS ↓", "measured")]

@@ -32,7 +32,6 @@ NOT_CORE = {"accelerate", "dvc", "lpips", "matplotlib", "pandas", "scipy", "snak
 # What people would type first in an empty folder; a command that is not here gets the demo's config.
 ARGUMENTS = {
     "config": ["config/demo.yaml"],
-    "document": ["config/demo.yaml", "report.md"],
     "evaluate": ["--generated", "images", "--reference", "images"],
     "export": ["main", "exported"],
     "fetch_network": ["efficientnet_lite0", "--output", "network.safetensors"],

@@ -1,4 +1,4 @@
-"""A table as people read it, each number with its text: `table.json`, which the page and `bright document` read."""
+"""A table as people read it, each number with its text: `table.json`, which the page and `tools/document.py` read."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,9 @@
-"""Put a run's tables and figures into a Markdown document, such as a paper's supplement or docs/comparison.md.
+"""Put a run's tables and figures into a Markdown page, such as docs/comparison.md, and fill its sentences' numbers.
 
-A block is the text between `<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`.
+    python tools/document.py CONFIG PAGE
+
+A block is the text between `<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`. For numbers in
+sentences see `page_numbers.py`.
 """
 
 import re
@@ -10,8 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tabulate import tabulate
-
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
 from bright_pipeline.config.root import read_config
@@ -27,6 +28,8 @@ from bright_pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, STUDY_CAPTION,
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, read_display
 from bright_pipeline.tables.render import escape_markdown
 from bright_pipeline.tables.studies import BEST, LOSS
+from page_numbers import filled_page
+from tabulate import tabulate
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
 BLOCK = re.compile(
@@ -41,12 +44,12 @@ Fill = Callable[[str, str, str], str | None]  # kind, name and content of a bloc
 
 def document(
     config: Annotated[Path, typer.Argument(help="The run's config file.")],
-    text: Annotated[Path, typer.Argument(help="The Markdown file; pictures go to images/ beside it.")],
+    text: Annotated[Path, typer.Argument(help="The Markdown page; pictures go to images/ beside it.")],
 ) -> None:
     """Fill each block `<!-- table NAME -->` or `<!-- figure NAME -->`, up to its `<!-- end -->`, with that result.
 
-    Several runs may fill one document. A block keeps its content, and a line tells why, if its result is missing or
-    damaged, or belongs to another run.
+    Then fill the marked numbers of its sentences. Several runs may fill one page: a block keeps its content, with a
+    warning, if its result is missing, damaged or of another run.
     """
     jobs = Jobs(read_config(config))
     made, started_with = {"table": jobs(tables), "figure": jobs(figures)}, recorded_config(jobs) or config
@@ -87,6 +90,7 @@ def document(
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{text}: not a text that can be read ({error}); a Markdown file with blocks") from None
     write_text(text.resolve(), filled(content, fill, str(text)))
+    write_text(text.resolve(), filled_page(text.read_text(encoding="utf-8"), text))
 
 
 def filled(text: str, fill: Fill, where: str) -> str:
