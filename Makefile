@@ -91,6 +91,7 @@ lint: $(TEST)
 	mypy
 	lint-imports
 	bright config --check
+	python tools/sentences.py
 	python $(LOCKS)/lock.py --check
 
 docs: $(TEST)  ## build the documentation as web pages; warnings are errors

@@ -19,25 +19,10 @@ def block_lines(page: Path) -> list[str]:
     return [line for line in map(without_comment, _typed(page)) if line]
 
 
-def comments(page: Path) -> dict[str, str]:
-    """Command line of a page's shell blocks -> the text behind its `#`."""
-    pairs = [(without_comment(line), re.search(r"\s#\s*(.+)$", line)) for line in _typed(page)]
-    return {line: found[1].strip() for line, found in pairs if line and found}
-
-
 def shown_output(page: Path, command: str) -> list[str]:
     """The output lines below a command in a page's console block."""
     found = (block.splitlines() for block in blocks(page.read_text(encoding="utf-8"), "console"))
     return next(lines[1:] for lines in found if lines[0] == f"$ {command}")
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a page's hand-written prose: without code and filled blocks; code in a sentence is one word."""
-    text = re.sub(r"<!-- (?:table|figure) .*?<!-- end -->|^( *)```.*?^\1```|<!--.*?-->", "\n", text, flags=re.S | re.M)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]+`", "CODE", text))
-    text = re.sub(r"^\s*(?:[-*>]|\d+\.|#+)\s+|\|", "\n\n", text, flags=re.M)
-    parts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
-    return [one for part in parts for one in re.split(r"(?<=[.!?])[)\"*]*\s+", part) if one]
 
 
 def _typed(page: Path) -> list[str]:
@@ -60,7 +45,7 @@ def without_comment(line: str) -> str:
 
 def pages_of_commands() -> dict[str, list[Path]]:
     """Each complete command in blocks and sentences -> the pages that have it."""
-    bare = re.compile(r"bright \w+|(python -m pipeline|bright STAGE CONFIG).*")  # names of modules in sentences
+    bare = re.compile(r"bright \w+|(python -m bright_pipeline|bright STAGE CONFIG).*")  # names of modules in sentences
     pages: dict[str, list[Path]] = {}
     for page in PAGES:
         complete = [line for line in inline_lines(page) if not bare.fullmatch(line)]

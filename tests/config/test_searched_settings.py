@@ -1,4 +1,4 @@
-"""The configs train with the settings that their searches chose; docs/csv and docs/*.md have the searches' records."""
+"""Comparisons are fair: one loss, and the settings that searches chose; docs/csv and docs/*.md record the searches."""
 
 import ast
 import re
@@ -113,3 +113,30 @@ def test_the_records_of_single_seeds_have_every_entry_of_their_config() -> None:
     assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
     lengths = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
     assert [row["entry"] for row in records("lengths")] == lengths["figures"]["sample_quality"]
+
+
+def test_the_compared_families_have_one_loss_one_length_and_one_search() -> None:
+    config, families = config_of("comparison"), ["bright", "vqgan", "rqvae", "kl"]
+    beyond_the_paper = ("key-penalty-30", "kl-weight-03", "kl-24-channels")
+    names = [name for name in config.tables_or_default.equal_budget if name not in beyond_the_paper]
+    assert {tuple(study.autoencoders) for study in config.studies.values()} == {tuple(families), tuple(names[8:])}
+    models = [config.autoencoders[name] for name in names]
+    assert [model.family for model in models] == [*families, *families, *families[1:]]
+    assert len({model.training.images for model in models}) == 1 and config.training_seeds == [0, 1, 2, 3, 4]
+    equal, published, otherwise = models[:4], models[4:8], models[8:]
+    shared = set.intersection(*(set(type(model.losses).model_fields) for model in equal)) - {"adversarial"}
+    one_loss = [*equal, *otherwise]
+    assert len({model.losses.model_dump_json(include=shared) for model in one_loss}) == 1
+    assert {model.losses.adversarial.kind for model in one_loss} == {"none"}
+    trainings = [
+        [model.training.model_dump(exclude={"discriminator_learning_rate"}) for model in models]
+        for models in (equal, published)
+    ]
+    assert trainings[0] == trainings[1]
+
+
+def test_only_the_perceptual_loss_differs_between_its_variants() -> None:
+    models = config_of("perceptual").autoencoders.values()
+    losses = {(model.losses.perceptual.network, model.losses.perceptual.distance) for model in models}
+    assert losses == {("vgg16", "squared"), ("vgg16", "absolute"), ("lpips_vgg", "squared"), ("none", "squared")}
+    assert len({model.model_dump_json(exclude={"losses"}) for model in models}) == 1

@@ -14,10 +14,9 @@ from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.engine.jobs import closure, planned, targets
 from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
 from bright_pipeline.estimation.report import Estimate, text
-from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
-from documented import PAGES, README, REFERENCE, ROOT, blocks, sentences
+from documented import PAGES, README, REFERENCE, ROOT, blocks
 
 ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
@@ -39,29 +38,6 @@ SCHEMAS = {
     **dict.fromkeys(ACTIONS, "github-workflows"),
     **dict.fromkeys(FORMS, "github-issue-forms"),
 }
-
-
-def test_the_first_sixty_lines_of_the_readme_answer_what_a_reader_asks_first() -> None:
-    lines = README.splitlines()
-    assert len(lines) <= 150
-    first = " ".join("\n".join(lines[:60]).split())
-    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]
-    makefile, environment = (ROOT / "Makefile").read_text(), (ROOT / "docs" / "environment.md").read_text()
-    [(packages, cpu, cuda)] = re.findall(r"SIZE := ([\d.]+) GB\n.*,([\d.]+) GB,up to (\d+) GB", makefile)
-    [(small, large)] = re.findall(r"([\d.]+) GB in \.venv instead of ([\d.]+) GB", environment)
-    answers = [f"[{paper['title']}]({paper['url']})", "git clone ", "make demo ", "## What is reproduced"]
-    answers += ["| systems | Linux ", "| memory | ", "| duration | about 20 minutes on two CPU cores |"]
-    answers += [f"| download | up to {cuda} GB, most of it PyTorch with CUDA; {float(packages) + float(cpu):.1f} GB "]
-    answers += [f"| disk | {large} GB, or {small} GB with `TORCH=cpu`; results take at most 1 GB more |"]
-    answers += ["open `results/demo/report.html`", "from bright_pipeline import load_autoencoder"]
-    assert [answer for answer in answers if answer not in first] == []
-    assert sum(missing_space(Jobs(read_config(ROOT / "config" / "demo.yaml"))).values()) <= 1e9
-
-
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
-def test_sentences_have_at_most_forty_words(page: Path) -> None:
-    found = [one for one in sentences(page.read_text(encoding="utf-8")) if len(one.split()) > 40]
-    assert found == []
 
 
 def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from bright_pipeline.config.root import Config, read_config
 from documented import README, REFERENCE, ROOT, blocks, shown_output
 from PIL import Image
 from places import IMAGES, Place, Places
@@ -21,71 +20,6 @@ from tiny_workflow import Run
 
 FRECHET = "efficientnet_lite0.frechet_distance"  # a value of a summary
 PAPER = "snakemake --configfile config/paper.yaml --workflow-profile profiles/local"
-
-
-def config_of(name: str) -> Config:
-    return read_config(ROOT / "config" / f"{name}.yaml")
-
-
-def planned_jobs(place: Place) -> dict[str, int]:
-    """The jobs of the dry run of the snakemake command that was recorded in a place."""
-    call = next(line for line in place.text("calls.txt").splitlines() if line.startswith("snakemake "))
-    return place.type(f"rm -r bin .venv; {call} -n").jobs
-
-
-def every_family_is_trained(run: Run, place: Place, places: Places, line: str) -> None:
-    jobs = planned_jobs(place)
-    assert jobs["measure_codes"] > 1 and jobs["train_generator"] > 1
-    families = {entry.family for entry in config_of("demo-all").autoencoders.values()}
-    assert families >= {"bright", "vqgan", "rqvae", "kl"}
-
-
-def four_families_and_latent_diffusion_on_each(run: Run, place: Place, places: Places, line: str) -> None:
-    jobs, config = planned_jobs(place), config_of("demo-colour")
-    assert jobs["train_autoencoder"] == planned_autoencoders(config)
-    assert jobs["train_diffusion"] == len(config.diffusions) * len(config.training_seeds)
-    (study,) = config.studies.values()
-    assert [config.autoencoders[name].family for name in study.autoencoders] == ["bright", "vqgan", "rqvae", "kl"]
-    first = {name for name, entry in config.autoencoders.items() if entry.decoder_stage is None}
-    assert {entry.autoencoder for entry in config.diffusions.values()} == first >= set(study.autoencoders)
-
-
-def planned_autoencoders(config: Config) -> int:
-    """The trainings of the entries with each seed, and the trials of the studies."""
-    trials = {  # a trial that two studies share is trained once
-        (name, study.tuning, str(config.autoencoders[name].training.model_dump() | changes | {"images": study.images}))
-        for study in config.studies.values()
-        for name in study.autoencoders
-        for changes in study.grid.combinations()
-    }
-    return len(trials) + len(config.autoencoders) * len(config.training_seeds)
-
-
-def one_loss_and_one_search_for_every_family(run: Run, place: Place, places: Places, line: str) -> None:
-    jobs, config = planned_jobs(place), config_of("comparison")
-    assert jobs["train_autoencoder"] == planned_autoencoders(config)
-    assert jobs["make_study"] == len(config.studies) > 1
-    rows, families = config.tables_or_default.equal_budget, ["bright", "vqgan", "rqvae", "kl"]
-    names = [name for name in rows if name not in ("key-penalty-30", "kl-weight-03", "kl-24-channels")]
-    assert {tuple(study.autoencoders) for study in config.studies.values()} == {tuple(families), tuple(names[8:])}
-    compared = [config.autoencoders[name] for name in names]
-    assert [one.family for one in compared] == [*families, *families, *families[1:]]
-    assert [len(config.tables_or_default.latent_diffusion.samples), *config.training_seeds] == [11, 0, 1, 2, 3, 4]
-    assert len({one.training.images for one in compared}) == 1
-    equal, own, otherwise = compared[:4], compared[4:8], compared[8:]
-    of_all = set.intersection(*(set(type(one.losses).model_fields) for one in equal)) - {"adversarial"}
-    losses = {one.losses.model_dump_json(include=of_all) for one in [*equal, *otherwise]}
-    assert len(losses) == 1 and {one.losses.adversarial.kind for one in [*equal, *otherwise]} == {"none"}
-    trainings = [
-        [one.training.model_dump(exclude={"discriminator_learning_rate"}) for one in block] for block in (equal, own)
-    ]
-    assert trainings[0] == trainings[1]
-
-
-def bars_are_those_of_the_page(run: Run, place: Place, places: Places, line: str) -> None:
-    bars = (ROOT / "tests/demo/test_bars.py").read_text()
-    shown = re.findall(r"\| at (?:least|most) ([\d.]+)", (ROOT / "docs/results.md").read_text())
-    assert shown and all(bar in bars for bar in shown)
 
 
 def jobs_are_as_many_as_the_doctor_counts(run: Run, place: Place, places: Places, line: str) -> None:
@@ -128,23 +62,16 @@ def graph_has_every_stage(run: Run, place: Place, places: Places, line: str) -> 
 
 
 def every_job_has_its_command(run: Run, place: Place, places: Places, line: str) -> None:
-    launched = r"^Shell command: .*?python -P -m pipeline\.(?:base\.launch .* -- pipeline\.)?(\w+) "
+    launched = r"^Shell command: .*?python -P -m bright_pipeline\.(?:engine\.launch .* -- bright_pipeline\.)?(\w+) "
     printed = re.findall(launched, run.text, re.MULTILINE)
     assert printed
     assert {stage: printed.count(stage) for stage in printed} == run.jobs
 
 
-def only_the_perceptual_loss_differs(run: Run, place: Place, places: Places, line: str) -> None:
-    models = config_of("perceptual").autoencoders.values()
-    losses = {(one.losses.perceptual.network, one.losses.perceptual.distance) for one in models}
-    assert losses == {("vgg16", "squared"), ("vgg16", "absolute"), ("lpips_vgg", "squared"), ("none", "squared")}
-    assert len({one.model_dump_json(exclude={"losses"}) for one in models}) == 1
-
-
 def every_command_is_listed(run: Run, place: Place, places: Places, line: str) -> None:
     modules = [
         *(ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py"),
-        *(ROOT / "pipeline" / "commands").glob("[a-z]*.py"),
+        *(ROOT / "pipeline" / "bright_pipeline" / "commands").glob("[a-z]*.py"),
     ]
     listed = re.findall(r"^  (\w+) +\S", run.text, re.MULTILINE)
     assert sorted(listed) == sorted({path.stem for path in modules})

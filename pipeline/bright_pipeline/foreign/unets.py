@@ -2,7 +2,7 @@
 
 LDM's UNet is `UNetModel` of latent-diffusion's openaimodel.py. Its keys count blocks through all levels: input_blocks.n
 is the first convolution (n = 0), then for each level its residual blocks (`.0`, with attention in `.1`) and a
-downsampling (`.0.op`); output_blocks.n has the level's upsampling (`.conv`) after its last block. Attention has one
+downsampling (`.0.op`). output_blocks.n has the level's upsampling (`.conv`) after its last block. Attention has one
 1 x 1 convolution for queries, keys and values, whose outputs are ordered by head: the queries, keys and values of the
 first head, then of the second.
 

@@ -1,11 +1,11 @@
 """Trained models in a Python session or a notebook: encode, decode, sample.
 
-from bright_pipeline import load_autoencoder
+After the demo:
 
-model = load_autoencoder("main")            # a name in config/demo.yaml, or the path of a weights file
-codes = model.encode(["shirt.png"])         # key codes (1, C_z, H_z, W_z) in [0, 1]
-images = model.decode(codes)                # a list of PIL images
-new = model.sample(8, seed=1)               # images from the diffusion model on its codes
+    model = load_autoencoder("main")     # a name in config/demo.yaml, or the path of a weights file
+    codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
+    images = model.decode(codes)         # a list of PIL images
+    new = model.sample(8, seed=1)        # images from the diffusion model on its codes
 """
 
 from collections.abc import Sequence

@@ -79,8 +79,8 @@ class GroupMLPs(nn.Module):
 class TiledKeys(nn.Module):
     """BRIGHT without hash tables, an ablation of section 3.2: the MLP reads the tiled key instead of features.
 
-    Equation 2 becomes f_ij = F_mlp([z_ij; x; y]): one MLP of three layers reads the C_z channels of the tiled key at
-    pixel (i, j), with the coordinates of equation 1 unless `tables.coordinates` is off, and returns the C_d numbers of
+    Equation 2 becomes f_ij = F_mlp([z_ij; x; y]). An MLP of three layers reads the C_z channels of the tiled key at
+    pixel (i, j), with the coordinates of equation 1 unless `tables.coordinates` is off. It returns the C_d numbers of
     all groups. Its hidden layers are as wide as those of all groups together, N_h x `tables.hidden_width`. This module
     takes the place of the tables: it returns the MLP's input, and has no weights and no entries.
     """

@@ -1,6 +1,6 @@
 """The images of the page: reconstructions with their originals, samples with their nearest training images, figures.
 
-All images are data URIs within fixed budgets, so that the page without its key explorer stays below 25 MB: base64 makes
+All images are data URIs within fixed budgets, so that the page without its key explorer stays below 25 MB. Base64 makes
 4 bytes of 3, and the budgets below, 17 MB, are 22.7 MB of page; text takes the rest.
 """
 

@@ -114,8 +114,8 @@ class EndRequests:
     """Whether any process of a training was asked to end: all learn it at the same step, so that none waits for others.
 
     Asking makes processes wait for each other and for their devices, so it happens about once a second, not at every
-    step. Each time they agree on the number of steps until the next time, from the pace since the last: at most twice
-    as many as before, so that a training whose first steps were fast still asks soon when its steps become slow.
+    step. Each time they agree on the number of steps until the next time, from the pace since the last. It is at most
+    twice the number before: a training whose first steps were fast still asks soon when its steps become slow.
     """
 
     def __init__(self, accelerator: Accelerator):
