@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import scipy.stats
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.plan.publish import folder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.tables import tables
@@ -114,7 +113,7 @@ def jobs(own_folder: Path) -> Jobs:
 
 
 def test_finished_results_fill_their_blocks_and_sentences(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
-    recorded, page, run = folder(jobs) / "config.yaml", Path("docs/results.md"), jobs.config.run
+    recorded, page, run = jobs.folder / "config.yaml", Path("docs/results.md"), jobs.config.run
     for path in (recorded, page):
         path.parent.mkdir(parents=True, exist_ok=True)
     recorded.write_text(f"# The run of config/mine.yaml\n{TINY.read_text()}")
