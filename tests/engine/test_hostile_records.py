@@ -23,7 +23,7 @@ from bright_pipeline.engine.records import record_path
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.engine.shards import shards
 from bright_pipeline.engine.store import ACCEPTED, identity_path
-from bright_pipeline.plan.checks import claimed_run, obstacles
+from bright_pipeline.plan.checks import name_clash, obstacles
 from bright_pipeline.plan.publish import RECORD, dvc_file, publish, published_copies
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
@@ -204,7 +204,7 @@ def _record(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
 
 def _config(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
     path = Path("results/tiny/config.yaml")
-    return path, tiny_values(), lambda: [claimed_run(jobs, "other.yaml"), read_config(path)]
+    return path, tiny_values(), lambda: [name_clash(jobs, "other.yaml"), read_config(path)]
 
 
 @pytest.mark.parametrize("file", [_dvc, _identity, _fingerprint, _record, _config])

@@ -15,12 +15,13 @@ from unittest.mock import patch
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import write_json
+from bright_pipeline.engine.checks import lost_models, touch_future_files, trainings_behind
 from bright_pipeline.engine.damage import check_identities
 from bright_pipeline.engine.jobs import Job, closure, planned, targets
 from bright_pipeline.engine.run import Needed, find_job, forced, output_of, outputs_of, unfinished, wanted
 from bright_pipeline.engine.shards import view
 from bright_pipeline.engine.store import Store, identity_path
-from bright_pipeline.plan.checks import claimed_run, lost_models, obstacles, set_back, trainings_behind
+from bright_pipeline.plan.checks import name_clash, obstacles
 from bright_pipeline.plan.publish import publish
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
@@ -287,18 +288,18 @@ def test_a_job_is_found_by_its_digest(jobs: Jobs) -> None:
 
 def test_a_run_is_of_one_config(jobs: Jobs) -> None:
     Path("a.yaml").touch()
-    assert claimed_run(jobs, "b.yaml") is None, "there is no run yet"
+    assert name_clash(jobs, "b.yaml") is None, "there is no run yet"
     make(jobs(planned).values())
     publish(jobs, "a.yaml")
-    assert claimed_run(jobs, "a.yaml") is None
-    assert claimed_run(jobs, "b.yaml") == (
+    assert name_clash(jobs, "a.yaml") is None
+    assert name_clash(jobs, "b.yaml") == (
         "run: results/tiny is the run of a.yaml, not of b.yaml; give one of them another name"
         " (or remove results/tiny/config.yaml)"
     )
-    assert claimed_run(tiny_plan(tiny_values() | {"run": "other"}), "b.yaml") is None
-    assert claimed_run(tiny_plan(with_key("seed", 1)), "a.yaml") is None, "a changed config keeps its run"
+    assert name_clash(tiny_plan(tiny_values() | {"run": "other"}), "b.yaml") is None
+    assert name_clash(tiny_plan(with_key("seed", 1)), "a.yaml") is None, "a changed config keeps its run"
     Path("a.yaml").unlink()
-    assert claimed_run(jobs, "b.yaml") is None, "the config was renamed"
+    assert name_clash(jobs, "b.yaml") is None, "the config was renamed"
 
 
 def test_a_result_of_something_else_under_the_same_digest_is_refused(
@@ -337,7 +338,7 @@ def test_an_identity_is_written_once_and_a_damaged_one_gets_one_line(jobs: Jobs)
             check_identities(tiny_plan()(planned).values())
 
 
-def test_only_times_in_the_future_are_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_times_in_the_future_are_touch_future_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = tmp_path / "early", tmp_path / "late"
     for path, modified in ((early, 1000), (late, 2**32)):
         path.write_text("content")
@@ -350,7 +351,7 @@ def test_only_times_in_the_future_are_set_back(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(os, "utime", refuse)
         with pytest.raises(InputError, match=r"late: its time 2106-02-07 .*Read-only file system\); touch the file"):
-            set_back(paths)
-    set_back(paths)
+            touch_future_files(paths)
+    touch_future_files(paths)
     assert early.stat().st_mtime == 1000
     assert abs(late.stat().st_mtime - time.time()) < 60

@@ -25,7 +25,7 @@ from bright_pipeline.models.metric_networks.files import layout, network_state, 
 from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
 from bright_pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
 from bright_pipeline.models.retrieval import KERNELS
-from bright_pipeline.plan.checks import left_out, networks_needed, obstacles
+from bright_pipeline.plan.checks import networks_needed, obstacles, skipped_metrics
 from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
 from bright_pipeline.stages import datasets
 from bright_pipeline.stages.autoencoders import reconstruction
@@ -99,7 +99,7 @@ def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
     plan = tiny_plan(values)
     (line,) = obstacles(plan, unfinished(plan))
     assert line.startswith("datasets.tiny.source.path: nowhere does not exist")
-    (line,) = left_out(unfinished(plan).jobs)
+    (line,) = skipped_metrics(unfinished(plan).jobs)
     assert "missing networks (inception, vgg16, clip, dinov2, clip_l14_336): `bright doctor CONFIG` lists" in line
 
 
@@ -226,7 +226,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, images: int, change: Callable[[dict[s
     jobs = tiny_plan(values)
     known = {"sha256": "0" * 64, "images": {"all": images}}
     monkeypatch.setattr(datasets, "raw_images", lambda jobs, name: known)
-    return sorted({line for job in jobs(planned).values() for line in job.stage.problems(job)})
+    return sorted({line for job in jobs(planned).values() for line in job.stage.problems(job, Needed(()))})
 
 
 def split(**keys: Any) -> Callable[[dict[str, Any]], object]:

@@ -13,7 +13,7 @@ from bright_pipeline.base.errors import InputError, disk_problem
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
-from bright_pipeline.plan.checks import claimed_run
+from bright_pipeline.plan.checks import name_clash
 from bright_pipeline.engine.reservations import claim
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.plan.publish import is_earlier_copy
@@ -75,7 +75,7 @@ def make_jobs():
         known = Fingerprints(trusted=not is_main_process())
         where = ", ".join(str(path) for path in files) or "config"
         jobs = Jobs(load_config(config, where), fingerprints=known)
-        if problem := claimed_run(jobs, config_file()):
+        if problem := name_clash(jobs, config_file()):
             raise InputError(problem)
         check_identities(jobs(planned).values())
     # Cluster jobs rely on the main process's check, and --unlock must work whatever is damaged.

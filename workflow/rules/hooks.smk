@@ -11,7 +11,8 @@ from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.estimation.devices import memory_warnings
 from bright_pipeline.engine.shards import write_arguments
-from bright_pipeline.plan.checks import left_out, obstacles, set_back
+from bright_pipeline.plan.checks import obstacles, skipped_metrics
+from bright_pipeline.engine.checks import touch_future_files
 from bright_pipeline.engine.reservations import Claims, remove_states, to_make
 from bright_pipeline.plan.publish import ending, not_current, publish
 
@@ -37,7 +38,7 @@ def check_before_the_first_job():
     with one_line():
         jobs.fingerprints.keep()
     asked = needed().among([shard for _, shard in found])
-    for line in left_out(asked.jobs):
+    for line in skipped_metrics(asked.jobs):
         print(line, file=sys.stderr)
     by_card = {}  # trainings for whose rule a profile names the GPU (`gpu_model`)
     for job, shard in found:
@@ -58,7 +59,7 @@ def check_before_the_first_job():
             # A forced training starts from the beginning: its saved states are removed.
             shutil.rmtree(job.work, ignore_errors=True)
     with one_line():
-        set_back(str(path) for job in pending_jobs() for path in job.input)
+        touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
     if this_run.get("claims") is None:  # there was no store when the plan was made
         with one_line():

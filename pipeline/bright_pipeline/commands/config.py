@@ -10,8 +10,9 @@ from bright_pipeline.config.reference import generated
 from bright_pipeline.config.root import MODELS, read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.checks import problems
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.engine.jobs import planned
+from bright_pipeline.engine.run import unfinished
 from bright_pipeline.stages.common import Jobs
 
 SECTIONS = ("datasets", *MODELS)
@@ -29,7 +30,7 @@ def config(
     if path is not None:
         found = read_config(path)
         jobs = Jobs(found, fingerprints=Fingerprints(trusted=True))  # reads no images
-        missing = sorted({line for job in jobs(planned).values() for line in job.stage.problems(job)})
+        missing = problems(unfinished(jobs))
         if placeholder := next((line for line in missing if PLACEHOLDER in line), None):
             line = placeholder.partition(";")[0]
             raise InputError(f"{path}: {line}; replace this placeholder by the path of your own files")

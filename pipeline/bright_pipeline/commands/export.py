@@ -17,14 +17,14 @@ from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import new_folder, write_json, write_text
 from bright_pipeline.engine.checksums import SUMS
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.engine.jobs import Job, closure, planned
+from bright_pipeline.engine.jobs import Job, closure
+from bright_pipeline.engine.shards import ordered
 from bright_pipeline.families import find_family
 from bright_pipeline.settings.weights import EXPORTED
-from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
-from bright_pipeline.stages.evaluation import SCORE_FEATURES
-from bright_pipeline.stages.generation import GENERATE, diffusion, generator
+from bright_pipeline.stages.generation import diffusion, generator, samples
 
 MAKERS = {"autoencoders": autoencoder, "generators": generator, "diffusions": diffusion}  # by section of the config
 WEIGHTS = {
@@ -59,8 +59,8 @@ def export(
     if not manifest.exists():
         raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
     generates = "generator" in models or "diffusion" in models
-    sample_sets = [job for job in jobs(planned).values() if job.stage is GENERATE and job.complete] if generates else []
-    made = [job for job in sample_sets if all(model in job.upstream for model in models.values())]
+    sample_sets = [jobs(samples, name) for name in jobs.config.samples] if generates else []
+    made = [job for job in sample_sets if job.complete and all(model in job.upstream for model in models.values())]
     families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
@@ -134,19 +134,10 @@ def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict
     of = {job.key for job in sample_sets}
     if "autoencoder" in models:
         of.add(jobs(reconstruction, _name(models["autoencoder"])).key)
-    done = [job for job in jobs(planned).values() if job.stage in (RECONSTRUCT, SCORE_FEATURES) and job.has(SUMMARY)]
-    summaries = {}
-    for job in sorted(done, key=lambda job: job.stage is not RECONSTRUCT):
-        if not of & {one.key for one in closure([job])}:
-            continue
-        if job.stage is RECONSTRUCT:
-            title = "Reconstruction of the validation images"
-        elif job.settings["kind"] == "reconstruction_distance":
-            title = f"Reconstructions as a set, {job.entry.partition(' in ')[2]}"
-        else:
-            title = f"{job.settings['count']} images of {_name(job).replace(' in ', ', ')}"
-        summaries[title] = job.folder / SUMMARY
-    return summaries
+    measured = [job for job in ordered(jobs) if job.stage.title(job) and job.has(SUMMARY)]
+    return {
+        job.stage.title(job): job.folder / SUMMARY for job in measured if of & {other.key for other in closure([job])}
+    }
 
 
 def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:

@@ -16,7 +16,6 @@ from bright_pipeline.engine.reservations import Claims, in_use
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import TAKE_SNAPSHOT
 from bright_pipeline.stages.common import Jobs
 
 
@@ -67,7 +66,7 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
                         f"{config}: {job.entry}: neither its {data} nor the fingerprint in results/fingerprints is"
                         " here, so the results of this config cannot be determined"
                     )
-            if job.stage is TAKE_SNAPSHOT and not job.complete:
+            if job.stage.copies_states and not job.complete:
                 used |= {training.work for training in job.upstream}  # it has the snapshot, or will have it
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]

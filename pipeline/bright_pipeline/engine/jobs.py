@@ -53,7 +53,14 @@ class Stage:
     copies: "Callable[[Any], dict[str, Output]]" = lambda jobs: {}  # readable names in results/RUN, with their files
     summary: str | None = None  # the output with its numbers, copied to results/RUN/summaries
     numbers: "Callable[[Job], tuple[str, ...]]" = lambda job: ()  # the place of these numbers in metrics.json; (): none
-    problems: "Callable[[Job], Iterable[str]]" = lambda job: ()  # lines on what would stop a job, before it starts
+    # What would stop a job of a run that needs these shards (`Needed`), known before it starts; a line for each.
+    problems: "Callable[[Job, Any], Iterable[str]]" = lambda job, needed: ()
+    omissions: "Callable[[Job], Iterable[str]]" = lambda job: ()  # lines on what a job leaves out
+    outcome: "Callable[[Job], str]" = lambda job: ""  # a line on a finished job, for the end of a run
+    page: "Callable[[Job], dict[str, Output]]" = lambda job: {}  # files that the page of the run reads, by name
+    title: "Callable[[Job], str]" = lambda job: ""  # of its numbers on a model card
+    seeded: bool = True  # whether a training seed can change its numbers
+    copies_states: bool = False  # whether it reads the work folder of the job upstream
     package: str = __name__.partition(".")[0]  # of the command
 
     @property

@@ -30,7 +30,6 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json, shortened
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.base.yaml_files import read_yaml
-from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.engine.damage import add_missing_checksums
@@ -41,7 +40,6 @@ from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import headline
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import PREPARE_DATASET
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.page import page, planned_trainings
 from bright_pipeline.stages.tables import tables
@@ -208,16 +206,12 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
         named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
         summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
         result = headline(shown, summary if summary is not None and summary.exists() else None)[0]
-    prepared = []
-    for job in by_key.values():
-        if job.stage is PREPARE_DATASET and job.complete:
-            facts = read_json(Path(job.path("manifest.json")), job.entry)
-            prepared += textwrap.wrap(f"{job.entry}: {outcome(facts)}", WIDTH, subsequent_indent="  ")
+    outcomes = [job.stage.outcome(job) for job in by_key.values() if job.complete]
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),
         *_counted("Reused", list(reused.values())),
-        *prepared,
+        *(line for text in outcomes for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")),
         "",
         *textwrap.wrap(result, WIDTH),
         "",

@@ -13,7 +13,9 @@ from pydantic import Field
 from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
 from bright_pipeline.config.root import Config, load_config
 from bright_pipeline.data.fingerprint import missing_checkpoint
-from bright_pipeline.engine.jobs import Inputs, Job, Stage
+from bright_pipeline.engine.checks import saved_step
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
@@ -122,7 +124,7 @@ class Decoding(Section):
     cpu_threads: int = Field(1, ge=1)
 
 
-def missing_initial_weights(job: Job) -> Iterator[str]:
+def missing_initial_weights(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the file that a training starts from is missing."""
     for path in job.inputs.get("initial", ()):
         if isinstance(path, str) and (
@@ -131,12 +133,26 @@ def missing_initial_weights(job: Job) -> Iterator[str]:
             yield line
 
 
-def missing_foreign_weights(job: Job) -> Iterator[str]:
+def missing_foreign_weights(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the checkpoint of an import is missing."""
     section, _, name = job.entry.partition(".")
     weights = getattr(job.jobs.config, section)[name].weights
     if line := missing_checkpoint(weights, f"{job.entry}.weights"):
         yield line
+
+
+def lost_snapshot(job: Job, needed: Needed) -> Iterator[str]:
+    """A line if a snapshot is missing and its training, finished or past that step, will not save it again."""
+    path, (training,) = Path(job.settings["snapshot"]), job.upstream
+    if not path.exists():
+        will_run = training.key in {other.key for other in needed.jobs}
+        if not (will_run and (needed.again(training) or saved_step(training) < job.settings["step"])):
+            yield f"{job.entry}: {missing_snapshot(path)}"
+
+
+def summary_of_page(job: Job) -> dict[str, Output]:
+    """The summary of a model's or sample set's numbers, for the page of the run."""
+    return {f"summary:{job.label}-{job.digest}": job["summary.json"]}
 
 
 TRAIN_AUTOENCODER = Stage(
@@ -156,7 +172,15 @@ IMPORT_WEIGHTS = Stage(
     memory_mb=16_000,
     problems=missing_foreign_weights,
 )
-TAKE_SNAPSHOT = Stage("take_snapshot", "snapshots", SnapshotJob, {"weights": "{model}.safetensors"}, local=True)
+TAKE_SNAPSHOT = Stage(
+    "take_snapshot",
+    "snapshots",
+    SnapshotJob,
+    {"weights": "{model}.safetensors"},
+    local=True,
+    problems=lost_snapshot,
+    copies_states=True,
+)
 RECONSTRUCT = Stage(
     "reconstruct",
     "reconstructions",
@@ -171,8 +195,10 @@ RECONSTRUCT = Stage(
     memory_mb=8000,
     summary="summary.json",
     numbers=lambda job: ("reconstruction", job.entry.partition(".")[2]),
+    page=summary_of_page,
+    title=lambda job: "Reconstruction of the validation images",
 )
-COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True)
+COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
 DUMP_CODES = Stage(
     "dump_codes",
     "codes",
@@ -206,7 +232,7 @@ MEASURE_CODES = Stage(
     summary="summary.json",
 )
 MEASURE_DECODING = Stage(
-    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000
+    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000, seeded=False
 )
 
 

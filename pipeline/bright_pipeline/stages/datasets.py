@@ -1,12 +1,16 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from bright_pipeline.base.parsing import read_json
 from bright_pipeline.config.root import Config
 from bright_pipeline.data.fingerprint import missing_source, split_counts
 from bright_pipeline.data.listing import missing_list
+from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.jobs import Job, Stage
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.common import Jobs
@@ -22,7 +26,7 @@ class DatasetJob(Dataset):
     list_sha256: str | None = operational(None, "The sha256 of `split.list`; another one ends the stage.")
 
 
-def no_images(job: Job) -> Iterator[str]:
+def no_images(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the raw images or the list of the split are missing, or if an upper bound of a split's size is zero."""
     name = job.entry.partition(".")[2]
     data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
@@ -41,6 +45,8 @@ PREPARE_DATASET = Stage(
     DatasetJob,
     {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
     problems=no_images,
+    outcome=lambda job: f"{job.entry}: {outcome(read_json(Path(job.path('manifest.json')), job.entry))}",
+    page=lambda job: {f"manifest:{job.settings['name']}": job["manifest.json"]},
 )
 FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
 

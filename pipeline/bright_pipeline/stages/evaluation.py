@@ -13,6 +13,7 @@ from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.data.fingerprint import check_as_planned, fingerprint
 from bright_pipeline.data.listing import raw_files
 from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, spans
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
@@ -27,7 +28,7 @@ from bright_pipeline.settings.diffusion import (
 )
 from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName, SpaceName
 from bright_pipeline.settings.fields import Section, operational
-from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.autoencoders import reconstruction, summary_of_page
 from bright_pipeline.stages.common import Jobs, network
 from bright_pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
 from bright_pipeline.stages.generation import sample_seed, samples
@@ -75,7 +76,7 @@ class NeighboursJob(Section):
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
 
-def too_few_references(job: Job) -> Iterator[str]:
+def too_few_references(job: Job, needed: Needed) -> Iterator[str]:
     """A line if an upper bound of the reference split's size is too small for the metrics of a network."""
     section, _, name = job.entry.partition(".")
     entry = getattr(job.jobs.config, section)[name.partition(" ")[0]]
@@ -94,6 +95,14 @@ def place_of_scores(job: Job) -> tuple[str, ...]:
     return (job.settings["kind"], name, space, *([] if count is None else [str(count)]))
 
 
+def title_of_scores(job: Job) -> str:
+    """The heading of a set's metrics on a model card."""
+    entry = job.entry.partition(".")[2]
+    if job.settings["kind"] == "reconstruction_distance":
+        return f"Reconstructions as a set, {entry.partition(' in ')[2]}"
+    return f"{job.settings['count']} images of {entry.replace(' in ', ', ')}"
+
+
 EXTRACT_FEATURES = Stage(
     "extract_features", "features", Extraction, {"features": "features-{first}-{last}.npz"}, gpu=True, memory_mb=16_000
 )
@@ -105,6 +114,8 @@ SCORE_FEATURES = Stage(
     memory_mb=16_000,
     summary="summary.json",
     numbers=place_of_scores,
+    page=summary_of_page,
+    title=title_of_scores,
     problems=too_few_references,
 )
 NEAREST_NEIGHBOURS = Stage(

@@ -9,6 +9,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.fingerprint import missing_source
 from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.jobs import Inputs, Job, Stage, spans
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyGenerator, generator_family
 from bright_pipeline.settings.diffusion import (
     Diffusion,
@@ -60,7 +61,7 @@ class GenerationJob(Section):
     sha256: str | None = operational(None, "The fingerprint of the files; others end the stage.")
 
 
-def too_few_files(job: Job) -> Iterator[str]:
+def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the files of a sample set are missing, or if a dataset has too few images for it."""
     name = job.entry.partition(".")[2]
     match job.jobs.config.samples[name]:

@@ -9,11 +9,10 @@ from pydantic import Field
 from bright_pipeline.engine.jobs import Job, Output, Stage, closure, planned
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.fields import Section
-from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import RECONSTRUCT, autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import PREPARE_DATASET, dataset
-from bright_pipeline.stages.evaluation import SCORE_FEATURES, neighbours
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
 from bright_pipeline.stages.generation import diffusion, exploration, generator, samples
 from bright_pipeline.stages.tables import tables
@@ -89,8 +88,8 @@ def planned_trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
 
 def page(jobs: Jobs) -> Job:
     """The job of the page: its inputs by name, and the facts about the run."""
-    order = list(all_stages())
-    results = [job for stage in all_stages().values() if stage is not MAKE_REPORT for job in stage.shown(jobs)]
+    order = list(jobs.stages)
+    results = [job for name, stage in jobs.stages.items() if name != MAKE_REPORT.name for job in stage.shown(jobs)]
     behind = sorted(closure(results), key=lambda job: (order.index(job.stage.name), job.label, job.digest))
     chosen = shown_samples(jobs)
     shown: Data = []
@@ -118,11 +117,7 @@ def page(jobs: Jobs) -> Job:
         if job.key in planned and job.jobs is jobs:
             histories.setdefault(job.key, (f"history:{kind} {name}", job[f"{kind}.history.csv"]))
     shown += histories.values()
-    for job in behind:
-        if job.stage is PREPARE_DATASET:
-            shown.append((f"manifest:{job.settings['name']}", job["manifest.json"]))
-    measured = [job for job in behind if job.stage in (RECONSTRUCT, SCORE_FEATURES)]
-    shown += [(f"summary:{job.label}-{job.digest}", job["summary.json"]) for job in measured]
+    shown += [named for job in behind for named in job.stage.page(job).items()]
     written = jobs.config.model_dump(mode="json", exclude_defaults=True)
     kept = {key: _kept(value, getattr(jobs.config, key)) for key, value in written.items()}
     settings: dict[str, Any] = {

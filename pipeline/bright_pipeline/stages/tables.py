@@ -24,7 +24,7 @@ from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from bright_pipeline.stages import autoencoders
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import PREPARE_DATASET, prepared
+from bright_pipeline.stages.datasets import prepared
 from bright_pipeline.stages.evaluation import (
     distance_networks,
     distance_spaces,
@@ -109,6 +109,7 @@ MAKE_TABLE = Stage(
     FORMS,
     local=True,
     shown=lambda jobs: jobs(tables).values(),
+    omissions=lambda job: job.settings.get("missing", ()),
     targets=lambda jobs: {"tables": list(jobs(tables).values())} | {name: [job] for name, job in jobs(tables).items()},
     copies=lambda jobs: {
         f"tables/{name}.{suffix}": job[f"table.{suffix}"]
@@ -221,7 +222,7 @@ def table(jobs: Jobs, name: str) -> Job:
         "missing": notes,
         "provenance": _provenance(summaries),
     }
-    if any(summary.job.stage not in (autoencoders.COMPLEXITY, autoencoders.MEASURE_DECODING) for summary in summaries):
+    if any(summary.job.stage.seeded for summary in summaries):
         settings["training_seeds"] = jobs.user_config.training_seeds
         settings["provenance"]["seed"] = jobs.config.seed
     names = tuple(summary.name for summary in summaries)
@@ -245,7 +246,7 @@ def _provenance(summaries: list[Summary]) -> dict[str, Any]:
     for summary in summaries:
         models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs]
         trained.setdefault(summary.name, set()).update(f"{job.stage.folder}/{job.name}" for job in models)
-    sources = {job.settings["name"]: job.numerical["source"] for job in behind if job.stage is PREPARE_DATASET}
+    sources = {job.settings["name"]: job.numerical["source"] for job in behind if "source" in job.numerical}
     return {
         "code": {job.stage.name: job.identity["code"] for job in behind},
         "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
