@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.commands.verify import Kind, inspect, look_into, move_away
+from bright_pipeline.commands.verify import inspect, move_away
 from bright_pipeline.engine import atomic
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import SUMS, check, problem, read_sums, take_checksum
@@ -157,11 +157,9 @@ def job() -> Job:
     return plan(tables)["table2"]
 
 
-def test_results_of_older_releases_get_a_list_and_are_not_damaged(job: Job) -> None:
+def test_a_folder_without_a_list_gets_it_and_is_not_damaged(job: Job) -> None:
     (job.folder / SUMS).unlink()
-    (job.folder / ".table.csv.sha256").write_text(f"# 3 bytes\n{'0' * 64}  table.csv\n")
-    files, findings = look_into(job.folder, job)
-    assert {file.path.name for file in files} == set(job.files) and findings == []
+    assert {one.kind for one in inspect(tiny_plan(), whole_store=False) if str(job.folder) in one.line} == {"unknown"}
     assert problem(job.folder / "table.csv") is None
     add_missing_checksums(job)
     assert read_sums(job.folder).keys() == set(job.files)
@@ -173,7 +171,7 @@ def test_repair_of_a_damaged_list_keeps_the_files_that_it_still_proves(job: Job,
     sha256 = read_sums(job.folder)["table.csv"].sha256
     write_text(job.folder / "table.md", "another")  # files of the plan share one content, and so one sha256
     listed.write_text("" if how == "empty" else listed.read_text().replace(f"{sha256}  table.csv", "0  table.csv"))
-    findings = [one for one in inspect(tiny_plan(), whole_store=False)[0] if one.kind == Kind.DAMAGED]
+    findings = [one for one in inspect(tiny_plan(), whole_store=False) if one.kind == "damaged"]
     assert [one.line.partition(":")[0] for one in findings] == [str(listed)]
     assert move_away(findings) == 1 + (len(job.files) if how == "empty" else 0)
     assert tiny_plan()(tables)["table2"].complete == (how != "empty") and not listed.exists()

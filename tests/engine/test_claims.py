@@ -11,7 +11,7 @@ from bright_pipeline.base import locks
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked, lock_holder, lock_work_folder
 from bright_pipeline.commands.prune import prune
-from bright_pipeline.commands.verify import Finding, Kind, move_away
+from bright_pipeline.commands.verify import Finding, move_away
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import read_sums
 from bright_pipeline.engine.jobs import planned
@@ -100,7 +100,7 @@ def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.Capture
     folder.mkdir(parents=True)
     partial = folder / ".table.0.1.2.partial.csv"
     partial.touch()
-    found = [Finding(Kind.LEFT_OVER, "any", (partial,))]
+    found = [Finding("left over", "any", (partial,))]
     other = Other(claimed_as(folder))
     assert move_away(found) == 0
     assert partial.exists()

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
-from bright_pipeline.engine.checksums import is_checksum
+from bright_pipeline.engine.checksums import SUMS
 from tiny_workflow import Workflow, empty_workflow
 
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def final_files(run: Workflow) -> dict[str, str]:
     """The digests of all final files, without checksums, which `bright verify` checks."""
     results = run.folder / "results"
     kept = [path for part in results.iterdir() if part.name not in PASSING for path in part.rglob("*")]
-    files = (path for path in kept if path.is_file() and not is_checksum(path.name))
+    files = (path for path in kept if path.is_file() and path.name != SUMS)
     return {path.relative_to(results).as_posix(): content(path) for path in files}
 
 

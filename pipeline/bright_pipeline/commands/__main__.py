@@ -16,7 +16,6 @@ from bright_pipeline.base.errors import InputError, missing_package
 from bright_pipeline.base.process import limit_linear_algebra
 
 PACKAGE = Path(__file__).parents[1]
-REPLACED = {"cost": "bright estimate", "gpu_check": "make gpu-check"}  # earlier commands, and what does their work now
 
 
 def commands() -> dict[str, str]:
@@ -75,8 +74,6 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         return
-    if name in REPLACED:
-        sys.exit(f"error: no such command: {name!r}; use `{REPLACED[name]}`")
     if name not in found:
         near = difflib.get_close_matches(name, found, n=1)
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")

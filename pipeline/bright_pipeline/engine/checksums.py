@@ -46,14 +46,6 @@ class Checksum:
     libraries: dict[str, str] = field(default_factory=dict)
 
 
-def is_checksum(name: str) -> bool:
-    """Whether a file of this name holds checksums.
-
-    A hidden `.NAME.sha256` of an older release is ignored; the next run writes the folder's SHA256SUMS instead.
-    """
-    return name == SUMS or (name.startswith(".") and name.endswith(".sha256"))
-
-
 def has_checksum(path: Path) -> bool:
     """Whether this file gets a checksum: files in a result's folder and in folders of results/work do."""
     parents = path.absolute().parents

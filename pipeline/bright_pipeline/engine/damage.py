@@ -46,7 +46,7 @@ def damaged_path(path: Path) -> Path:
 def add_missing_checksums(job: Job) -> None:
     """Add the job's files that SHA256SUMS lacks, as they are now.
 
-    These come from Snakemake's cache, from a process killed before it wrote the line, or from an older release.
+    These come from Snakemake's cache, or from a process killed before it wrote the line.
     """
     here = job.jobs.store.files(job.folder).intersection(job.files)
     with suppress(InputError):  # the next plan reports a damaged SHA256SUMS
