@@ -3,8 +3,8 @@
 import importlib
 import inspect
 import json
-import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,30 +22,24 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import TableJob, table, tables
-from finished_plan import tiny_plan, tiny_values, with_key
+from finished_plan import TINY, tiny_plan, tiny_values, with_key
+from snakemake.api import SnakemakeApi
+from snakemake.io import strip_wildcard_constraints
+from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
+from snakemake.workflow import Workflow
 
 REPOSITORY = Path(__file__).parents[2]
-FILES = {file.stem: file.read_text() for file in (REPOSITORY / "workflow" / "rules").glob("*.smk")}
-RULE = re.compile(r"^(?:use rule (\w+) as (\w+) with|rule (\w+)):\n((?:(?:    .*)?\n)+)", re.MULTILINE)
-WRITTEN = {one[2] or one[3]: (file, one[1], one[4]) for file, text in FILES.items() for one in RULE.finditer(text)}
 WITH_JOBS = [stage for stage in all_stages().values() if stage.name != "fetch_network"]
 
 
-def sections(rule: str) -> dict[str, str]:
-    """The sections of a rule, also those that it inherits; Snakemake does not inherit `cache` and `localrule`."""
-    _, base, text = WRITTEN[rule]
-    own = {one[1]: one[0] for one in re.finditer(r"^    (\w+):.*\n(?: {8,}.*\n)*", text, re.MULTILINE)}
-    inherited = sections(base).items() if base else ()
-    return {name: text for name, text in inherited if name not in {"cache", "localrule"}} | own
-
-
-RULES = {name: (file, "".join(sections(name).values())) for name, (file, *_) in WRITTEN.items()}
-
-
-def section(rule: str, name: str) -> str:
-    """The section `output:`, `params:` and so on of a rule."""
-    found = re.search(rf"^    {name}:\n((?: {{8,}}.*\n)+)", RULES[rule][1], re.MULTILINE)
-    return found[1] if found is not None else ""
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
+    """The workflow on the tiny config, as Snakemake reads it."""
+    with pytest.MonkeyPatch.context() as patch, SnakemakeApi(OutputSettings()) as api:
+        patch.chdir(tmp_path_factory.mktemp("workflow"))
+        patch.setattr(sys, "path", [*sys.path])
+        config, snakefile = ConfigSettings(configfiles=[TINY]), REPOSITORY / "workflow" / "Snakefile"
+        yield api.workflow(ResourceSettings(cores=1), config, snakefile=snakefile)._workflow
 
 
 @pytest.fixture(scope="module")
@@ -73,45 +67,47 @@ def every_stage() -> list[Job]:
     return list(tiny_plan(values)(planned).values())
 
 
-def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others() -> None:
-    assert FILES.keys() - {"common", "resources", "hooks", "snakemake_internals"} == set(CONTRACTS)
-    contracts = {file.stem for file in (REPOSITORY / "pipeline" / "bright_pipeline" / "stages").glob("*.py")}
-    assert contracts == {*CONTRACTS, "__init__", "common", "store"}
-    assert RULES.keys() - {"publish", "page", "headline", "tables", "figures"} == all_stages().keys()
-    assert {file.stem for file in (REPOSITORY / "pipeline" / "bright_pipeline").glob("*.py")} - {
-        "__init__"
-    } == all_stages().keys()
-    for name in all_stages():
-        contract = (REPOSITORY / "pipeline" / "bright_pipeline" / "stages" / f"{RULES[name][0]}.py").read_text()
-        assert re.search(rf'^[A-Z_]+ = Stage\(\s*"{name}"', contract, re.MULTILINE), f"{name}: the file of its rule"
+def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others(workflow: Workflow) -> None:
+    package = REPOSITORY / "pipeline" / "bright_pipeline"
+    contracts, commands = ({file.stem for file in folder.glob("*.py")} for folder in (package / "stages", package))
+    assert contracts == {*CONTRACTS, "__init__", "common"}
+    assert commands - {"__init__"} == all_stages().keys()
+    rules = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules if rule.output and rule.name != "publish"}
+    assert rules.keys() == all_stages().keys()
+    for name, file in rules.items():
+        contract = importlib.import_module(f"bright_pipeline.stages.{file}")
+        assert all_stages()[name] in [value for value in vars(contract).values() if isinstance(value, Stage)]
 
 
 @pytest.mark.parametrize("stage", WITH_JOBS, ids=lambda stage: stage.name)
-def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Stage) -> None:
-    text, command = RULES[stage.name][1], section(stage.name, "shell")
-    assert re.search(rf'\*\*outputs\(\s*"{stage.name}"', section(stage.name, "output"))
-    assert "{params.command}" in command and "{input" not in command
-    assert ("    localrule: True\n" in text) == stage.local
-    assert ("        gpu=gpus,\n" in text) == stage.gpu
-    assert ("    threads: cores\n" in text) == (stage.gpu and stage.name != "measure_decoding")
-    assert ("        **across_nodes,\n" in text) == ("{params.processes}" in command) == stage.is_training
-    assert ("        mem_mb=memory,\n" in text) == (not stage.local)
+def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Stage, workflow: Workflow) -> None:
+    rule, folder = workflow.get_rule(stage.name), f"results/store/{stage.folder}/{{name}}-{{digest}}"
+    files = {name: strip_wildcard_constraints(path) for name, path in rule.output.items()}
+    assert files == {name: f"{folder}/{file}" for name, file in stage.outputs.items()}
+    assert "{params.command}" in rule.shellcmd and "{input" not in rule.shellcmd
+    assert (stage.name in workflow._localrules) == stage.local
+    by_job = {name for name, resource in rule.resources.items() if resource.is_evaluable()}
+    assert ("gpu" in by_job) == ("_cores" in by_job) == stage.gpu
+    assert ("nodes" in rule.resources) == ("{params.processes}" in rule.shellcmd) == stage.is_training
+    assert ("mem_mb" in by_job) == (not stage.local)
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in WITH_JOBS])
-def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name: str, one_of_each: dict[str, Shard]) -> None:
-    shard = one_of_each[name]
-    assert any(isinstance(source, Output) for source in shard.sources) <= bool(section(name, "input"))
+def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(
+    name: str, one_of_each: dict[str, Shard], workflow: Workflow
+) -> None:
+    shard, rule = one_of_each[name], workflow.get_rule(name)
+    assert any(isinstance(source, Output) for source in shard.sources) <= bool(rule.input)
     functions = filter(inspect.isfunction, vars(importlib.import_module(f"bright_pipeline.{name}")).values())
     signatures = (inspect.signature(function).parameters for function in functions)
     command = next(parameters for parameters in signatures if {"settings", "log"} <= parameters.keys())
     given = {word.removeprefix("--").replace("-", "_") for word in arguments(shard)[1:] if word.startswith("--")}
     assert given - command.keys() == {"code"}
     assert {option for option, one in command.items() if one.default is one.empty} <= given | {"settings"}
-    (log,) = re.findall(r'"(.*)"', section(name, "log"))
     first, last = (f"{number:06d}" for number in shard.span or (0, 0))
     known = {"name": shard.job.label, "digest": shard.job.digest, "model": "autoencoder", "first": first, "last": last}
-    assert str(shard.log) == log.format(**known)
+    (log,) = rule.log
+    assert str(shard.log) == strip_wildcard_constraints(log).format(**known)
 
 
 MOST_BYTES = 131_072  # Linux' MAX_ARG_STRLEN
