@@ -26,7 +26,7 @@ from bright_pipeline.evaluation.reconstruction import image_metrics
 from bright_pipeline.evaluation.summary import Summary, read_summary
 from bright_pipeline.measure_codes import measure_codes
 from bright_pipeline.measure_decoding import measure_decoding
-from bright_pipeline.models import bright
+from bright_pipeline.models import key_noise
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
 from bright_pipeline.models.perceptual import LpipsDistance
@@ -90,7 +90,7 @@ def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder
     """N(0, 1/(4 r_max)^2) in the interval ± 1/(2 r_max): two deviations."""
     settings = Autoencoder.model_validate(tiny_autoencoder())
     code = torch.full((1, 2, 4, 4), 0.5, dtype=torch.float64)
-    moved = bright.perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
+    moved = key_noise.perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
     assert half_cell(settings) == pytest.approx(2 * moved.max().item())
 
 

@@ -1,17 +1,20 @@
 """The whole autoencoder, and with a part left out or changed by keys of a config: its outputs and its counts."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.explore_codes import explore_codes
-from bright_pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder, perturb, tile
+from bright_pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder
 from bright_pipeline.models.checkpoints import save_autoencoder
 from bright_pipeline.models.complexity import counts, parameters
+from bright_pipeline.models.key_noise import NOISES, deviation, perturb, tile
+from bright_pipeline.models.key_penalties import fine_change
 from bright_pipeline.models.traits import architecture_traits, hash_tables, traits
+from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.autoencoder import Encoder as EncoderSettings
 from bright_pipeline.settings.fields import CodeSize
 from bright_pipeline.training.batches import StepRandom
@@ -25,8 +28,8 @@ NO_COORDINATES = {"tables": {"coordinates": False}}
 NEITHER = {"features": "mlp", "tables": {"coordinates": False}}
 ONE_RESOLUTION = {"tables": {"resolutions": 1, "coarsest_resolution": 8}}
 NO_MODULATION = {"decoder": {"style_width": 0}}
-LEARNED = {"code_noise": "learned"}
-ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION, LEARNED]
+EACH_NOISE = [{"code_noise": name} for name in NOISES]
+ALL = [NO_TABLES, NO_COORDINATES, NEITHER, ONE_RESOLUTION, NO_MODULATION, *EACH_NOISE]
 
 
 def settings(**changes: Any) -> Any:
@@ -42,11 +45,43 @@ def make(**changes: Any) -> Bright:
     return model
 
 
+class Given:
+    """Draws of numbers that are given, of the shape that they must have; of none for None."""
+
+    def __init__(self, numbers: torch.Tensor | None):
+        self.numbers = numbers
+
+    def normal(self, shape: tuple[int, ...]) -> torch.Tensor:
+        assert self.numbers is not None and shape == self.numbers.shape
+        return self.numbers
+
+
+def keys_and_widths(model: Bright, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    keys, predicted = model.encoded(images)
+    return keys, model.noise.log_widths(keys, predicted, model.settings)
+
+
+def test_each_value_of_code_noise_has_a_rule_with_words_of_its_own() -> None:
+    assert {*NOISES} == {*get_args(Autoencoder.model_fields["code_noise"].annotation)}
+    assert all(rule.name == name for name, rule in NOISES.items())
+    assert len({rule.words for rule in NOISES.values()}) == len(NOISES)
+
+
+@pytest.mark.parametrize("changes", EACH_NOISE)
+def test_noise_leaves_a_code_at_most_the_bits_of_its_numbers(changes: dict[str, Any]) -> None:
+    images = torch.rand(8, 1, 16, 16) * 2 - 1
+    for losses in ({}, {"key_penalty": 1.0}):
+        model = make(**changes, losses=losses)
+        with torch.no_grad():
+            bits = model.code_bits([model.code_moments(images, 8)]).per_image
+        assert (0 < bits < 32 * 64) if changes["code_noise"] != "none" else bits == 32 * 64
+
+
 def test_penalties_on_keys_and_widths_equal_their_formulas() -> None:
     images = torch.rand(3, 1, 16, 16) * 2 - 1
     model = make(code_noise="learned", losses={"key_penalty": 3.0, "width_penalty": 0.5})
     with torch.no_grad():
-        keys, log_widths = model.noisy_keys(images)
+        keys, log_widths = keys_and_widths(model, images)
         assert torch.equal(keys, model.encode(images)) and keys.shape == log_widths.shape == (3, 4, 4, 4)
         _, own = model.training_pass(images, StepRandom(0, 0, 3, torch.device("cpu")))
     assert float(own["key_penalty"]) == pytest.approx(3 * float(((keys - 0.5) ** 2).mean()))
@@ -67,7 +102,8 @@ def test_the_smoothness_penalty_is_of_the_finer_levels_alone() -> None:
             model.tables.retrieve(keys.repeat_interleave(size, 2).repeat_interleave(size, 3)) for keys in (codes, moved)
         ]
         per_level = (read[1] - read[0]).square().unflatten(2, (levels, features)).mean((0, 1, 3, 4, 5))
-        assert float(model.fine_change(codes)) == pytest.approx(float(per_level[levels // 2 :].mean()))
+        found, expected = fine_change(model.settings, model.tables, codes), per_level[levels // 2 :].mean()
+        assert float(found) == pytest.approx(float(expected))
         _, own = model.training_pass(torch.rand(3, 1, 16, 16) * 2 - 1, StepRandom(0, 0, 3, torch.device("cpu")))
     assert own.keys() == {"smoothness_penalty"} and float(own["smoothness_penalty"]) > 0
     with torch.no_grad():  # keys that are no numbers read no entry out of range
@@ -80,12 +116,13 @@ def test_learned_noise_has_the_predicted_width_before_tiling(monkeypatch: pytest
     retrieve = model.tables.retrieve
     monkeypatch.setattr(model.tables, "retrieve", lambda code: tiled.append(code) or retrieve(code))
     with torch.no_grad():
-        keys, log_widths = model.noisy_keys(images)
+        keys, log_widths = keys_and_widths(model, images)
         model.training_pass(images, StepRandom(0, 0, 64, torch.device("cpu")))
     noise = (tiled[0][..., ::2, ::2] - keys) / log_widths.exp()
     assert torch.equal(tiled[0][..., ::2, ::2], tiled[0][..., 1::2, 1::2])  # one noise for all copies of a key
     assert (float(noise.mean()), float(noise.std())) == pytest.approx((0, 1), abs=0.05)
-    assert float(log_widths.exp().mean()) == pytest.approx(model.deviation, rel=0.5)  # starts near the fixed one
+    first = float(log_widths.exp().mean())
+    assert first == pytest.approx(deviation(model.settings), rel=0.5), "learned widths start near the fixed one"
 
 
 @pytest.mark.parametrize("changes", ALL)
@@ -97,7 +134,7 @@ def test_each_reconstructs_all_its_parameters_learn_and_are_counted(changes: dic
     for name, parameter in model.named_parameters():
         if name.endswith("noise_strength"):
             torch.nn.init.ones_(parameter)
-    made = model.decode(model.encode(images), torch.randn(2, 4, 8, 8), torch.randn)
+    made, _ = model.training_pass(images, StepRandom(0, 0, 2, torch.device("cpu")))
     assert made.shape == images.shape
     (made - images).square().mean().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
@@ -116,7 +153,7 @@ def test_without_tables_there_are_no_entries_to_hit_nor_sheets_to_draw(tmp_path:
 
 def test_without_tables_one_mlp_of_three_layers_reads_the_tiled_key_and_its_place() -> None:
     model, code = make(**NO_TABLES), torch.rand(2, 4, 4, 4)
-    block = model.group_mlps(model.tables.retrieve(model.tiled(code)))
+    block = model.group_mlps(model.tables.retrieve(tile(code, 8)))
     weights = [weight[0].detach() for weight in model.group_mlps.weights]
     biases = [bias[0, :, 0].detach() for bias in model.group_mlps.biases]
     assert [tuple(weight.shape) for weight in weights] == [(32, 6), (32, 32), (16, 32)], "4 groups of 8 hidden units"
@@ -170,7 +207,7 @@ def test_one_resolution_is_the_finest_and_strategies_may_need_coordinates() -> N
 def test_the_noise_has_the_deviation_that_is_asked_for(cells: float) -> None:
     torch.manual_seed(0)
     model, code = make(code_noise_cells=cells), torch.full((64, 4, 4, 4), 0.5)
-    moved = model.tiled(code, torch.randn(64, 4, 8, 8)) - 0.5
+    moved = model.noise.tiled(code, code[:, 4:], model.settings, Given(torch.randn(64, 4, 8, 8))) - 0.5
     assert float(moved.std()) == pytest.approx(cells / 8, rel=0.02)
     noise = torch.randn(1, 4, 8, 8)
     assert torch.equal(perturb(tile(code[:1], 8), 8, noise), (tile(code[:1], 8) + noise / 32).clamp(0, 1))
@@ -232,14 +269,14 @@ def test_the_encoder_has_as_many_normalization_groups_as_the_config_says(setting
 
 @pytest.mark.parametrize("key_length", [1, 2])
 def test_the_code_is_perturbed_after_tiling_or_before_and_else_decoding_is_deterministic(key_length):
-    code = torch.rand(2, 4, 4, 4)
-    after, before, without = (make(code_noise=name) for name in ("after_tiling", "before_tiling", "none"))
-    shapes = [model.perturbation_shape(5) for model in (after, before, without)]
-    assert shapes == [(5, 4, 8, 8), (5, 4, 4, 4), None]
-    noise = torch.randn(2, 4, 8, 8)
-    assert torch.equal(after.tiled(code, noise), perturb(tile(code, 8), 8, noise))
-    assert torch.equal(before.tiled(code, noise[..., :4, :4]), tile(perturb(code, 8, noise[..., :4, :4]), 8))
-    assert torch.equal(after.tiled(code), tile(code, 8))
+    code, noise = torch.rand(2, 4, 4, 4), torch.randn(2, 4, 8, 8)
+
+    def tiled(name: str, noise: torch.Tensor | None) -> torch.Tensor:
+        return NOISES[name].tiled(code, code[:, 4:], settings(code_noise=name), Given(noise))
+
+    assert torch.equal(tiled("after_tiling", noise), perturb(tile(code, 8), 8, noise))
+    assert torch.equal(tiled("before_tiling", noise[..., :4, :4]), tile(perturb(code, 8, noise[..., :4, :4]), 8))
+    assert torch.equal(tiled("none", None), tile(code, 8))
     model = make(tables={"key_length": key_length})
     assert model.decode(code).shape == (2, 1, 16, 16)
     assert torch.equal(model.decode(code), model.decode(code))

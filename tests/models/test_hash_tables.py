@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from bright_pipeline.models import retrieval_separable
-from bright_pipeline.models.bright import perturb, tile
+from bright_pipeline.models.key_noise import perturb, tile
 from bright_pipeline.models.levels import make_levels
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bright_pipeline.models.bright import Bright
+from bright_pipeline.models.key_noise import tile
 
 Columns = list[tuple[str, Tensor]]
 """Captions, and the images (N, C, R, R) below them in about [-1, 1]."""
@@ -24,7 +25,7 @@ def interpolation(model: Bright, first: Tensor, second: Tensor, steps: int) -> C
 @torch.no_grad()
 def resolutions(model: Bright, codes: Tensor) -> Columns:
     """Images of codes (N, C_z, H_z, W_z) from the first 1, 2, ..., N_r resolutions, coarse to fine."""
-    retrieved = model.tables.retrieve(model.tiled(codes))
+    retrieved = model.tables.retrieve(tile(codes, model.settings.feature_size))
     count = model.settings.tables.resolutions
     per_resolution = retrieved.shape[2] // count
     columns = []

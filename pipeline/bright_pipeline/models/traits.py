@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bright_pipeline.families import autoencoder_family, load
+from bright_pipeline.models.key_noise import NONE
 from bright_pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings, HashTables
 
 NOT_OF_THE_MODEL = ("dataset", "weights", "execution", "seed")
@@ -40,7 +41,7 @@ def hash_tables(settings: Any) -> HashTables | None:
 def bright(settings: Any) -> dict[str, Any]:
     """BRIGHT's traits: what Tables 4, 7 and 8 vary, and what an ablation removes."""
     tables, noise = settings.tables, settings.code_noise
-    if settings.code_noise_cells != Autoencoder.model_fields["code_noise_cells"].default and noise != "none":
+    if settings.code_noise_cells != Autoencoder.model_fields["code_noise_cells"].default and noise != NONE.name:
         noise = f"{noise}, {settings.code_noise_cells:g} cells"
     without = {
         "no tables": settings.features == "mlp",

@@ -16,6 +16,7 @@ from bright_pipeline.base.paths import NETWORKS, PUBLISHED
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.jobs import Inputs, Job, Stage, closure
 from bright_pipeline.families import autoencoder_family
+from bright_pipeline.models.key_noise import NONE, noise_of
 from bright_pipeline.models.metric_networks.manifest import missing_line
 from bright_pipeline.models.traits import changes, traits
 from bright_pipeline.settings import quantities as q
@@ -340,7 +341,7 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
             return row | ({"label": name} if entry.states_noise else {})
         row["code_size"] = traits(models[model])["code_size"]
         if entry.states_noise:
-            noise = "without" if getattr(models[model], "code_noise", "none") == "none" else "with"
+            noise = "without" if noise_of(models[model]) is NONE else "with"
             row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
         elif isinstance(config.samples[name], DiffusionSamples):
             family, words = models[model].family, method(jobs, config.samples[name], labelled=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.models.key_noise import NOISES
 from bright_pipeline.settings.quantities import GENERATED, KINDS, Quantity
 from bright_pipeline.settings.tables import TABLES, Table
 from bright_pipeline.stages.tables import CLAIMS, TableJob
@@ -28,7 +29,6 @@ PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
 NOTE_SEPARATOR = " | "
 
-NOISE_WORDS = {"none": "without noise", "before_tiling": "noise before tiling", "learned": "learned noise"}
 ADVERSARIAL_WORDS = {"none": "without adversarial loss", "logistic_r1": "logistic adversarial loss"}
 
 
@@ -164,8 +164,9 @@ def _method(measurement: Measurement, table: BuiltTable) -> str:
     traits = measurement.traits
     words_of_entry = traits.get("variant_label") if table.entry.changed_from != "first" else None
     noise = traits.get("code_noise") or ""
-    size = f"noise {noise}" if "," in noise else ""
-    noise_words = size or NOISE_WORDS.get(noise, "with noise" if noise and table.entry.states_noise else "")
+    noise_words = f"noise {noise}" if "," in noise else NOISES[noise].words if noise in NOISES else ""
+    if noise and table.entry.states_noise:
+        noise_words = noise_words or "with noise"
     adversarial = "" if table.alike else ADVERSARIAL_WORDS.get(traits.get("adversarial", ""))
     words = (words_of_entry or traits.get("ablation"), noise_words, adversarial)
     variant = ", ".join(filter(None, words))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.models.key_noise import AFTER_TILING, NONE
 from bright_pipeline.settings.quantities import COUNTED, GENERATED, KINDS, RECONSTRUCTIONS, Kind, Quantity
 from bright_pipeline.settings.tables import Table
 from bright_pipeline.tables.measured import MeasuredValue, Measurement
@@ -84,7 +85,7 @@ def fixed_traits(row: Row, kind: Kind) -> dict[str, tuple[Any, ...]]:
             traits["ablation"] = (None,)
     if kind is RECONSTRUCTIONS:
         if bright:
-            traits["code_noise"] = ("none",) if "without noise" in row["method"] else ("after_tiling",)
+            traits["code_noise"] = ((NONE if NONE.words in row["method"] else AFTER_TILING).name,)
         if "train_images" in row:
             traits["train_images"] = (int(row["train_images"]),)
     traits["resolution"] = (RESOLUTION,)
