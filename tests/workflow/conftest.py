@@ -28,7 +28,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
         workflow.run()
         (folder / "results" / "work").rename(folder / "work")  # prune would remove snapshots of finished trainings
         workflow.python("bright_pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
-        shutil.rmtree(folder / "results" / "work")  # prune's claims
+        shutil.rmtree(folder / "results" / "work")  # prune's reservations
         (folder / "work").rename(folder / "results" / "work")
 
     made = made_once(tmp_path_factory, "tiny", make)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 # Files that `bright verify` does not check, and why their damage is harmless.
 OF_NO_USE = {
     r"logs/.*": "lines for people",
-    r"(networks/\.lock|work/(claims|checksums\.lock))": "empty: a lock",
+    r"(networks/\.lock|work/(reservations|checksums\.lock))": "empty: a lock",
     r"records/.*": "how jobs ran; no number of a table",
     r"work/[^/]+/(lock|tensorboard/.*|.*tfevents.*)": "no stage reads it",
     r"work/\.?fingerprints\.json.*": "times: without them raw images are read again",

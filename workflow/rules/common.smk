@@ -14,7 +14,7 @@ from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.plan.checks import name_clash
-from bright_pipeline.engine.reservations import claim
+from bright_pipeline.engine.reservations import reserve
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.plan.publish import is_earlier_copy
 from bright_pipeline.engine.run import Needed, everything, find_job, forced, wanted
@@ -25,7 +25,7 @@ from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.engine.jobs import Output, path_of
 
-# What the hooks of this run share: claims, jobs, times, published results.
+# What the hooks of this run share: reservations, jobs, times, published results.
 this_run = {}
 
 
@@ -111,7 +111,7 @@ def needed():
     if not is_real_run():
         return plan()
     with one_line():
-        found, this_run["claims"] = claim(
+        found, this_run["reservations"] = reserve(
             jobs, plan, lambda line: print(line, file=sys.stderr)
         )
     return found

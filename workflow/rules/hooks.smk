@@ -13,7 +13,7 @@ from bright_pipeline.estimation.devices import memory_warnings
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
-from bright_pipeline.engine.reservations import Claims, remove_states, to_make
+from bright_pipeline.engine.reservations import Reservations, remove_states, to_make
 from bright_pipeline.plan.publish import ending, not_current, publish
 
 
@@ -61,10 +61,10 @@ def check_before_the_first_job():
     with one_line():
         touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
-    if this_run.get("claims") is None:  # there was no store when the plan was made
+    if this_run.get("reservations") is None:  # there was no store when the plan was made
         with one_line():
-            claims = this_run["claims"] = Claims()
-            if (other := claims.take(to_make(asked))) is not None:
+            reservations = this_run["reservations"] = Reservations()
+            if (other := reservations.take(to_make(asked))) is not None:
                 stop(
                     f"another run on this store makes {other} now: start again after it"
                 )

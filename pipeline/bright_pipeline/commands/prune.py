@@ -12,7 +12,7 @@ from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.reservations import Claims, in_use
+from bright_pipeline.engine.reservations import Reservations, in_use
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run
 from bright_pipeline.stages import all_stages
@@ -32,9 +32,9 @@ def prune(
     folders = unused([Jobs(read_config(path)) for path in configs], configs)
     if yes:
         refuse_while_jobs_run()
-        # A run claims only the results that it makes, but may read any other: no run may be active.
-        claims = Claims()
-        if not claims.take_all():
+        # A run reserves only the results that it makes, but may read any other: no run may be active.
+        reservations = Reservations()
+        if not reservations.take_all():
             raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
     total = 0
     for folder in folders:

@@ -1,8 +1,9 @@
 """Two runs on one store, on any hosts, do not make the same result at the same time.
 
-Before it plans, a run claims each result that it has to make and each network that it has to fetch: a lock (fcntl) on
-one byte of results/work/claims, at an offset hashed from the path. It gets all claims or none, so a waiting run holds
-nothing. The kernel ends a claim with its process, also on a file system that hosts share. Without locks, runs go on.
+Before it plans, a run reserves each result that it has to make and each network that it has to fetch: a lock (fcntl) on
+one byte of results/work/reservations, at an offset hashed from the path. It gets all reservations or none, so a waiting
+run holds nothing. The kernel ends a reservation with its process, also on a file system that hosts share. Without
+locks, runs go on.
 """
 
 import fcntl
@@ -21,23 +22,23 @@ from bright_pipeline.engine.checksums import problems
 from bright_pipeline.engine.jobs import Jobs, planned
 from bright_pipeline.engine.run import Needed
 
-CLAIMS = WORK / "claims"
+RESERVATIONS = WORK / "reservations"
 RETRY_AFTER_S = 0.5
 
 
-class Claims:
-    """The claims of this process while this object exists.
+class Reservations:
+    """The reservations of this process while this object exists.
 
     A second object would end them: closing any descriptor of a file releases all fcntl locks of the process on it.
     """
 
-    def __init__(self, file: Path = CLAIMS):
+    def __init__(self, file: Path = RESERVATIONS):
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file.open("ab")
         self._held: list[Path] = []
 
     def take(self, paths: Iterable[Path]) -> Path | None:
-        """Claim all of these paths; if another process has one, claim none and return that one."""
+        """Reserve all of these paths; if another process has one, reserve none and return that one."""
         for path in sorted(set(paths)):
             if not self._lock(path):
                 self.release()
@@ -46,7 +47,7 @@ class Claims:
         return None
 
     def take_all(self) -> bool:
-        """Claim every path, if no other process has any."""
+        """Reserve every path, if no other process has any."""
         return self._lock(None)
 
     def release(self) -> None:
@@ -64,53 +65,55 @@ class Claims:
         return True
 
 
-def claim(jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]) -> tuple[Needed, Claims | None]:
-    """The results that this run has to make, and its claims on them, which it waits for.
+def reserve(
+    jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]
+) -> tuple[Needed, Reservations | None]:
+    """The results that this run has to make, and its reservations on them, which it waits for.
 
     `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written.
     """
     if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
-    claims, reported = Claims(), False
-    while (other := claims.take(to_make(plan()))) is not None:
+    reservations, reported = Reservations(), False
+    while (other := reservations.take(to_make(plan()))) is not None:
         if not reported:
             report(f"waiting for another run on this store, which makes {other}")
             reported = True
         time.sleep(RETRY_AFTER_S)
         jobs.store.forget()
-    # Another run may have finished results after this run read the store and before it claimed them.
+    # Another run may have finished results after this run read the store and before it reserved them.
     jobs.store.forget()
-    return plan(), claims
+    return plan(), reservations
 
 
 def to_make(needed: Needed) -> list[Path]:
     """The folders of the results, and missing files that no job makes: networks, which a rule fetches."""
     files = {Path(source) for job in needed.jobs for source in job.sources if isinstance(source, str)}
-    return [claimed_as(job.folder) for job in needed.jobs] + sorted(path for path in files if not path.exists())
+    return [reservation_path(job.folder) for job in needed.jobs] + sorted(path for path in files if not path.exists())
 
 
-def claimed_as(folder: Path) -> Path:
+def reservation_path(folder: Path) -> Path:
     """A result's folder named by its digest alone, without the config's label."""
     return folder.with_name(folder.name.rpartition("-")[2])
 
 
-def in_use(folder: Path, file: Path = CLAIMS) -> bool:
+def in_use(folder: Path, file: Path = RESERVATIONS) -> bool:
     """Whether a training on any host writes into a folder, or a run of another process makes its result."""
     if is_locked(folder):
         return True
-    if not os.access(file, os.W_OK):  # no run claimed anything here, or results are read-only
+    if not os.access(file, os.W_OK):  # no run reserved anything here, or results are read-only
         return False
-    claims = Claims(file)
-    other = claims.take([claimed_as(folder)])
-    claims.release()
+    reservations = Reservations(file)
+    other = reservations.take([reservation_path(folder)])
+    reservations.release()
     return other is not None
 
 
 def remove_states(jobs: Jobs) -> None:
     """Remove the saved states of finished trainings, whose results are whole; their curves and snapshots stay.
 
-    For the end of a process that runs jobs: it ends this process's claims. A training that another run makes now keeps
-    its state, because Snakemake removes the outputs of a job that fails after it wrote them.
+    For the end of a process that runs jobs: it ends this process's reservations. A training that another run makes now
+    keeps its state, because Snakemake removes the outputs of a job that fails after it wrote them.
     """
     for job in jobs(planned).values():
         if not (job.is_training and job.complete and job.state.exists()) or is_locked(job.work) or in_use(job.folder):

@@ -15,7 +15,15 @@ from bright_pipeline.commands.verify import Finding, move_away
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import read_sums
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.reservations import CLAIMS, Claims, claim, claimed_as, in_use, remove_states, to_make
+from bright_pipeline.engine.reservations import (
+    RESERVATIONS,
+    Reservations,
+    in_use,
+    remove_states,
+    reservation_path,
+    reserve,
+    to_make,
+)
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, finish, make, tiny_plan
@@ -25,15 +33,15 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 OTHER_RUN = """
 import sys
 from pathlib import Path
-from bright_pipeline.engine.reservations import Claims
-claims = Claims()
-print(claims.take(map(Path, sys.argv[1:])), flush=True)
+from bright_pipeline.engine.reservations import Reservations
+reservations = Reservations()
+print(reservations.take(map(Path, sys.argv[1:])), flush=True)
 sys.stdin.read()
 """
 
 
 class Other:
-    """Another run, which has claimed these paths."""
+    """Another run, which has reserved these paths."""
 
     def __init__(self, *paths: Path):
         command = [sys.executable, "-c", OTHER_RUN, *map(str, paths)]
@@ -48,8 +56,8 @@ class Other:
 
 def test_claim_of_a_folder_ends_with_its_run() -> None:
     folder, renamed, free = (Path(f"results/store/tables/{name}") for name in ("a-0123456789ab", "b-0123456789ab", "c"))
-    assert not in_use(folder) and not CLAIMS.exists(), "looking writes nothing"
-    other = Other(claimed_as(folder))
+    assert not in_use(folder) and not RESERVATIONS.exists(), "looking writes nothing"
+    other = Other(reservation_path(folder))
     assert in_use(folder) and in_use(renamed), "the digest counts, not the name"
     assert not in_use(free)
     other.end()
@@ -59,11 +67,11 @@ def test_claim_of_a_folder_ends_with_its_run() -> None:
 def test_claims_are_all_or_none() -> None:
     first, second = Path("a-000000000001"), Path("b-000000000002")
     other = Other(second)
-    claims = Claims()
-    assert claims.take([first, second]) == second
-    Other(first).end()  # a third process gets the released claim
+    reservations = Reservations()
+    assert reservations.take([first, second]) == second
+    Other(first).end()  # a third process gets the released reservation
     other.end()
-    assert claims.take([first, second]) is None
+    assert reservations.take([first, second]) is None
 
 
 def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> None:
@@ -78,7 +86,7 @@ def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> No
         lines.append(line)
         make([table])  # the other run has made it, and goes on with its own results
 
-    needed, _ = claim(jobs, lambda: unfinished(jobs), report)
+    needed, _ = reserve(jobs, lambda: unfinished(jobs), report)
     other.end()
     assert needed.jobs == []
     assert lines == [f"waiting for another run on this store, which makes results/store/tables/{table.digest}"]
@@ -92,7 +100,7 @@ def test_missing_networks_are_claimed() -> None:
     weights.parent.mkdir(parents=True)
     weights.touch()
     assert len(to_make(unfinished(jobs))) == len(paths) - 1
-    assert not CLAIMS.exists()
+    assert not RESERVATIONS.exists()
 
 
 def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +109,7 @@ def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.Capture
     partial = folder / ".table.0.1.2.partial.csv"
     partial.touch()
     found = [Finding("left over", "any", (partial,))]
-    other = Other(claimed_as(folder))
+    other = Other(reservation_path(folder))
     assert move_away(found) == 0
     assert partial.exists()
     assert f"left, since a run or a training writes there now: {partial}" in capsys.readouterr().err
@@ -114,7 +122,7 @@ def test_results_are_not_pruned_while_another_checkout_makes_anything(capsys: py
     finish(tiny_plan())
     unused = Path("results/store/tables/table2-0123456789ab")
     unused.mkdir(parents=True)
-    other = Other(claimed_as(Path("results/store/tables/table5-ba9876543210")))
+    other = Other(reservation_path(Path("results/store/tables/table5-ba9876543210")))
     prune([TINY])
     assert str(unused) in capsys.readouterr().out
     with pytest.raises(InputError, match="a run on these results is active, perhaps of another checkout"):
@@ -136,7 +144,7 @@ def test_states_of_finished_trainings_are_removed_unless_something_still_needs_t
     finish(plan)
     weights = Path(second.outputs[0])
     weights.write_text("[]")  # of equal size
-    other, training = Other(claimed_as(third.folder)), lock_work_folder(first.work)
+    other, training = Other(reservation_path(third.folder)), lock_work_folder(first.work)
     remove_states(plan)
     assert all(job.state.exists() for job in trainings), "it trains, its weights are damaged, another run makes it"
     training.close()

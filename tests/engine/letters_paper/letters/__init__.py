@@ -1,0 +1,1 @@
+"""Counts of letters in texts: a tiny workflow without images, on the engine alone."""
