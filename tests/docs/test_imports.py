@@ -1,16 +1,12 @@
-"""The imports of a stage: nothing slow for its help, and at work only the libraries that it uses.
+"""What a start loads: a stage's help no library, a plan no torch, the public package only what is used.
 
-Imports of the package's own modules are read from their source, also inside functions. Imports by libraries are
-observed in processes that import them.
+Which library each stage may import is in pyproject.toml, as contracts of import-linter.
 """
 
-import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,73 +14,10 @@ import bright_pipeline
 import pytest
 import yaml
 from bright_pipeline.commands.__main__ import commands
-from bright_pipeline.engine.canonical import running_statements
-from bright_pipeline.engine.code import PROJECT
-from bright_pipeline.engine.jobs import planned
-from bright_pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from bright_pipeline.stages import all_stages
-from finished_plan import tiny_plan, tiny_values
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ROOT / "tests" / "workflow" / "families.yaml"
-
-WITHOUT_TORCH = {*("prepare_dataset", "take_snapshot", "make_study", "make_table", "make_figure", "make_report")}
-TRAININGS = {name for name, stage in all_stages().items() if stage.is_training}
-LPIPS = {"train_autoencoder", "reconstruct", "measure_codes", "nearest_neighbours"}
-USERS = {
-    "torch": all_stages().keys() - WITHOUT_TORCH,
-    "diffusers": {"train_diffusion", "train_generator", "generate", "explore_codes", "import_weights"},
-    "accelerate": TRAININGS,
-    "lpips": LPIPS,
-    "torchvision": {*TRAININGS, *LPIPS, "extract_features"},
-    "torch_fidelity": {"extract_features"},
-    "cleanfid": {"extract_features"},
-    "torchmetrics": set(),
-    "matplotlib": {"make_figure", "make_report"},
-}
-"""The stages that may import a library, for any family, feature space or kind of samples."""
-
-ASKED_FOR = {("bright_pipeline.data.archive", "torch")}
-"""Imports for callers that use the library themselves: images as tensors."""
-
-
-IMPORT = ast.Import | ast.ImportFrom
-
-
-@cache
-def imports(module: str) -> frozenset[str]:
-    """The modules that a module of the package imports anywhere, except for types."""
-    path = PROJECT.file(module)
-    assert path is not None, module
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    nodes = [node for node in running_statements(ast.parse(path.read_bytes())) if isinstance(node, IMPORT)]
-    found = {PROJECT.imported(node, alias, package) for node in nodes for alias in node.names}
-    return frozenset(name for name in found if (module, name) not in ASKED_FOR)
-
-
-def closure(roots: Iterable[str]) -> set[str]:
-    """These modules and all that they import, directly or not, up to libraries."""
-    found, waiting = set(), list(roots)
-    while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += imports(name) if name.startswith("pipeline.") else ()
-    return found
-
-
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """The command of each stage and the modules of its jobs' families, on a config with all families."""
-    values = tiny_values()
-    for section, entries in yaml.safe_load(FAMILIES.read_text(encoding="utf-8")).items():
-        values[section] = values.get(section, {}) | entries
-    found = {name: {stage.command} for name, stage in all_stages().items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("plan"))
-        for job in tiny_plan(values)(planned).values():
-            found[job.stage.name] |= set(job.code_roots)
-    found["import_weights"] |= {module for name in (*AUTOENCODERS, *GENERATORS) for module in find_family(name).code}
-    return found
+LIBRARIES = {"torch", "diffusers", "accelerate", "lpips", "torchvision", "matplotlib", "pandas", "jinja2"}
 
 
 def run(program: str, *arguments: str, standard_input: str = "", **environment: str) -> str:
@@ -96,38 +29,15 @@ def run(program: str, *arguments: str, standard_input: str = "", **environment: 
     return done.stdout
 
 
-def test_stages_without_torch_load_none_and_help_loads_no_library(roots: dict[str, set[str]]) -> None:
+def test_the_help_of_a_stage_loads_no_library() -> None:
     program = """
-import importlib, json, sys
-for group in json.loads(sys.stdin.read()):
-    for name in group:
-        importlib.import_module(name)
-    print(*sys.modules)
+import importlib, sys
+for name in sys.stdin.read().split():
+    importlib.import_module(name)
+print(*sys.modules)
 """
-    commands = sorted(stage.command for stage in all_stages().values())
-    working = sorted(closure(set().union(*(roots[name] for name in WITHOUT_TORCH))))
-    printed = run(program, standard_input=json.dumps([commands, working]))
-    helps, works = (set(line.split()) for line in printed.splitlines())
-    assert not helps & (USERS.keys() | {"pandas", "jinja2"})
-    assert {"matplotlib", "pandas"} <= works and "torch" not in works
-
-
-@pytest.mark.parametrize("library", USERS)
-def test_a_library_is_imported_by_the_stages_that_use_it(library: str, roots: dict[str, set[str]]) -> None:
-    def uses(own: set[str]) -> bool:
-        return any(f"{name}.".startswith(f"{library}.") for name in closure(own))
-
-    assert {stage for stage, own in roots.items() if uses(own)} == USERS[library]
-
-
-def test_no_module_imports_the_command_of_a_stage() -> None:
-    commands = {stage.command for stage in all_stages().values()}
-    files = {
-        path: path.relative_to(ROOT).with_suffix("").parts
-        for path in (ROOT / "pipeline" / "bright_pipeline").rglob("*.py")
-    }
-    modules = {".".join(parts).removesuffix(".__init__") for parts in files.values()}
-    assert not {name for name in modules if PROJECT.file(name) and imports(name) & commands}
+    modules = " ".join(stage.command for stage in all_stages().values())
+    assert not set(run(program, standard_input=modules).split()) & LIBRARIES
 
 
 def test_planning_imports_no_torch() -> None:
