@@ -58,6 +58,8 @@ class Stage:
     omissions: "Callable[[Job], Iterable[str]]" = lambda job: ()  # lines on what a job leaves out
     outcome: "Callable[[Job], str]" = lambda job: ""  # a line on a finished job, for the end of a run
     page: "Callable[[Job], dict[str, Output]]" = lambda job: {}  # files that the page of the run reads, by name
+    kind: Any = None  # the kind of numbers that it measures for a row of a table, and the files with them
+    numbers_of_row: "Callable[[Any, str], list[Output]]" = lambda jobs, row: []
     title: "Callable[[Job], str]" = lambda job: ""  # of its numbers on a model card
     seeded: bool = True  # whether a training seed can change its numbers
     copies_states: bool = False  # whether it reads the work folder of the job upstream

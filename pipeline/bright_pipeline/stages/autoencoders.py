@@ -18,6 +18,7 @@ from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, autoencoder_family, family_module, find_family
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
+from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.diffusion import Diffusion, Sampler
 from bright_pipeline.settings.fields import CodeSizeField, Section, operational
@@ -155,6 +156,12 @@ def summary_of_page(job: Job) -> dict[str, Output]:
     return {f"summary:{job.label}-{job.digest}": job["summary.json"]}
 
 
+def history(jobs: Jobs, row: str) -> list[Output]:
+    """The history of a row's training, which has its seconds."""
+    job = jobs(autoencoder, row)
+    return [job["autoencoder.history.csv"]] if job.is_training else []
+
+
 TRAIN_AUTOENCODER = Stage(
     "train_autoencoder",
     "autoencoders",
@@ -163,6 +170,8 @@ TRAIN_AUTOENCODER = Stage(
     gpu=True,
     memory_mb=16_000,
     problems=missing_initial_weights,
+    kind=q.TIMED_TRAINING,
+    numbers_of_row=history,
 )
 IMPORT_WEIGHTS = Stage(
     "import_weights",
@@ -196,6 +205,8 @@ RECONSTRUCT = Stage(
     summary="summary.json",
     numbers=lambda job: ("reconstruction", job.entry.partition(".")[2]),
     page=summary_of_page,
+    kind=q.RECONSTRUCTIONS,
+    numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],
     title=lambda job: "Reconstruction of the validation images",
 )
 COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
@@ -230,6 +241,8 @@ MEASURE_CODES = Stage(
     gpu=True,
     memory_mb=8000,
     summary="summary.json",
+    kind=q.CODES,
+    numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
 )
 MEASURE_DECODING = Stage(
     "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000, seeded=False

@@ -261,15 +261,12 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
     found: list[Summary] = []
     notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
-        if q.RECONSTRUCTIONS in kinds:
-            found += [Summary(row, of_seed(autoencoders.reconstruction, row), seed=seed) for row in rows]
-        for space in distance_spaces(of_seed, rows) if q.DISTANCES in kinds else ():
-            found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
-        if q.CODES in kinds:
-            found += [Summary(row, of_seed(autoencoders.code_measurement, row), seed=seed) for row in rows]
-        if q.TIMED_TRAINING in kinds:
-            trained = [(row, job) for row in rows if (job := of_seed(autoencoders.autoencoder, row)).is_training]
-            found += [Summary(row, job, "autoencoder.history.csv", seed) for row, job in trained]
+        for kind in (kind for kind in q.KINDS.values() if kind in kinds):
+            for stage in (stage for stage in jobs.stages.values() if stage.kind is kind):
+                outputs = [(row, output) for row in rows for output in stage.numbers_of_row(of_seed, row)]
+                found += [Summary(row, output.job, output.file, seed) for row, output in outputs]
+            for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
+                found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
     if q.TIMED_DECODING in kinds:
         timed = autoencoders.timed_models(jobs)
         found += [Summary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
