@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import atomic_path, write_text
 from bright_pipeline.engine.checksums import problem
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.page.comparison import differences
 from bright_pipeline.plan.publish import recorded_config
 from bright_pipeline.settings.tables import TABLES

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
+from bright_pipeline.engine.command import LogOption, read_settings, run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import PUBLISHED
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.command import LogOption, read_settings, run_stage
 from bright_pipeline.evaluation.summary import Summary, Value, write_summaries
 from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models.traits import architecture_traits

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.command import stage
 from bright_pipeline.stages.autoencoders import Encoding
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.command import stage
 from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.stages.autoencoders import Exploration
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.command import stage
+from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.evaluation.feature_files import write_features
 from bright_pipeline.stages.evaluation import Extraction
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.progress import log_to
 from bright_pipeline.engine.command import LogOption, run_stage
+from bright_pipeline.base.progress import log_to
 
 
 def fetch_network(

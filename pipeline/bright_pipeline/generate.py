@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from bright_pipeline.engine.command import needed, stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.base.seeds import seed_for
@@ -16,7 +17,6 @@ from bright_pipeline.data.decode import BadImage
 from bright_pipeline.data.fingerprint import check_as_planned
 from bright_pipeline.data.listing import printable
 from bright_pipeline.data.sources import open_source, source_at
-from bright_pipeline.engine.command import needed, stage
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.diffusion import (
     DiffusionSamples,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
 from bright_pipeline.data.fingerprint import check_as_planned
-from bright_pipeline.engine.command import stage
 from bright_pipeline.stages.autoencoders import MODEL_KINDS, ImportJob
 
 

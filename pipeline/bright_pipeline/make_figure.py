@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
-from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.families import load
 from bright_pipeline.stages.figures import FIGURES, FigureJob
 

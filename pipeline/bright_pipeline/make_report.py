@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.base.progress import logger
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.engine.records import RECORDS
 from bright_pipeline.stages.page import ReportJob
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.paths import PUBLISHED
 from bright_pipeline.engine.command import InputsArgument, stage
+from bright_pipeline.base.paths import PUBLISHED
 from bright_pipeline.stages.tables import CLAIMS, TableJob
 
 

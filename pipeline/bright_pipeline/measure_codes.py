@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.data.archive import ImageArchive, content_digest
 from bright_pipeline.data.arrays import arrays
-from bright_pipeline.engine.command import stage
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables, traits

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.progress import logger
 from bright_pipeline.data.archive import ImageArchive, content_digest
 from bright_pipeline.engine.atomic import atomic_path
-from bright_pipeline.engine.command import stage
 from bright_pipeline.evaluation.summary import Summary, Value, versions, write_summary
 from bright_pipeline.models.metric_networks.files import read_network
 from bright_pipeline.stages.evaluation import NeighboursJob

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.progress import activity
 from bright_pipeline.data.fingerprint import check_as_planned
 from bright_pipeline.data.prepare import outcome, prepare
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.command import stage
 from bright_pipeline.stages.datasets import DatasetJob
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, joined_digest, pixel_digest, to_model, to_uint8
 from bright_pipeline.engine.atomic import atomic_path
-from bright_pipeline.engine.command import stage
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import traits

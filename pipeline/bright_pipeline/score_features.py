@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.base.progress import logger
 from bright_pipeline.engine.command import stage
+from bright_pipeline.base.progress import logger
 from bright_pipeline.evaluation.feature_files import read_features
 from bright_pipeline.evaluation.summary import write_summary
 from bright_pipeline.stages.evaluation import EvaluationJob

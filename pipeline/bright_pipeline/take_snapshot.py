@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import check
-from bright_pipeline.engine.command import stage
 from bright_pipeline.stages.autoencoders import SnapshotJob, missing_snapshot
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.data.fingerprint import check_as_planned
 from bright_pipeline.engine.command import needed, stage
+from bright_pipeline.data.fingerprint import check_as_planned
 from bright_pipeline.settings.weights import OwnWeights
 from bright_pipeline.stages.generation import DiffusionJob
 

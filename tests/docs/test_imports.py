@@ -110,7 +110,8 @@ class Printer:
 sys.meta_path.insert(0, Printer)
 os.environ.pop("OPENBLAS_NUM_THREADS", None)
 """)
-    assert run("", *arguments, PYTHONPATH=str(tmp_path)).startswith("numpy 1\n")
+    search = os.pathsep.join([str(tmp_path), str(ROOT / "pipeline")])
+    assert run("", *arguments, PYTHONPATH=search).startswith("numpy 1\n")
 
 
 def test_windows_gets_one_line_that_recommends_its_linux_subsystem() -> None:

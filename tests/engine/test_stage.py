@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
+from bright_pipeline.engine.command import TERMINATED, read_settings, run_stage
 from bright_pipeline.base.errors import InputError, disk_problem
 from bright_pipeline.base.progress import log_to
-from bright_pipeline.engine.command import TERMINATED, read_settings, run_stage
 from pydantic import BaseModel
 from safetensors import SafetensorError
 

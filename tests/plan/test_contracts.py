@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.command import stage
 from bright_pipeline.engine.jobs import Job, Output, Stage, path_of, planned
 from bright_pipeline.engine.shards import LONGEST, Shard, arguments, find_entry, long_arguments, shards, write_arguments
 from bright_pipeline.settings.tables import TABLES

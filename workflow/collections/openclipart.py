@@ -17,6 +17,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress, logger
 from bright_pipeline.data.archive import ArchiveWriter
@@ -24,7 +25,6 @@ from bright_pipeline.data.decode import BadImage
 from bright_pipeline.data.listing import embedded_path
 from bright_pipeline.data.sources import FolderImages
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.settings.dataset import EmbeddedSource
 from PIL import Image
 

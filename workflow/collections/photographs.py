@@ -16,12 +16,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import encode_png
 from bright_pipeline.data.decode import BadImage
 from bright_pipeline.data.sources import FolderImages
-from bright_pipeline.engine.command import run_stage
 from PIL import Image
 
 SIDE = 64  # pixels of a tile

@@ -12,11 +12,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import yaml
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands.export import chosen, export
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.atomic import new_folder
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.generation.released import write_sums
 from bright_pipeline.stages.page import page
 from runs import finished

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import typer
-from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.command import run_stage
+from bright_pipeline.base.errors import InputError
 from bright_pipeline.stages.page import page
 from bs4 import BeautifulSoup
 from nbclient import NotebookClient

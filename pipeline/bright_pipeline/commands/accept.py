@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import recorded_of
 from bright_pipeline.engine.jobs import Job, digest_of, planned
 from bright_pipeline.engine.store import ACCEPTED, Accepted, read_accepted, without

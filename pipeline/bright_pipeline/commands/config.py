@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.reference import generated
 from bright_pipeline.config.root import MODELS, read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checks import problems
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.stages.common import Jobs
 

@@ -17,6 +17,7 @@ import torch
 import typer
 from tabulate import tabulate
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.errors import extra_with
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO, NETWORKS
@@ -24,7 +25,6 @@ from bright_pipeline.base.process import cores
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import image_counts
 from bright_pipeline.data.sources import source_at
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import wrong_sizes
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished

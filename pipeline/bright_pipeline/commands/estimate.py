@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
 from bright_pipeline.estimation.report import Estimate, facts, known_images, text

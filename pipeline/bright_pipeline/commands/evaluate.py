@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
+from bright_pipeline.engine.command import LogOption, read_settings, run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.config.root import Config
 from bright_pipeline.data.sources import RawSequence
-from bright_pipeline.engine.command import LogOption, read_settings, run_stage
 from bright_pipeline.engine.jobs import Job, path_of
 from bright_pipeline.evaluation.batches import metric_device
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary, write_summary

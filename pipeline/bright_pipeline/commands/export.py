@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import new_folder, write_json, write_text
 from bright_pipeline.engine.checksums import SUMS
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.jobs import Job, closure
 from bright_pipeline.engine.shards import ordered
 from bright_pipeline.families import find_family

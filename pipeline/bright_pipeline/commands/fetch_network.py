@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.models.metric_networks.fetching import fetch
 from bright_pipeline.models.metric_networks.files import network_path, network_state
 from bright_pipeline.plan.checks import networks_used

@@ -2,11 +2,11 @@
 
 import json
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.data.sources import source_at
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.settings.diffusion import FilesSamples
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.engine.checksums import result_libraries
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.damage import recorded
 from bright_pipeline.engine.jobs import DIGEST_LENGTH
 from bright_pipeline.plan.publish import tracked_as

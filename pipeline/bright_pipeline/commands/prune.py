@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.reservations import Reservations, in_use
 from bright_pipeline.engine.store import identity_path

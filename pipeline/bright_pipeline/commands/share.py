@@ -14,13 +14,13 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import problems
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.plan.checks import networks_needed

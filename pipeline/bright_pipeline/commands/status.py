@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.amounts import readable_duration
 from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.checks import saved_step
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import wrong_sizes
 from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.records import State, died_for_memory, read_record, record_path

@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
 from bright_pipeline.base.process import cores
@@ -21,7 +22,6 @@ from bright_pipeline.base.progress import Progress
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
 from bright_pipeline.engine.checksums import SUMS, difference, read_sums, take_checksum
-from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.engine.damage import DAMAGED, damaged_path, identity_problem, refused
 from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.engine.reservations import in_use

@@ -19,12 +19,12 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import try_lock
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.engine import slurm
-from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
 from bright_pipeline.engine.heartbeat import INTERRUPTED, LAUNCHED
 from bright_pipeline.engine.records import (
     Record,

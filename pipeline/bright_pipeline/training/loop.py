@@ -17,13 +17,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from bright_pipeline.engine.command import TERMINATED
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import lock_work_folder
 from bright_pipeline.base.paths import snapshot_path
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import Progress, logger
 from bright_pipeline.data.pictures import save_picture
-from bright_pipeline.engine.command import TERMINATED
 from bright_pipeline.models.autoencoder import HALF
 from bright_pipeline.settings.execution import Execution
 from bright_pipeline.training.history import PROJECT, RUN_NAME_KEYS, History, make_trackers

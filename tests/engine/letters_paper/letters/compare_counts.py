@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from bright_pipeline.engine.command import stage
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.engine.command import stage
 
 from letters.stages import Comparing
 

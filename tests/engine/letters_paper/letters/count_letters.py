@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.command import stage
+from bright_pipeline.engine.atomic import write_json
 
 from letters.stages import Counting
 
