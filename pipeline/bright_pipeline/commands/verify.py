@@ -142,8 +142,8 @@ def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
     for place, stored in published_copies(jobs).items():
         with suppress(InputError, FileNotFoundError, KeyError):  # a damaged list is reported with its folder
             if take_checksum(Path(place)).sha256 != read_sums(stored.parent)[stored.name].sha256:
-                line = f"{place}: differs from {stored} as it was stored; a run copies it again"
-                yield Finding("damaged", line, (Path(place),))
+                differs = f"{place}: differs from {stored} as it was stored; a run copies it again"
+                yield Finding("damaged", differs, (Path(place),))
     for path in sorted(IDENTITIES.glob("*.json") if whole_store else (identity_path(*key) for key in jobs(planned))):
         if (line := identity_problem(path)) is not None:
             yield Finding("damaged", line, (path,))

@@ -9,12 +9,11 @@ The protocols differ in a point on a sphere: torch_fidelity counts it as inside,
 paper_repository as outside, as the repository that the paper names. Density and coverage count it as outside in both,
 as the authors' code does.
 
-The results are those of distances in float64. One tile of the distances is held at a time, as a matrix product in
-float32; pairs that its rounding leaves undecided are computed again in float64.
+Distances are float64, one tile of them at a time. Two distances that differ by less than their rounding are equal: an
+image and its copy are on the same spheres.
 """
 
-from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -27,9 +26,7 @@ from bright_pipeline.evaluation.frechet import CONFIDENCE, student_quantile
 NEIGHBOURHOOD = 3
 WIDE_NEIGHBOURHOOD = 5  # of density and coverage
 TILE = 1600  # points of either set, about, whose distances are held at once: of 4,096 dimensions that takes 0.2 GB
-CANDIDATES = WIDE_NEIGHBOURHOOD + 11  # the nearest in float32, among which float64 finds the neighbours
-PAIRS_AT_ONCE = 256  # of float64 differences
-ROUNDING = 8 * torch.finfo(torch.float32).eps  # of a product's sum, times the root of its terms and their size
+ROUNDING = 32 * torch.finfo(torch.float64).eps  # of a squared distance, times the root of its terms and their size
 
 
 def precision_recall(generated: Features, reference: Features, protocol: str, tile: int = TILE) -> dict[str, float]:
@@ -37,30 +34,35 @@ def precision_recall(generated: Features, reference: Features, protocol: str, ti
     fewest = min(len(generated), len(reference))
     if fewest <= WIDE_NEIGHBOURHOOD:
         raise InputError(f"precision and recall: need more than {WIDE_NEIGHBOURHOOD} images a set, not {fewest}")
-    border = protocol == "torch_fidelity"
-    sets = [torch.from_numpy(features) for features in (generated, reference)]
-    tiles = sum(len(_parts(points, tile)) for points in sets)
-    with Progress("precision and recall", tiles * (tiles + 1) // 2, "tiles of distances") as progress:
-        made, real = (_balls(points, tile, progress) for points in sets)
-        for some, others in product(made.parts(tile), real.parts(tile)):
-            squares = _squared_distances(some, others)
-            for one, other, one_squares in ((some, others, squares), (others, some, squares.T)):
-                found = _inside(one, other, one_squares, NEIGHBOURHOOD, border, once=True)
-                one.inside.logical_or_(found.any(dim=1))
-            in_wide = _inside(some, others, squares, WIDE_NEIGHBOURHOOD)
-            some.balls.add_(in_wide.sum(dim=1))
-            others.covered.logical_or_(in_wide.any(dim=0))
+    made, real = torch.from_numpy(generated), torch.from_numpy(reference)
+    rows, columns = _parts(len(made), tile), _parts(len(real), tile)
+    longest = max(torch.linalg.vector_norm(points, dim=1).max().item() for points in (made, real))
+    rounding = ROUNDING * made.shape[1] ** 0.5 * longest**2
+    border = rounding if protocol == "torch_fidelity" else -rounding  # whether a point on a sphere is inside
+    inside_real, inside_made = torch.zeros(len(made), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
+    balls, covered = torch.zeros(len(made), dtype=torch.long), torch.zeros(len(real), dtype=torch.bool)
+    tiles = sum(len(parts) * (len(parts) + 1) // 2 for parts in (rows, columns)) + len(rows) * len(columns)
+    with Progress("precision and recall", tiles, "tiles of distances") as progress:
+        made_radii, real_radii = _squared_radii(made, rows, progress), _squared_radii(real, columns, progress)
+        for row, column in product(rows, columns):
+            squares = _squared_distances(made[row], real[column])
+            inside_real[row] |= (squares < real_radii[column, NEIGHBOURHOOD] + border).any(dim=1)
+            inside_made[column] |= (squares < made_radii[row, NEIGHBOURHOOD, None] + border).any(dim=0)
+            in_wide = squares < real_radii[column, WIDE_NEIGHBOURHOOD] - rounding
+            balls[row] += in_wide.sum(dim=1)
+            covered[column] |= in_wide.any(dim=0)
             progress.advance()
-    share = torch.float32 if border else torch.float64  # torch-fidelity rounds its shares to 32 bits
-    precision, recall = (one.inside.to(share).mean().item() for one in (made, real))
-    densities = made.balls.double() / WIDE_NEIGHBOURHOOD
+    # torch-fidelity rounds its shares to 32 bits.
+    share = torch.float32 if protocol == "torch_fidelity" else torch.float64
+    precision, recall = (inside.to(share).mean().item() for inside in (inside_real, inside_made))
+    densities = balls.double() / WIDE_NEIGHBOURHOOD
     return {
         "precision": precision,
         "recall": recall,
         "f1": f1(precision, recall),
         "density": densities.mean().item(),
         "density_std": densities.std().item(),
-        "coverage": real.covered.double().mean().item(),
+        "coverage": covered.double().mean().item(),
     }
 
 
@@ -101,96 +103,28 @@ def _share_interval(share: float, count: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _parts(rows: Tensor, most: int) -> tuple[Tensor, ...]:
-    """The rows (N, ...), about `most` at a time, in parts alike; cut at multiples of 8, where products are faster."""
-    count = -(-len(rows) // most)
-    return rows.tensor_split([len(rows) * part // count // 8 * 8 for part in range(1, count)])
+def _parts(count: int, most: int) -> list[slice]:
+    """Slices of about `most` rows; cut at multiples of 8, where products are faster."""
+    parts = -(-count // most)
+    cuts = [count * part // parts // 8 * 8 for part in range(parts)] + [count]
+    return [slice(start, end) for start, end in pairwise(cuts)]
 
 
-@dataclass(frozen=True)
-class _Balls:
-    """Points (N, D) of a set (M, D), and the balls around them."""
-
-    set: Tensor
-    points: Tensor
-    squared_norms: Tensor  # (N), of the points, float32
-    distances: Tensor  # (N, 16), squared, to the nearest points of the set, float32
-    nearest: Tensor  # (N, 16), the numbers of these points
-    inside: Tensor  # (N), whether a point is known to be inside a ball of the other set
-    balls: Tensor  # (N), in how many wide balls of the other set it is
-    covered: Tensor  # (N), whether a point of the other set is in its wide ball
-
-    def parts(self, most: int) -> list["_Balls"]:
-        """These, at most `most` at a time: views, so that what is written there is written here."""
-        own = [_parts(one, most) for name, one in vars(self).items() if name != "set"]
-        return [_Balls(self.set, *some) for some in zip(*own, strict=True)]
-
-    def keep_nearest(self, squares: Tensor, numbers: Tensor) -> None:
-        """Merge squared distances (N, C) to the points of the set with these numbers (C)."""
-        some = squares.topk(min(CANDIDATES, len(numbers)), largest=False)
-        all_distances = torch.cat([self.distances, some.values], dim=1)
-        kept = all_distances.topk(self.distances.shape[1], largest=False)
-        self.distances.copy_(kept.values)
-        self.nearest.copy_(torch.cat([self.nearest, numbers[some.indices]], dim=1).gather(1, kept.indices))
-
-    def exact_squared_radii(self, which: Tensor, neighbour: int) -> Tensor:
-        """To the neighbour of this rank in float64, of the balls `which` (K). The nearest point is the point itself."""
-        nearest = self.nearest[which]
-        own = which.repeat_interleave(nearest.shape[1])
-        squares = _exact_squared_distances(self.points, own, self.set, nearest.flatten())
-        return squares.view_as(nearest).kthvalue(neighbour + 1).values
-
-
-def _balls(points: Tensor, tile: int, progress: Progress) -> _Balls:
-    """The balls around all points (N, D): each tile of distances serves its rows and, transposed, its columns."""
-    count, kept = len(points), (len(points), min(CANDIDATES, len(points)))
-    norms = torch.linalg.vector_norm(points, dim=1).square()
-    far, nobody = torch.full(kept, torch.inf), torch.zeros(kept, dtype=torch.long)
-    inside, balls, covered = (torch.zeros(count, dtype=dtype) for dtype in (torch.bool, torch.long, torch.bool))
-    found = _Balls(points, points, norms, far, nobody, inside, balls, covered)
-    parts = list(zip(found.parts(tile), _parts(torch.arange(len(points)), tile), strict=True))
-    for row, (some, numbers) in enumerate(parts):
-        for column, (others, their_numbers) in enumerate(parts[row:], row):
-            squares = _squared_distances(some, others)
-            some.keep_nearest(squares, their_numbers)
-            if column > row:
-                others.keep_nearest(squares.T, numbers)
+def _squared_radii(points: Tensor, parts: list[slice], progress: Progress) -> Tensor:
+    """Squared distances (N, 6) of points (N, D) to their nearest points, the first to themselves."""
+    nearest = torch.full((len(points), WIDE_NEIGHBOURHOOD + 1), torch.inf, dtype=torch.float64)
+    for first, row in enumerate(parts):
+        for column in parts[first:]:  # a tile serves its rows and, transposed, its columns
+            squares = _squared_distances(points[row], points[column])
+            for part, distances in [(row, squares), (column, squares.T)][: 1 + (row != column)]:
+                fewest = distances.topk(min(nearest.shape[1], distances.shape[1]), largest=False).values
+                nearest[part] = torch.cat([nearest[part], fewest], dim=1).sort(dim=1).values[:, : nearest.shape[1]]
             progress.advance()
-    return found
+    return nearest
 
 
-def _inside(
-    some: _Balls, others: _Balls, squares: Tensor, neighbour: int, border: bool = False, once: bool = False
-) -> Tensor:
-    """Which of some points (P) are in which of the others' balls (C), from squared distances (P, C) in float32.
-
-    border: a point on a sphere is inside. once: one ball a point is enough, further undecided pairs are skipped.
-    """
-    size = some.squared_norms.max() + 3 * others.squared_norms  # of a distance and of a radius
-    rounding = ROUNDING * some.points.shape[1] ** 0.5 * size
-    above = squares - others.distances[:, neighbour]
-    inside = above < -rounding
-    undecided = above.abs_() <= rounding
-    if once:
-        undecided &= ~(some.inside | inside.any(dim=1))[:, None]
-    point, centre = undecided.nonzero(as_tuple=True)
-    which, place = centre.unique(return_inverse=True)
-    exact = _exact_squared_distances(some.points, point, others.points, centre)
-    radii = others.exact_squared_radii(which, neighbour)[place]
-    inside[point, centre] = exact <= radii if border else exact < radii
-    return inside
-
-
-def _squared_distances(some: _Balls, others: _Balls) -> Tensor:
-    """(P, C) in float32, by a matrix product."""
-    squares = torch.addmm(others.squared_norms[None], some.points, others.points.T, alpha=-2)
-    return squares.add_(some.squared_norms[:, None])
-
-
-def _exact_squared_distances(points: Tensor, point: Tensor, others: Tensor, other: Tensor) -> Tensor:
-    """Of pairs of rows (K), in float64."""
-    found = [
-        (points[one].double() - others[two].double()).square_().sum(dim=1)
-        for one, two in zip(point.split(PAIRS_AT_ONCE), other.split(PAIRS_AT_ONCE), strict=True)
-    ]
-    return torch.cat(found)
+def _squared_distances(some: Tensor, others: Tensor) -> Tensor:
+    """(P, C) in float64 of points (P, D) and (C, D), by a matrix product."""
+    some, others = some.double(), others.double()
+    squares = torch.addmm(torch.linalg.vector_norm(others, dim=1).square()[None], some, others.T, alpha=-2)
+    return squares.add_(torch.linalg.vector_norm(some, dim=1).square()[:, None])
