@@ -34,7 +34,7 @@ def explore_codes(
     torch.set_num_threads(job.cpu_threads)
     archive = ImageArchive(images)
     if not (rows := min(job.rows, len(archive) // 2)):
-        raise InputError(f"{images}: one image; to interpolate takes two")
+        raise InputError(f"{images}: has one image; interpolation needs two")
     model = load_autoencoder(autoencoder)
     if hash_tables(model.settings) is None:
         raise InputError(f"{autoencoder}: a model without hash tables; explore a model that has them")

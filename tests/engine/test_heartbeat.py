@@ -17,7 +17,7 @@ import pytest
 from bright_pipeline.base import locks, progress
 from bright_pipeline.base.progress import NO_PROGRESS, Activity, Progress, activity, log_to
 from bright_pipeline.engine import records
-from bright_pipeline.engine.heartbeat import LAUNCHED, RUN, beating, starters
+from bright_pipeline.engine.heartbeat import LAUNCHED, RUN, beating, parents
 from bright_pipeline.engine.records import Record, read_record, record_path
 from daemons import wait_for
 
@@ -115,7 +115,7 @@ def test_a_stage_ends_with_whoever_started_it_on_this_machine(log, monkeypatch, 
 @pytest.mark.parametrize("told", ["", "1", "host:", ":1", "host:word", f"{socket.gethostname()}:word"])
 def test_a_starter_that_is_not_known_ends_nothing(monkeypatch, told) -> None:
     monkeypatch.setenv(RUN, told)
-    assert starters() == []
+    assert parents() == []
 
 
 def test_launcher_and_stage_write_one_record_and_neither_loses_what_the_other_told(log, monkeypatch) -> None:

@@ -13,7 +13,15 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import cores, own_cores
 from bright_pipeline.engine.launch import command, visible_gpus
-from bright_pipeline.engine.records import NEAR, State, process_tree, read_record, record_path, request_mb, resident_mb
+from bright_pipeline.engine.records import (
+    NEAR_LIMIT,
+    State,
+    process_tree,
+    read_record,
+    record_path,
+    request_mb,
+    resident_mb,
+)
 from daemons import wait_for
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
@@ -218,8 +226,8 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
 @pytest.mark.parametrize(
     ("state", "share", "asks"),
     [
-        ("running", NEAR, 2000),  # vanished near its limit
-        ("running", NEAR - 0.1, 1000),  # vanished otherwise: a node that died
+        ("running", NEAR_LIMIT, 2000),  # vanished near its limit
+        ("running", NEAR_LIMIT - 0.1, 1000),  # vanished otherwise: a node that died
         ("interrupted", 1.0, 1000),
         ("failed", 1.0, 1000),
         ("done", 1.0, 1000),

@@ -185,7 +185,7 @@ def asked_steps(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]
             clock.now += pace * seconds(done)
             if done >= requests.ask_at:
                 asked.append(done)
-            if requests.heard(done, asked_here=pace == 1.0 and done >= asked_at):
+            if requests.should_stop(done, asked_here=pace == 1.0 and done >= asked_at):
                 break
         assert asked[-1] == done
         return asked
@@ -206,4 +206,4 @@ def test_fast_steps_ask_about_once_a_second_slow_ones_at_each(monkeypatch: pytes
 
 def test_one_process_alone_hears_at_once() -> None:
     requests = EndRequests(ALONE)
-    assert [requests.heard(done, asked_here=done >= 3) for done in range(1, 5)] == [False, False, True, True]
+    assert [requests.should_stop(done, asked_here=done >= 3) for done in range(1, 5)] == [False, False, True, True]

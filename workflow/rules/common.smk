@@ -141,7 +141,7 @@ def upstream(wildcards):
 
 def given(source):
     """An input for Snakemake: its modification time is ignored, unless its job is forced in this run."""
-    again = isinstance(source, Output) and needed().again(source.job)
+    again = isinstance(source, Output) and needed().is_rerun(source.job)
     return path_of(source) if again else ancient(path_of(source))
 
 

@@ -167,7 +167,7 @@ class Fingerprints:
         return self._found[place]
 
     def _list(self, place: Path, path: Path, where: str) -> str | dict[str, str]:
-        """The sha256 of a text file that splits the collection of this place."""
+        """The sha256 of the list file of this collection's split."""
         found = self._found[place]
         stored = found.lists.get(str(path)) if found is not None else None
         if self.trusted and stored is not None:

@@ -29,7 +29,7 @@ from bright_pipeline.data.sources import RawImages, open_source
 from bright_pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
 CHUNK = 16  # images per task of a worker process: a terminated stage finishes the running tasks
-FEW = 10_000  # below this number of images, the manifest lists the original names
+MAX_LISTED_NAMES = 10_000  # below this number of images, the manifest lists the original names
 MOST_TYPES = 5  # of ignored files that the manifest names
 TASKS_AHEAD = 3  # tasks per worker that are submitted ahead of the awaited result
 
@@ -142,7 +142,7 @@ def prepare(
     ]
     ignored = sum((images.ignored for images in parts.values() if images.ignored), Counter[str]())
     manifest |= {"ignored_files": ignored.total(), "ignored_types": dict(ignored.most_common(MOST_TYPES))}
-    if len(kept) < FEW:
+    if len(kept) < MAX_LISTED_NAMES:
         manifest["names"] = {split: [printable(image.name) for image in splits[split]] for split in splits}
     logger.info("%s", outcome(manifest))
     return manifest

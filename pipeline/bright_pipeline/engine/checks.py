@@ -37,7 +37,7 @@ def lost_models(needed: Needed) -> list[str]:
     for shard in needed.shards.values():
         job = shard.job
         here = [file for file in job.files if job.has(file)]
-        if needed.again(job) or not here:
+        if needed.is_rerun(job) or not here:
             continue
         if job.is_training and job.stage.outputs["weights"] in here:
             lost = ", ".join(file for file in job.files if file not in here)
@@ -62,7 +62,7 @@ def trainings_behind(needed: Needed, job: Job) -> list[Job]:
     waiting = list(job.upstream)
     while waiting:
         other = waiting.pop()
-        if other.key in made and other.key not in found and not needed.again(other):
+        if other.key in made and other.key not in found and not needed.is_rerun(other):
             found[other.key] = other
             waiting += other.upstream
     return [other for other in found.values() if other.is_training and other.key not in needed.asked]

@@ -28,7 +28,7 @@ INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of a sta
 
 @contextmanager
 def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[None]:
-    """Write the record every few seconds within the block, and at its end how it ended."""
+    """Write the record every few seconds within the block, and its final state at the end."""
     launched = LAUNCHED in os.environ
     record = Record(activity.log, begins=not launched, **({} if launched else {"started_at": time.time()}))
     stop = threading.Event()
@@ -40,7 +40,7 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
             record.write(state=state, error=error, **activity.facts, **place, **({} if launched else used()))
 
     def beat() -> None:
-        watched, due = starters(), 0.0
+        watched, due = parents(), 0.0
         while True:
             if time.monotonic() >= due:
                 write(State.RUNNING)
@@ -73,7 +73,7 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
         write(state, error)
 
 
-def starters() -> list[psutil.Process | None]:
+def parents() -> list[psutil.Process | None]:
     """The run and the launcher that started this process, if they are on this machine; None for one that has ended."""
     found: list[psutil.Process | None] = []
     for name in (RUN, LAUNCHED):

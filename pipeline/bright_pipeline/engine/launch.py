@@ -41,7 +41,7 @@ from bright_pipeline.engine.records import (
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
 LIST_PROCESSES_EVERY = 8  # samples of the memory, to include processes that the stage has started since
-GROWTH = 1.03  # the record is updated when the peak has grown by this factor
+PEAK_UPDATE_FACTOR = 1.03  # the record is updated when the peak has grown by this factor
 POLL_S = 0.5  # between looks for free GPUs
 SHUTDOWN_S = 600  # torchrun kills processes that run so long after SIGTERM; saving must take less
 RENDEZVOUS_S = 600  # a node waits so long for the others: Python can start slowly from a shared file system
@@ -123,7 +123,7 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
             if sample % LIST_PROCESSES_EVERY == 0:
                 processes = process_tree()
             peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
-            if peak_mb > GROWTH * written_mb:
+            if peak_mb > PEAK_UPDATE_FACTOR * written_mb:
                 record.write()
                 written_mb = peak_mb
     code = code if code >= 0 else 128 - code

@@ -25,13 +25,13 @@ from bright_pipeline.engine.atomic import write_json
 RECORDS = Path("results/records")
 # A job that vanished with its launcher was killed for memory if it had used this share of its limit: memory is sampled
 # four times a second, and schedulers count Snakemake's own processes as the job's.
-NEAR = 0.8
+NEAR_LIMIT = 0.8
 LOCK_PATIENCE_S = 2.0
 NUMBERS = (
     *("done_before", "done", "total", "rate", "left_s", "seconds"),
     *("started_at", "updated_at", "peak_mb", "limit_mb"),
 )
-LARGEST = 1e15
+MAX_PLAUSIBLE = 1e15
 
 
 class State(StrEnum):
@@ -63,7 +63,7 @@ def read_record(path: Path) -> dict[str, Any]:
         sound = isinstance(found, dict) and found.get("state", State.RUNNING) in list(State)
         facts = {key: fact for key, fact in found.items() if fact is not None} if sound else {}
         numbers = [facts.get(key, 0) for key in NUMBERS]
-        if all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers):
+        if all(isinstance(number, int | float) and abs(number) < MAX_PLAUSIBLE for number in numbers):
             return facts
     return {}
 
@@ -107,7 +107,7 @@ def died_for_memory(record: dict[str, Any]) -> bool:
 
 def near_limit(record: dict[str, Any]) -> bool:
     """Whether a job came near its memory limit."""
-    return bool(record.get("limit_mb")) and record.get("peak_mb", 0) >= NEAR * record["limit_mb"]
+    return bool(record.get("limit_mb")) and record.get("peak_mb", 0) >= NEAR_LIMIT * record["limit_mb"]
 
 
 def limit_mb(requested: int | None) -> int | None:

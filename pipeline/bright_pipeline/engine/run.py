@@ -80,20 +80,20 @@ class Needed:
         self.forced = set(forced)
         waiting = list(wanted)
         self.asked = {output.job.key for output in waiting}  # the jobs of the targets
-        self._again: dict[Key, bool] = {}
+        self._is_rerun: dict[Key, bool] = {}
         self.shards: dict[tuple[str, str, tuple[int, int] | None], Shard] = {}
         while waiting:
             output = waiting.pop()
             shard = shard_of(output)
-            if shard.key not in self.shards and (not output.job.has(output.file) or self.again(output.job)):
+            if shard.key not in self.shards and (not output.job.has(output.file) or self.is_rerun(output.job)):
                 self.shards[shard.key] = shard
                 waiting += [source for source in shard.sources if isinstance(source, Output)]
 
-    def again(self, job: Job) -> bool:
+    def is_rerun(self, job: Job) -> bool:
         """Whether a job is made again since the user forced it or a job upstream of it."""
-        if self.forced and job.key not in self._again:
-            self._again[job.key] = job.key in self.forced or any(map(self.again, job.upstream))
-        return self._again.get(job.key, False)
+        if self.forced and job.key not in self._is_rerun:
+            self._is_rerun[job.key] = job.key in self.forced or any(map(self.is_rerun, job.upstream))
+        return self._is_rerun.get(job.key, False)
 
     def among(self, shards: Iterable[Shard]) -> "Needed":
         """The same with these shards only, those that Snakemake will make."""

@@ -20,7 +20,7 @@ class Known(StrEnum):
     """The source of a job's time."""
 
     MEASURED = "measured"
-    ALIKE = "like a measured one"
+    ALIKE = "same as a measured job"
     COUNTED = "operations counted"
     UNKNOWN = "no record yet"
 

@@ -20,7 +20,7 @@ from bright_pipeline.models.hash_tables import HashTableGroups
 from bright_pipeline.models.retrieval_separable import LevelPlan
 
 MOST_BYTES = 8_000_000  # of numbers; base64 makes a third more of them
-LARGEST = 32_767
+INT16_MAX = 32_767
 KEY_DECIMALS = 5
 
 
@@ -30,7 +30,7 @@ def without_explorer(model: ImageAutoencoder) -> str | None:
         return "it has no hash tables"
     settings = model.settings.tables
     if settings.key_length != 1 or not settings.coordinates:
-        return "it shows queries of one key with (x, y) only"
+        return "only models with key_length 1 and coordinates are supported"
     rows = sum(level.cells + 1 for level in model.tables.levels) * settings.features_per_entry
     decoder = (model.group_mlps, model.style_mlp, model.synthesis)
     numbers = model.tables.groups * model.settings.feature_size**2 * rows
@@ -106,7 +106,7 @@ def _linear(layer: nn.Module | None) -> dict[str, Any] | None:
 def packed(numbers: Tensor) -> dict[str, Any]:
     """Numbers as base64 of little-endian 16-bit integers, times `scale`."""
     flat = numbers.detach().cpu().double().reshape(-1)
-    scale = float(flat.abs().max()) / LARGEST or 1.0
+    scale = float(flat.abs().max()) / INT16_MAX or 1.0
     integers = (flat / scale).round().numpy().astype("<i2")
     return {"scale": scale, "data": base64.b64encode(np.ascontiguousarray(integers).tobytes()).decode()}
 

@@ -42,9 +42,9 @@ class HashTableGroups(nn.Module):
         """The retrieval strategy of the keys' device, chosen at its first use."""
         device = keys.device
         if device not in self.strategies:
-            on_cpu_beside_gpu = device.type != "cuda" and torch.cuda.is_available()
+            cpu_with_gpu_present = device.type != "cuda" and torch.cuda.is_available()
             given = (self.settings, self.fallback, self.feature_size, device)
-            self.strategies[device] = self.fallback if on_cpu_beside_gpu else choose(*given)
+            self.strategies[device] = self.fallback if cpu_with_gpu_present else choose(*given)
         return self.strategies[device]
 
     def retrieve(self, tiled_code: Tensor) -> Tensor:

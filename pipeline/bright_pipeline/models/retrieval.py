@@ -104,16 +104,16 @@ class Kernels(NamedTuple):
 
     unavailable: Callable[[HashTables], str | None]  # why the kernels cannot run here; None if they can
     make: Callable[[tuple[Level, ...], HashTables, int], Retrieval]
-    compared: bool  # whether they are compared with gather before their first use on a device
+    needs_self_test: bool  # whether they are compared with gather before their first use on a device
 
 
 KERNELS = {
     "triton": Kernels(
         lambda settings: retrieval_triton.unavailable(settings),
         lambda levels, settings, size: retrieval_triton.TritonRetrieval(levels, size),
-        compared=True,
+        needs_self_test=True,
     ),
-    "tinycudann": Kernels(without_tinycudann, TinyCudaNNRetrieval, compared=False),
+    "tinycudann": Kernels(without_tinycudann, TinyCudaNNRetrieval, needs_self_test=False),
 }
 
 
@@ -126,7 +126,7 @@ def choose(settings: HashTables, fallback: Retrieval, feature_size: int, device:
     problem = kernels.unavailable(settings)
     if problem is not None and settings.retrieval == "auto":
         return fallback
-    if problem is None and kernels.compared:
+    if problem is None and kernels.needs_self_test:
         problem = difference(kernels, settings, feature_size, device)
     if problem is not None:
         logger.info("retrieval: %s in place of %s: %s", fallback.name, wanted, problem)

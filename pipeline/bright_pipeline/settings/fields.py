@@ -30,7 +30,7 @@ NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
 MAX_JOBS = 10_000  # jobs that one sample set may be divided into
 SOURCE = " Default: "  # begins the last sentence of a description
 MOST_BLOCKS = 1000  # of a level: a million would be made for hours before anything is refused
-LARGEST = 2**63 - 1  # seeds and sizes are 64-bit integers
+INT64_MAX = 2**63 - 1  # seeds and sizes are 64-bit integers
 
 Entry = TypeVar("Entry")
 Part = TypeVar("Part", bound="Section")
@@ -135,7 +135,7 @@ def _check_value(key: str, value: Any) -> None:
     if isinstance(value, list | tuple):
         for item in value:
             _check_value(key, item)
-    if isinstance(value, int) and abs(value) > LARGEST:
+    if isinstance(value, int) and abs(value) > INT64_MAX:
         raise ValueError(f"{key}: integers lie between -2^63 and 2^63; this one has {value.bit_length()} bits")
     if isinstance(value, str | Path) and "\0" in str(value):
         raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")

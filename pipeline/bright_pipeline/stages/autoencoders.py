@@ -147,7 +147,7 @@ def lost_snapshot(job: Job, needed: Needed) -> Iterator[str]:
     path, (training,) = Path(job.settings["snapshot"]), job.upstream
     if not path.exists():
         will_run = training.key in {other.key for other in needed.jobs}
-        if not (will_run and (needed.again(training) or saved_step(training) < job.settings["step"])):
+        if not (will_run and (needed.is_rerun(training) or saved_step(training) < job.settings["step"])):
             yield f"{job.entry}: {missing_snapshot(path)}"
 
 

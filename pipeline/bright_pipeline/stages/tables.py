@@ -135,7 +135,7 @@ def caption(table: str) -> str:
     return f"{CLAIMS_CAPTION if table == CLAIMS else TABLES[table].caption} {OF_EVERY_TABLE}"
 
 
-class Summary(NamedTuple):
+class RowSummary(NamedTuple):
     """A summary file of a job, its row, and the training seed unless that is the first one."""
 
     row: str
@@ -240,7 +240,7 @@ def file_digest(pattern: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _provenance(summaries: list[Summary]) -> dict[str, Any]:
+def _provenance(summaries: list[RowSummary]) -> dict[str, Any]:
     """The digests of code, data and trained models behind a table."""
     behind = closure(summary.job for summary in summaries)
     trained: dict[str, set[str]] = {}
@@ -255,25 +255,25 @@ def _provenance(summaries: list[Summary]) -> dict[str, Any]:
     }
 
 
-def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
+def _of_models(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
     """Summaries of rows that are autoencoders, by the kinds of the table's quantities; notes on missing metrics."""
     rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
-    found: list[Summary] = []
+    found: list[RowSummary] = []
     notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
         for kind in (kind for kind in q.KINDS.values() if kind in kinds):
             for stage in (stage for stage in jobs.stages.values() if stage.kind is kind):
                 outputs = [(row, output) for row in rows for output in stage.numbers_of_row(of_seed, row)]
-                found += [Summary(row, output.job, output.file, seed) for row, output in outputs]
+                found += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
             for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
-                found += [Summary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+                found += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
     if q.TIMED_DECODING in kinds:
         timed = autoencoders.timed_models(jobs)
-        found += [Summary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
+        found += [RowSummary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
     if q.COUNTED in kinds:
         of_paper = [row["name"] for row in jobs(_of_paper, name)]
         counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
-        found += [Summary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
+        found += [RowSummary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
         notes = [
@@ -289,13 +289,13 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[Summary], list[str]]:
 
 def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
-) -> tuple[list[Summary], list[str]]:
+) -> tuple[list[RowSummary], list[str]]:
     """Summaries of the sample set of each row in these networks, and notes on missing metrics."""
-    found: list[Summary] = []
+    found: list[RowSummary] = []
     notes: dict[str, str] = {}
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
         scores = [
-            Summary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
+            RowSummary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
             for (row, name), space in product(sets.items(), spaces(jobs, network))
         ]
         if usable(of_seed, network, [score.job for score in scores]):

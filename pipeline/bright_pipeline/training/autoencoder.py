@@ -81,7 +81,7 @@ class AutoencoderTask(TrainingTask):
             self.code_deviation = codes.transpose(0, 1).flatten(1).std(1)[:, None, None]
 
     def model_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """Reconstructions, and the family's own losses; in a decoder stage of noisy codes of the frozen encoder."""
+        """Reconstructions and the family's losses; in a decoder stage, of noisy codes from the frozen encoder."""
         if (stage := self.settings.decoder_stage) is None or self.code_deviation is None:
             return self.model.training_pass(images, random)
         with torch.no_grad():

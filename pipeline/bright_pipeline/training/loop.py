@@ -139,7 +139,7 @@ class Loop:
                     with task.ema.applied_to(task.model.parameters()):
                         self.save_model(snapshot_path(self.work, done))
                 # The state: now and then, on request, and at the end.
-                ending = self.end_requests.heard(done, self.terminated.is_set()) and done < task.steps
+                ending = self.end_requests.should_stop(done, self.terminated.is_set()) and done < task.steps
                 if ending or time.monotonic() >= save_at or done == task.steps:
                     started_saving = time.monotonic()
                     self._save(done, numbers, history)

@@ -41,7 +41,7 @@ class _Buckets:
             self._send()
 
     def _send(self) -> None:
-        """Send the next bucket: gradients, zeros for a weight that this process did not use, and which it used.
+        """Send the next bucket: the gradients (zero for unused weights), then a flag for each weight that was used.
 
         Its length is the same in all processes: another length would make them wait for each other forever.
         """
@@ -111,7 +111,7 @@ def batch_gradient_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -
 
 
 class EndRequests:
-    """Whether any process of a training was asked to end: all learn it at the same step, so that none waits for others.
+    """Whether a process of a training was asked to end. All processes agree on the step, so none waits for another.
 
     Asking makes processes wait for each other and for their devices, so it happens about once a second, not at every
     step. Each time they agree on the number of steps until the next time, from the pace since the last. It is at most
@@ -123,7 +123,7 @@ class EndRequests:
         self.ask_at = 0
         self.asked: tuple[int, float] | None = None
 
-    def heard(self, done: int, asked_here: bool) -> bool:
+    def should_stop(self, done: int, asked_here: bool) -> bool:
         """After step `done`: whether to end now."""
         if self.accelerator.num_processes == 1:
             return asked_here
