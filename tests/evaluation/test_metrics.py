@@ -13,15 +13,16 @@ import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.feature_files import FeatureSet, read_features, write_features
 from bright_pipeline.evaluation.frechet import frechet_distance
-from bright_pipeline.evaluation.metrics import SPACES, generation_metrics, metric_settings, score
-from bright_pipeline.models.metric_networks.spaces import NETWORKS, network_of
+from bright_pipeline.evaluation.metrics import METRICS, generation_metrics, metric_settings, score
+from bright_pipeline.models.metric_networks import networks
 from bright_pipeline.score_features import score_features
+from bright_pipeline.settings.spaces import FEWEST_IMAGES, SPACES
 from feature_sets import gaussian
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
 
 def features_of(count: int, seed: int, space: str = "efficientnet_lite0", **facts: object) -> FeatureSet:
-    told = {"space": space, "network": network_of(space), "network_sha256": "weights", "resize": "as is"}
+    told = {"space": space, "network": SPACES[space].network, "network_sha256": "weights", "resize": "as is"}
     digests = np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)
     return FeatureSet(gaussian(count, 16, seed), gaussian(count, 5, seed + 1), digests, told | facts)
 
@@ -52,22 +53,19 @@ def test_score_equals_its_formula_over_shuffled_splits_and_the_librarys_bits() -
 
 
 BY_NEIGHBOURS = {"precision", "recall", "f1", "density", "coverage"}
-NAMES = {
-    "inception": {"frechet_distance", "kernel_distance", "score_mean"},
-    "inception_clean": {"frechet_distance"},
-    "clip": {"frechet_distance"},
-    "vgg16": BY_NEIGHBOURS,
-    "vgg16_paper": BY_NEIGHBOURS,
-    "dinov2": {"frechet_distance"},
-    "clip_l14_336": {"gaussian_kernel_distance"},
-    "efficientnet_lite0": {"frechet_distance", "kernel_distance", "score_mean", *BY_NEIGHBOURS},
-}
+NAMES = {"score": {"score_mean"}, "precision_recall": BY_NEIGHBOURS}  # of a metric's values, else its own
 
 
-@pytest.mark.parametrize("space", sorted(SPACES.keys() | NETWORKS.keys()))
+def test_each_space_has_a_builder_and_known_metrics() -> None:
+    assert METRICS.keys() == FEWEST_IMAGES.keys()
+    for space in SPACES.values():
+        assert space.metrics.keys() <= METRICS.keys() and callable(getattr(networks, space.builder)), space.name
+
+
+@pytest.mark.parametrize("space", SPACES)
 def test_each_space_has_its_own_metrics_with_intervals(space: str) -> None:
     found = generation_metrics(features_of(30, 0, space), features_of(40, 5, space))
-    assert found.keys() == NAMES[space]
+    assert found.keys() == set().union(*(NAMES.get(metric, {metric}) for metric in SPACES[space].metrics))
     for metric, value in found.items():
         low, high = value.interval or pytest.fail(f"{metric} has no interval")
         assert low <= value.number <= high

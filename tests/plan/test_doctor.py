@@ -18,15 +18,15 @@ from bright_pipeline.config.root import load_config
 from bright_pipeline.engine.jobs import path_of, planned
 from bright_pipeline.engine.run import Needed, outputs_of, unfinished
 from bright_pipeline.evaluation.feature_files import FeatureSet
-from bright_pipeline.evaluation.metrics import SPACES, generation_metrics
+from bright_pipeline.evaluation.metrics import generation_metrics
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.make_table import make_table
 from bright_pipeline.models.metric_networks.files import layout, network_state, write_network
 from bright_pipeline.models.metric_networks.manifest import manifest, network, network_path
-from bright_pipeline.models.metric_networks.spaces import NETWORKS as SPACE_NETWORKS
 from bright_pipeline.models.retrieval import KERNELS
 from bright_pipeline.plan.checks import networks_needed, obstacles, skipped_metrics
-from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName
+from bright_pipeline.settings.spaces import NETWORKS as METRIC_NETWORKS
+from bright_pipeline.settings.spaces import SPACES, fewest_images
 from bright_pipeline.stages import datasets
 from bright_pipeline.stages.autoencoders import reconstruction
 from bright_pipeline.stages.common import Jobs
@@ -151,7 +151,7 @@ def test_a_missing_clip_leaves_clip_fid_out_with_the_reason_and_everything_else_
         protocol = {"count": told["count"], "reference": told["reference"]}
         values = {
             f"{told['space']}.{metric}": Value(number=number, std=0.001, protocol=protocol)
-            for kind in SPACES[told["space"]]
+            for kind in SPACES[told["space"]].metrics
             for metric, number in METRICS[kind].items()
         }
         traits = {key: told[key] for key in ("sample_kind", "method")}
@@ -204,12 +204,12 @@ def test_too_few_images_for_a_metric_are_rejected_by_the_key_that_gives_them(key
         load_config(values)
 
 
-@pytest.mark.parametrize("network", FEWEST_IMAGES)
-def test_a_network_takes_as_many_images_as_its_metrics(network: NetworkName) -> None:
-    fewest, drawn = FEWEST_IMAGES[network], torch.randn(2, 16, 6, generator=torch.Generator().manual_seed(0)).numpy()
+@pytest.mark.parametrize("network", METRIC_NETWORKS)
+def test_a_network_takes_as_many_images_as_its_metrics(network: str) -> None:
+    fewest, drawn = fewest_images(network), torch.randn(2, 16, 6, generator=torch.Generator().manual_seed(0)).numpy()
 
     def score(count: int) -> None:
-        for space in (name for name, needed in SPACE_NETWORKS.items() if needed == network):
+        for space in (space.name for space in SPACES.values() if space.network == network):
             facts = {"space": space, "network": "any", "network_sha256": "any", "resize": "any"}
             sets = (FeatureSet(one[:count], one[:count], np.zeros((count, 32), np.uint8), facts) for one in drawn)
             generation_metrics(*sets)

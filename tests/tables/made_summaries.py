@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bright_pipeline.evaluation.metrics import COLUMN_SPACES
+from bright_pipeline.settings.spaces import SPACES
 from bright_pipeline.tables.build import BuiltTable
 from bright_pipeline.tables.render import to_csv
 
@@ -124,7 +124,7 @@ def generation(
     metrics = {"frechet_distance": 538.987, "score_mean": 3.456, "precision": 0.71234, "recall": 0.51234, "f1": 0.596}
     metrics |= {"density": 0.61234, "coverage": 0.43219}
     deviations = {"score_mean": 0.078, "density": 0.9}
-    prefix = COLUMN_SPACES.get(space or network, space or network)
+    prefix = SPACES[space or network].columns_of or space or network
     values = {
         f"{prefix}.{metric}": {
             "number": number,

@@ -20,9 +20,9 @@ from bright_pipeline.engine.jobs import Job, path_of
 from bright_pipeline.evaluation.batches import metric_device
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary, write_summary
 from bright_pipeline.models.metric_networks.manifest import available, fetchable, missing_line
-from bright_pipeline.models.metric_networks.spaces import spaces_of
 from bright_pipeline.settings.evaluation import Evaluation
 from bright_pipeline.settings.quantities import GENERATION
+from bright_pipeline.settings.spaces import spaces_of
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import EvaluationJob, ImageSet, score, set_features
 

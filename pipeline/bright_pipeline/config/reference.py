@@ -121,7 +121,7 @@ def _default(field: FieldInfo) -> str:
 
 def generated() -> dict[Path, str]:
     """The generated files of the checkout and their expected texts; InputError in an installed package."""
-    folder = PACKAGE.parent / "config"
+    folder = PACKAGE.parents[1] / "config"
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; its files are generated in a checkout of the project")
     return {folder / "README.md": reference(), folder / "schema.json": schema()}

@@ -11,7 +11,7 @@ from bright_pipeline.data.archive import Images
 from bright_pipeline.evaluation.batches import rgb_batches
 from bright_pipeline.evaluation.feature_files import FeatureSet
 from bright_pipeline.models.metric_networks.networks import load_feature_network
-from bright_pipeline.models.metric_networks.spaces import network_of
+from bright_pipeline.settings.spaces import space_of
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def extract(
                 logits.append(found_logits[batch.used].float().cpu())
             digests += batch.digests
             progress.advance(len(batch.digests))
-    facts = {"space": space, "network": network_of(space), "network_sha256": digest, "resize": network.resize}
+    facts = {"space": space, "network": space_of(space).network, "network_sha256": digest, "resize": network.resize}
     return FeatureSet(
         torch.cat(features).numpy() if features else np.zeros((0, 0), np.float32),
         torch.cat(logits).numpy() if logits else None,

@@ -1,7 +1,7 @@
 """Metrics of generation (appendix B) from stored features, each with a 95% interval.
 
-METRICS has how each is computed, SPACES which are computed in which feature space. On another network's features they
-are other metrics, and the tables name them so.
+METRICS has how each is computed. Each feature space names its own (`bright_pipeline/settings/spaces.py`). On another
+network's features they are other metrics, and the tables name them so.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ from bright_pipeline.evaluation.precision_recall import (
     precision_recall_intervals,
 )
 from bright_pipeline.evaluation.summary import Summary, Value, versions
+from bright_pipeline.settings.spaces import DISTANCE, OF_RECONSTRUCTIONS, SPACES
 from bright_pipeline.stages.evaluation import EvaluationJob
 
 SCORE_SPLITS = 10
@@ -86,7 +87,7 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "frechet_distance": Metric(frechet),
+    DISTANCE: Metric(frechet),
     "kernel_distance": Metric(
         lambda made, real, library: {"kernel_distance": kernel_distance(made.features, real.features)},
         {
@@ -116,25 +117,6 @@ METRICS = {
     ),
 }
 
-# The metrics of each feature space, by the library or the protocol whose numbers they have.
-SPACES: dict[str, dict[str, str]] = {
-    "inception": {"frechet_distance": "torch-fidelity", "kernel_distance": "torch-fidelity", "score": "torch-fidelity"},
-    "inception_clean": {"frechet_distance": "clean-fid"},
-    "clip": {"frechet_distance": "clean-fid"},
-    "clip_l14_336": {"gaussian_kernel_distance": "google-research/cmmd"},
-    "vgg16": {"precision_recall": "torch_fidelity"},
-    "vgg16_paper": {"precision_recall": "paper_repository"},
-    "dinov2": {"frechet_distance": "dgm-eval"},
-    "efficientnet_lite0": {
-        "frechet_distance": "torch-fidelity",
-        "kernel_distance": "torch-fidelity",
-        "score": "torch-fidelity",
-        "precision_recall": "torch_fidelity",
-    },
-}
-# Precision and recall on VGG16 share columns whatever their protocol: a table refuses rows of both.
-COLUMN_SPACES = {"vgg16_paper": "vgg16"}
-
 
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
     """The summary of the first `job.count` generated images; InputError if the feature files do not fit the job."""
@@ -142,7 +124,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
         if (expected := getattr(job, key)) is not None and expected != found:
             raise InputError(f"settings: {key}: {expected!r}, but the feature files have {found!r}")
-    only = None if job.kind == "generation" else ("frechet_distance",)
+    only = (DISTANCE,) if job.of_reconstructions else None
     protocol = {
         "count": len(generated),
         "reference": job.reference,
@@ -154,7 +136,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
         "seed": job.seed,
         "versions": versions("torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"),
     }
-    prefix = ("" if job.kind == "generation" else "rfid.") + COLUMN_SPACES.get(job.space, job.space)
+    prefix = (OF_RECONSTRUCTIONS if job.of_reconstructions else "") + (SPACES[job.space].columns_of or job.space)
     values = {
         f"{prefix}.{metric}": value.model_copy(update={"protocol": protocol})
         for metric, value in generation_metrics(generated, reference, only).items()
@@ -175,7 +157,7 @@ def generation_metrics(
                 " extract both alike"
             )
     values: dict[str, Value] = {}
-    for name, library in SPACES[generated.facts["space"]].items():
+    for name, library in SPACES[generated.facts["space"]].metrics.items():
         if only is None or name in only:
             values |= METRICS[name].compute(generated, reference, library)
     return values
@@ -184,7 +166,7 @@ def generation_metrics(
 def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
     """The library, the interval and the constants of each metric of a space, for the protocol."""
     settings: dict[str, Any] = {}
-    for name, library in SPACES[space].items():
+    for name, library in SPACES[space].metrics.items():
         if only is None or name in only:
             interval = f"{CONFIDENCE:.0%}, {METRICS[name].interval}"
             settings |= {name: library, f"{name}_interval": interval, **METRICS[name].constants}

@@ -22,7 +22,7 @@ from bright_pipeline.figures.common import (
     plain_ticks,
     summaries,
 )
-from bright_pipeline.settings.quantities import EFFICIENTNET
+from bright_pipeline.settings.quantities import CODES, EFFICIENTNET, RECONSTRUCTIONS, TIMED_DECODING
 from bright_pipeline.stages.figures import FigureJob
 
 HITS_COLUMNS = 4
@@ -85,7 +85,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
 
 def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the noise on the codes; for BRIGHT, a second row in units of its interval."""
-    curves = {label: found.details["noise"] for label, found in summaries(inputs, "codes").items()}
+    curves = {label: found.details["noise"] for label, found in summaries(inputs, CODES.name).items()}
     colours = colours_of(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
@@ -108,7 +108,7 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
 
 def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     """For each autoencoder, every channel's range (thin) and mean ± one standard deviation (thick)."""
-    measured = summaries(inputs, "codes")
+    measured = summaries(inputs, CODES.name)
     colours = colours_of(list(measured))
     figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
     for place, (label, found) in enumerate(measured.items()):
@@ -128,9 +128,9 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
 
 def table_size(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the bytes of the hash tables; each point has the maximal entries of a table."""
-    quality = summaries(inputs, "reconstruction")
+    quality = summaries(inputs, RECONSTRUCTIONS.name)
     points = []
-    for label, found in summaries(inputs, "codes").items():
+    for label, found in summaries(inputs, CODES.name).items():
         if label not in quality:
             raise InputError(f"input reconstruction:{label}=PATH is missing; every input codes:{label} needs one")
         log2 = int(found.traits["table_entries"].removeprefix("2^"))
@@ -171,9 +171,9 @@ def curve_of(summary: Summary) -> str:
 
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
-    (speeds,) = paths_of(inputs, "decoding")
+    (speeds,) = paths_of(inputs, TIMED_DECODING.name)
     points = []
-    for name, paths in labelled_paths(inputs, "reconstruction").items():
+    for name, paths in labelled_paths(inputs, RECONSTRUCTIONS.name).items():
         speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
         of_seeds = list(map(read_summary, paths))
         bits, _ = over_seeds(of_seeds, "code_bits")
@@ -207,7 +207,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
 
 def spectra(job: FigureJob, inputs: Inputs) -> Figure:
     """The principal standard deviations of each autoencoder's codes, largest first."""
-    found = {label: one.details["spectrum"] for label, one in summaries(inputs, "codes").items()}
+    found = {label: one.details["spectrum"] for label, one in summaries(inputs, CODES.name).items()}
     figure, (axis,) = panels(1, 1, job.title, width=4.4, height=2.8)
     for label, colour in colours_of(list(found)).items():
         deviations = found[label]["deviations"]
@@ -234,7 +234,7 @@ def _of_one_length(points: list[Point], x: str) -> list[Point]:
 def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """Distances of samples against PSNR, bits and lengths of training; bars: a standard deviation over seeds."""
     made, points = labelled_paths(inputs, "samples"), []
-    for name, paths in labelled_paths(inputs, "reconstruction").items():
+    for name, paths in labelled_paths(inputs, RECONSTRUCTIONS.name).items():
         decoders, scores = list(map(read_summary, paths)), list(map(read_summary, made[name]))
         values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
         values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}

@@ -21,7 +21,7 @@ from bright_pipeline.data.archive import to_rgb
 from bright_pipeline.models.autoencoder import in_float32
 from bright_pipeline.models.metric_networks.files import read_network
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS
-from bright_pipeline.models.metric_networks.spaces import IMAGENET_MEAN, IMAGENET_STD
+from bright_pipeline.models.metric_networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 Weights = Path | str | dict[str, Tensor]  # a network's file, or its tensors by torchvision's names
 SMALLEST_IMAGE = {"lpips_alex": 31, "lpips_vgg": 16}  # in smaller images the last layers have no positions left

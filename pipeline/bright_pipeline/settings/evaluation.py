@@ -1,27 +1,17 @@
 """Config of the evaluation protocol (appendix B) and of the figures."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.settings.spaces import NETWORKS, SPACES, PrecisionRecall, fewest_images
 
-NetworkName = Literal["inception", "clip", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"]
-SpaceName = Literal[
-    "inception", "inception_clean", "clip", "vgg16", "vgg16_paper", "dinov2", "clip_l14_336", "efficientnet_lite0"
-]
-PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
-
-
-FEWEST_IMAGES: dict[NetworkName, int] = {
-    "inception": 10,
-    "clip": 3,
-    "vgg16": 6,
-    "dinov2": 3,
-    "clip_l14_336": 4,
-    "efficientnet_lite0": 10,
-}
-"""The fewest images of a set from which all metrics of a network can be computed."""
+if TYPE_CHECKING:
+    NetworkName = str
+    SpaceName = str
+else:  # mypy has no literals of computed names
+    NetworkName, SpaceName = Literal[*NETWORKS], Literal[*SPACES]
 
 
 class Neighbours(Section):
@@ -42,10 +32,9 @@ class Evaluation(Section):
     """How sample sets are scored."""
 
     networks: list[NetworkName] = Field(
-        ["inception", "clip", "vgg16", "dinov2", "clip_l14_336", "efficientnet_lite0"],
-        description="inception: FID, KID, IS; clip: CLIP-FID; vgg16: precision, recall, density, coverage; dinov2:"
-        " FD-DINOv2; clip_l14_336: CMMD; efficientnet_lite0: metrics of the same kind, under its own name. A network"
-        " without weights is reported as missing.",
+        [*NETWORKS],
+        description="; ".join(f"{space.network}: {space.words}" for space in SPACES.values() if space.words)
+        + ". A network without weights is reported as missing.",
     )
     precision_recall: PrecisionRecall = Field(
         "torch_fidelity",
@@ -69,7 +58,7 @@ class Evaluation(Section):
     @property
     def fewest_images(self) -> int:
         """The fewest images of a set from which all metrics of these networks can be computed."""
-        return max((FEWEST_IMAGES[network] for network in self.networks), default=1)
+        return max((fewest_images(network) for network in self.networks), default=1)
 
 
 class Figures(Section):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bright_pipeline.settings.spaces import DISTANCE, OF_RECONSTRUCTIONS, SPACES, Space
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -149,20 +151,16 @@ COUNTS = (
 ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_params"}, published=False)
 
 
-def _of_space(
-    space: str, metric: str, key: str, label: str, decimals: int, kind: Kind = GENERATED, **rest: Any
-) -> Quantity:
-    """A metric in a feature space, whose name starts with its network's."""
-    name = f"{'rfid.' if kind is DISTANCES else ''}{space}.{metric}"
-    rest |= {"has_std": metric in WITH_DEVIATION, "has_interval": True, "network": space.removesuffix("_clean")}
-    return Quantity(key, label, kind, {"": name}, decimals=decimals, **rest)
+def _of_space(space: str, metric: str, key: str, label: str, decimals: int, **rest: Any) -> Quantity:
+    """A metric in a feature space."""
+    rest |= {"has_std": metric in WITH_DEVIATION, "has_interval": True, "network": SPACES[space].network}
+    return Quantity(key, label, GENERATED, {"": f"{space}.{metric}"}, decimals=decimals, **rest)
 
 
-_DISTANCE = "frechet_distance"
 WITH_DEVIATION = ("score_mean", "kernel_distance", "density")  # over splits, subsets or images
-FID = _of_space("inception", _DISTANCE, "fid", "FID ↓", 2, is_published=True)
-FID_CLEAN = _of_space("inception_clean", _DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
-CLIP_FID = _of_space("clip", _DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
+FID = _of_space("inception", DISTANCE, "fid", "FID ↓", 2, is_published=True)
+FID_CLEAN = _of_space("inception_clean", DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
+CLIP_FID = _of_space("clip", DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
 INCEPTION_SCORE = _of_space("inception", "score_mean", "is", "IS ↑", 2, is_published=True)
 PRECISION_RECALL = (
     _of_space("vgg16", "precision", "precision", "Precision ↑", 2, is_published=True),
@@ -170,43 +168,61 @@ PRECISION_RECALL = (
     _of_space("vgg16", "f1", "f1", "F1 ↑", 3, is_published=True),
 )
 # Beyond the paper's.
-FD_DINOV2 = _of_space("dinov2", _DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
+FD_DINOV2 = _of_space("dinov2", DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
 CMMD = _of_space("clip_l14_336", "gaussian_kernel_distance", "cmmd", "CMMD ↓", 3, significant=3)
 KID = _of_space("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
 DENSITY_COVERAGE = (
     _of_space("vgg16", "density", "density", "Density ↑", 3),
     _of_space("vgg16", "coverage", "coverage", "Coverage ↑", 3),
 )
-# Other features, other numbers: never under the published metrics' names.
-_LITE = "efficientnet_lite0"
-EFFICIENTNET = tuple(
-    _of_space(_LITE, metric, f"{key}_{_LITE}", f"{name} (EfficientNet-Lite0) {arrow}", decimals)
-    for key, name, arrow, metric, decimals in (
-        ("fd", "FD", "↓", _DISTANCE, 1),
-        ("kd", "KD", "↓", "kernel_distance", 3),
-        ("score", "Score", "↑", "score_mean", 2),
-        ("precision", "Precision", "↑", "precision", 3),
-        ("recall", "Recall", "↑", "recall", 3),
-        ("f1", "F1", "↑", "f1", 3),
-        ("density", "Density", "↑", "density", 3),
-        ("coverage", "Coverage", "↑", "coverage", 3),
+# Other features, other numbers: never under the published metrics' names. Of each metric: the names in summaries, the
+# keys, titles and decimals.
+ON_OTHER_FEATURES = {
+    DISTANCE: ((DISTANCE, "fd", "FD ({}) ↓", 1),),
+    "kernel_distance": (("kernel_distance", "kd", "KD ({}) ↓", 3),),
+    "gaussian_kernel_distance": (("gaussian_kernel_distance", "mmd", "MMD ({}) ↓", 3),),
+    "score": (("score_mean", "score", "Score ({}) ↑", 2),),
+    "precision_recall": tuple(
+        (name, name, f"{title} ({{}}) ↑", 3)
+        for name, title in (
+            *(("precision", "Precision"), ("recall", "Recall"), ("f1", "F1")),
+            *(("density", "Density"), ("coverage", "Coverage")),
+        )
+    ),
+}
+
+
+def _labelled(space: Space) -> tuple[Quantity, ...]:
+    """The columns of a space that titles them by its features."""
+    return tuple(
+        _of_space(space.name, name, f"{key}_{space.name}", title.format(space.label), decimals)
+        for metric in space.metrics
+        for name, key, title, decimals in ON_OTHER_FEATURES[metric]
     )
-)
+
+
+EFFICIENTNET = _labelled(SPACES["efficientnet_lite0"])
+LABELLED = tuple(quantity for space in SPACES.values() if space.label for quantity in _labelled(space))
 GENERATION = (
     *(FID, FID_CLEAN, CLIP_FID, INCEPTION_SCORE, *PRECISION_RECALL),
-    *(FD_DINOV2, CMMD, KID, *DENSITY_COVERAGE, *EFFICIENTNET),
+    *(FD_DINOV2, CMMD, KID, *DENSITY_COVERAGE, *LABELLED),
 )
 
 # The same distances between the reconstructions of a validation split and that split; the paper prints none.
 RECONSTRUCTION_DISTANCE = tuple(
-    _of_space(space, _DISTANCE, key, label, 2, kind=DISTANCES)
-    for space, key, label in (
-        ("inception", "rfid", "rFID ↓"),
-        ("inception_clean", "rfid_clean", "rFID (clean-fid) ↓"),
-        ("efficientnet_lite0", "rfd_efficientnet_lite0", "rFD (EfficientNet-Lite0) ↓"),
+    replace(
+        quantity,
+        key=f"r{quantity.key}",
+        label=f"r{quantity.label}",
+        kind=DISTANCES,
+        measured={"": OF_RECONSTRUCTIONS + quantity.compared},
+        is_published=False,
+        decimals=2,
     )
+    for quantity in GENERATION
+    for space in SPACES.values()
+    if space.measures_reconstructions and quantity.compared == f"{space.name}.{DISTANCE}"
 )
-
 
 # Distances of samples beside those of reconstructions, where a row is the autoencoder.
 SAMPLE_DISTANCE = tuple(

@@ -145,7 +145,7 @@ class Tables(Section):
         "Generation from 10,240 samples (section 4)",
         "Metrics of 10,240 generated images, as in the text of section 4.",
         _SAMPLES,
-        (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.EFFICIENTNET),
+        (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.LABELLED),
         default=GenerationRows(count=10_240),
     )
     section34: list[str] = _table(

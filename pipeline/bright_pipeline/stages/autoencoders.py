@@ -23,6 +23,7 @@ from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.diffusion import Diffusion, Sampler
 from bright_pipeline.settings.fields import CodeSizeField, Section, operational
 from bright_pipeline.settings.generator import GeneratorSettings
+from bright_pipeline.settings.quantities import RECONSTRUCTIONS
 from bright_pipeline.settings.weights import OwnWeights, training_steps
 from bright_pipeline.stages.common import Jobs, network, trained
 from bright_pipeline.stages.datasets import dataset, image_size
@@ -203,7 +204,7 @@ RECONSTRUCT = Stage(
     gpu=True,
     memory_mb=8000,
     summary="summary.json",
-    numbers=lambda job: ("reconstruction", job.entry.partition(".")[2]),
+    numbers=lambda job: (RECONSTRUCTIONS.name, job.entry.partition(".")[2]),
     page=summary_of_page,
     kind=q.RECONSTRUCTIONS,
     numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],

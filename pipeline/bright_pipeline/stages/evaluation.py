@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, spans
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
-from bright_pipeline.models.metric_networks.spaces import DISTANCE_NETWORKS, network_of, spaces_of
 from bright_pipeline.models.traits import traits
 from bright_pipeline.settings.dataset import FolderSource, ZipSource
 from bright_pipeline.settings.diffusion import (
@@ -26,8 +25,10 @@ from bright_pipeline.settings.diffusion import (
     GeneratorSamples,
     Samples,
 )
-from bright_pipeline.settings.evaluation import FEWEST_IMAGES, NetworkName, SpaceName
+from bright_pipeline.settings.evaluation import SpaceName
 from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.settings.quantities import DISTANCES, KINDS
+from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
 from bright_pipeline.stages.autoencoders import reconstruction, summary_of_page
 from bright_pipeline.stages.common import Jobs, network
 from bright_pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
@@ -63,6 +64,11 @@ class EvaluationJob(Section):
     seed: int = Field(0, description="The seed of the image set, for the record.")
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")
 
+    @property
+    def of_reconstructions(self) -> bool:
+        """Whether the images are reconstructions of the reference images."""
+        return KINDS[self.kind] is DISTANCES
+
 
 class NeighboursJob(Section):
     """Nearest training images by LPIPS (Fig. 9)."""
@@ -81,8 +87,8 @@ def too_few_references(job: Job, needed: Needed) -> Iterator[str]:
     section, _, name = job.entry.partition(".")
     entry = getattr(job.jobs.config, section)[name.partition(" ")[0]]
     data, split = job.jobs.config.dataset_of(entry), job.settings["reference"]
-    network = network_of(job.settings["space"])
-    fewest = 3 if section == "autoencoders" else FEWEST_IMAGES[cast(NetworkName, network)]
+    network = SPACES[job.settings["space"]].network
+    fewest = FEWEST_IMAGES[DISTANCE] if section == "autoencoders" else fewest_images(network)
     wanted = max(fewest, job.settings["reference_count"] or 0)
     if (most := split_count(job.jobs, data, split)) < wanted:
         yield f"datasets.{data}.split: {most} {split} images, where metrics of {network} take {wanted}"
@@ -98,7 +104,7 @@ def place_of_scores(job: Job) -> tuple[str, ...]:
 def title_of_scores(job: Job) -> str:
     """The heading of a set's metrics on a model card."""
     entry = job.entry.partition(".")[2]
-    if job.settings["kind"] == "reconstruction_distance":
+    if KINDS[job.settings["kind"]] is DISTANCES:
         return f"Reconstructions as a set, {entry.partition(' in ')[2]}"
     return f"{job.settings['count']} images of {entry.replace(' in ', ', ')}"
 
@@ -146,7 +152,7 @@ def features(
     networks: Path = NETWORKS,
 ) -> Job:
     """The features of the first `count` images in these files, in ranges. facts: identify files that no job makes."""
-    how, name = jobs.config.evaluation, network_of(space)
+    how, name = jobs.config.evaluation, space_of(space).network
     return jobs.job(
         EXTRACT_FEATURES,
         f"{entry} in {space}",
@@ -219,7 +225,7 @@ def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
     images, entry = made["reconstructions.zip"], f"{made.entry} reconstructions"
     generated = features(jobs, images, count, space, entry, f"{name}-reconstructions")
     facts = {
-        "kind": "reconstruction_distance",
+        "kind": DISTANCES.name,
         "sample_kind": "reconstruction",
         "method": autoencoder_family(model.family).method,
         "code_size": traits(model)["code_size"],
@@ -276,7 +282,8 @@ def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
 
 def distance_networks(jobs: Jobs) -> list[str]:
     """The networks of this config that measure distances of reconstructions."""
-    return [name for name in jobs.config.evaluation.networks if name in DISTANCE_NETWORKS]
+    measured = {space.network for space in SPACES.values() if space.measures_reconstructions}
+    return [name for name in jobs.config.evaluation.networks if name in measured]
 
 
 def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:

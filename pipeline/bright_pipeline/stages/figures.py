@@ -15,6 +15,7 @@ from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from bright_pipeline.settings.fields import Section, added
+from bright_pipeline.settings.quantities import CODES, RECONSTRUCTIONS, TIMED_DECODING, Kind
 from bright_pipeline.stages import autoencoders
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
@@ -118,18 +119,20 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         if is_ldm and "fig14" not in found:
             found["fig14"] = _first_shard(jobs, name)
     named = labels(jobs, tables.section34)
-    found["noise_robustness"] = [(f"codes:{named[one]}", _measurement(jobs, "codes", one)[1]) for one in named]
+    found["noise_robustness"] = [(f"{CODES.name}:{named[one]}", _measurement(jobs, CODES, one)[1]) for one in named]
     found["code_range"] = found["spectra"] = found["noise_robustness"]
     sizes = tables.table_sizes
-    found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in ("codes", "reconstruction")]
+    found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in (CODES, RECONSTRUCTIONS)]
     searched = jobs(studies).values()
     found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
     drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
     if rated := settings.rate_quality or tables.equal_budget:
         models = {name: autoencoders.model_id(jobs.config, name) for name in rated}
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
-        data = [_measurement(of_seed, "reconstruction", name) for name, of_seed in of_seeds]
-        data.append(("decoding", jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"]))
+        data = [_measurement(of_seed, RECONSTRUCTIONS, name) for name, of_seed in of_seeds]
+        data.append(
+            (TIMED_DECODING.name, jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"])
+        )
         drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
     if names := settings.sample_quality or tables.latent_diffusion.samples:
         drawn |= sample_quality(jobs, names)
@@ -227,7 +230,7 @@ def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, D
     return {sheet: shard} | {key: [("neighbours", table), *shard, ("train", train)] for key in nearest}
 
 
-def _measurement(jobs: Jobs, what: str, name: str) -> tuple[str, Output]:
+def _measurement(jobs: Jobs, kind: Kind, name: str) -> tuple[str, Output]:
     """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
-    measure = autoencoders.code_measurement if what == "codes" else autoencoders.reconstruction
-    return f"{what}:{name}", jobs(measure, name)["summary.json"]
+    measure = {CODES: autoencoders.code_measurement, RECONSTRUCTIONS: autoencoders.reconstruction}[kind]
+    return f"{kind.name}:{name}", jobs(measure, name)["summary.json"]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary
 from bright_pipeline.models.metric_networks.manifest import is_unchecked
-from bright_pipeline.settings.quantities import GENERATED, KINDS, RATIO, Kind, Quantity
+from bright_pipeline.settings.quantities import GENERATED, KINDS, RATIO, TIMED_TRAINING, Kind, Quantity
 from bright_pipeline.stages.tables import TableJob, TableRow
 
 SEED_MARK = "#"
@@ -50,7 +50,7 @@ def read_history(path: Path) -> Summary:
             raise ValueError(f"seconds {seconds}")
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None
-    return Summary(kind="training", values={"training.seconds": Value(number=seconds)})
+    return Summary(kind=TIMED_TRAINING.name, values={"training.seconds": Value(number=seconds)})
 
 
 class MeasuredValue(Value):
@@ -138,7 +138,7 @@ def gather(
         if KINDS.get(summary.kind) not in kinds:
             wanted = " and ".join(sorted(kind.name for kind in kinds))
             raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {wanted}")
-        if summary.kind == GENERATED.name and not of_samples:
+        if KINDS[summary.kind] is GENERATED and not of_samples:
             # The row is the autoencoder, not the model that made the samples.
             traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
             summary = summary.model_copy(update={"traits": traits})

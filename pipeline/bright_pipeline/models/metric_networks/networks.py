@@ -8,7 +8,6 @@ imported by the space that needs it.
 
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from torch import Tensor, nn
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.models.metric_networks.files import read_network
-from bright_pipeline.models.metric_networks.spaces import IMAGENET_MEAN, IMAGENET_STD, network_of
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from bright_pipeline.models.metric_networks.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
+from bright_pipeline.settings.spaces import space_of
 
 Resizer = Callable[[np.ndarray], np.ndarray]
 Weights = dict[str, Tensor]
@@ -67,8 +64,18 @@ class EfficientNetFeatures(FeatureNetwork):
         return features, self.network._fc(features)
 
 
+def inception(weights: Weights) -> FeatureNetwork:
+    """torch-fidelity's InceptionV3: 2,048 features, 1,008 unbiased logits."""
+    return torch_fidelity_features("inception-v3-compat", ["2048", "logits_unbiased"], 299, weights)
+
+
+def vgg16(weights: Weights) -> FeatureNetwork:
+    """torch-fidelity's VGG16: 4,096 features of fc2 after its ReLU."""
+    return torch_fidelity_features("vgg16", ["fc2_relu"], 224, weights)
+
+
 def torch_fidelity_features(name: str, outputs: list[str], size: int, weights: Weights) -> FeatureNetwork:
-    """torch-fidelity's InceptionV3 (2,048 features, 1,008 unbiased logits) or VGG16 (4,096 of fc2 after its ReLU)."""
+    """A network of torch-fidelity with its resizing."""
     resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
     return FeatureNetwork(torch_fidelity_network(name, outputs, weights), nn.Identity(), resize)
 
@@ -198,25 +205,13 @@ def resized_by_pillow(
     return FeatureNetwork(network, lambda images: normalize(images.float() / 255, mean, std), resize, resizer)
 
 
-BUILDERS: dict[str, Callable[[Weights], FeatureNetwork]] = {
-    "efficientnet_lite0": EfficientNetFeatures,
-    "inception": partial(torch_fidelity_features, "inception-v3-compat", ["2048", "logits_unbiased"], 299),
-    "inception_clean": clean_fid_inception,
-    "vgg16": partial(torch_fidelity_features, "vgg16", ["fc2_relu"], 224),
-    "vgg16_paper": paper_vgg16,
-    "clip": clip,
-    "clip_l14_336": clip_l14_336,
-    "dinov2": dinov2,
-}
-
-
 def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str]:
     """Load the network of a feature space in evaluation mode; returns it with the sha256 of its weights."""
-    name = network_of(space)
+    name, builder = space_of(space).network, space_of(space).builder
     tensors, digest = read_network(name, weights)
     try:
         with torch.random.fork_rng(devices=[]):
-            network = BUILDERS[space](tensors)
+            network: FeatureNetwork = globals()[builder](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"network {name}: {weights} has the weights of another network ({reason})") from None

@@ -1,0 +1,123 @@
+"""Feature spaces (appendix B): a metric network (a weights file) with its preprocessing, its layer and its metrics.
+
+One file can serve several spaces: InceptionV3 and VGG16 with the preprocessing of two libraries each. `SPACES` has all.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bright_pipeline.base.errors import InputError
+
+PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
+
+# The fewest images of a set from which each metric (`METRICS` of `bright_pipeline/evaluation/metrics.py`) is computed.
+FEWEST_IMAGES = {
+    "frechet_distance": 3,
+    "kernel_distance": 4,
+    "gaussian_kernel_distance": 4,
+    "precision_recall": 6,
+    "score": 10,
+}
+DISTANCE = "frechet_distance"
+OF_RECONSTRUCTIONS = "rfid."  # begins the names of the distances of reconstructions in a summary
+
+
+@dataclass(frozen=True)
+class Space:
+    """A feature space.
+
+    builder: the function in `bright_pipeline/models/metric_networks/networks.py` that builds the network.
+    metrics: the names of its metrics, with the library or the protocol whose numbers they have.
+    """
+
+    name: str
+    network: str  # in weights.yaml
+    builder: str
+    metrics: dict[str, str]
+    words: str = ""  # the network's metrics, for the config's reference
+    label: str = ""  # names the features in titles of columns; "": the columns are in settings/quantities.py
+    columns_of: str = ""  # the space that has the same columns: a table refuses rows of both
+    precision_recall: PrecisionRecall | None = None  # used only with this value of the config's key
+    measures_reconstructions: bool = False  # whether it has the distance of reconstructions to their originals (rFID)
+
+    @property
+    def fewest_images(self) -> int:
+        """The fewest images of a set from which all its metrics can be computed."""
+        return max(FEWEST_IMAGES[metric] for metric in self.metrics)
+
+
+def _of_one(library: str, *metrics: str) -> dict[str, str]:
+    return dict.fromkeys(metrics, library)
+
+
+ALL = (
+    Space(
+        "inception",
+        "inception",
+        "inception",
+        _of_one("torch-fidelity", DISTANCE, "kernel_distance", "score"),
+        words="FID, KID, IS",
+        measures_reconstructions=True,
+    ),
+    Space(
+        "inception_clean",
+        "inception",
+        "clean_fid_inception",
+        _of_one("clean-fid", DISTANCE),
+        measures_reconstructions=True,
+    ),
+    Space("clip", "clip", "clip", _of_one("clean-fid", DISTANCE), words="CLIP-FID"),
+    Space(
+        "vgg16",
+        "vgg16",
+        "vgg16",
+        _of_one("torch_fidelity", "precision_recall"),
+        words="precision, recall, density, coverage",
+        precision_recall="torch_fidelity",
+    ),
+    Space(
+        "vgg16_paper",
+        "vgg16",
+        "paper_vgg16",
+        _of_one("paper_repository", "precision_recall"),
+        columns_of="vgg16",
+        precision_recall="paper_repository",
+    ),
+    Space("dinov2", "dinov2", "dinov2", _of_one("dgm-eval", DISTANCE), words="FD-DINOv2"),
+    Space(
+        "clip_l14_336",
+        "clip_l14_336",
+        "clip_l14_336",
+        _of_one("google-research/cmmd", "gaussian_kernel_distance"),
+        words="CMMD",
+    ),
+    Space(
+        "efficientnet_lite0",
+        "efficientnet_lite0",
+        "EfficientNetFeatures",
+        _of_one("torch-fidelity", DISTANCE, "kernel_distance", "score") | {"precision_recall": "torch_fidelity"},
+        words="metrics of the same kind, under its own name",
+        label="EfficientNet-Lite0",
+        measures_reconstructions=True,
+    ),
+)
+SPACES = {space.name: space for space in ALL}
+NETWORKS = tuple(dict.fromkeys(space.network for space in ALL))
+
+
+def space_of(name: str) -> Space:
+    """A feature space by its name; an unknown one is an input error."""
+    if name not in SPACES:
+        raise InputError(f"space {name!r}: should be one of {', '.join(SPACES)}")
+    return SPACES[name]
+
+
+def spaces_of(network: str, precision_recall: PrecisionRecall) -> tuple[str, ...]:
+    """The feature spaces of a network's metrics, given the config key evaluation.precision_recall."""
+    used = (space for space in ALL if space.precision_recall in (None, precision_recall))
+    return tuple(space.name for space in used if space.network == network)
+
+
+def fewest_images(network: str) -> int:
+    """The fewest images of a set from which all metrics of a network can be computed."""
+    return max(space.fewest_images for space in ALL if space.network == network)
