@@ -124,14 +124,13 @@ def unpublished(quantities: tuple[Quantity, ...]) -> tuple[Quantity, ...]:
     return tuple(replace(quantity, is_published=False) for quantity in quantities)
 
 
-def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True, on_page: str = "") -> Quantity:
-    """A metric of each reconstruction."""
-    rest: Any = {"network": metric if metric.startswith("lpips") else None, "on_page": on_page}
+def _per_image(key: str, label: str, metric: str, decimals: int, published: bool = True, **rest: Any) -> Quantity:
+    """A metric of each reconstruction; rest: its `network`, and its format `on_page`."""
     return Quantity(key, label, RECONSTRUCTIONS, {"": metric}, published, decimals, has_std=True, two_std=True, **rest)
 
 
-LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4, on_page="LPIPS {:.4f}")
-LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=False)
+LPIPS = _per_image("lpips", "LPIPS ↓", "lpips_alex", 4, network="lpips_alex", on_page="LPIPS {:.4f}")
+LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=False, network="lpips_vgg")
 SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
