@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.engine.code import ROOT, Code
+from bright_pipeline.engine.code import EXCLUDED, ROOT, Code
 from daemons import wait_for
 
 MODULE = '''"""A module."""
@@ -33,7 +33,7 @@ class Loss:
         """Its value."""
         # twice
         if value < 0:
-            raise InputError(f"{value}: negative")
+            raise InputError(f"{value:{WEIGHT}}: negative")
         logger.info("the value is %s", round(value))
         with Progress("double", 1, "values") as progress:
             progress.advance(1)
@@ -76,6 +76,9 @@ def package(tmp_path: Path) -> Path:
     modules = {"losses": MODULE, "helpers": HELPERS, "kinds": "Kind = int\n", "families/mine": FAMILY}
     modules |= {"base/progress": "BAR = 1\n", "base/seeds": "FIRST = 1\n"}
     write_modules(package, modules | dict.fromkeys(("__init__", "base/__init__", "families/__init__"), ""))
+    (package / EXCLUDED).write_text(
+        "excluded: {bright_pipeline.base.progress: bars, bright_pipeline.base.errors: ends}\n"
+    )
     return package
 
 
@@ -93,18 +96,15 @@ def digest(package: Path, root: str = "bright_pipeline.losses") -> str:
         ("WEIGHT * double(value)", "(WEIGHT *\n            double(value))", True),
         ("WEIGHT = 20", "WEIGHT = 2_0", True),
         ("WEIGHT = 20\n", 'WEIGHT = 20\n"""What the value is multiplied by."""\n', True),
-        ("        logger.info(", "        logger.info('now')\n        logger.info(", True),
         ("import Progress, logger", "import logger, Progress, log_to", True),
-        ('help="Times."', 'help="Multiplied by this.", metavar="NUMBER"', True),
-        ('"double", 1, "values"', '"compute", 2, "numbers"', True),
-        ("            progress.advance(1)\n", "            pass\n", True),
         ("    from bright_pipeline.kinds import Kind\n", "    from bright_pipeline.other_kinds import Kind\n", True),
         ("WEIGHT = 20", "WEIGHT = 21", False),
         ("* double", "+ double", False),
         ("WEIGHT = 20", "WEIGHT = 20.0", False),
         ("scale: Annotated[float, typer.Option(min=0", "scale: Annotated[float, typer.Option(min=1", False),
         ("= 2.0)", "= 3.0)", False),
-        ("round(value)", "torch.rand(1)", False),  # a log line that moves the state of a generator
+        ("round(value)", "torch.rand(1)", False),
+        ("raise InputError(", "raise ValueError(", False),
         ("from bright_pipeline.helpers import", "from bright_pipeline.kinds import", False),
     ],
 )
@@ -150,13 +150,13 @@ def test_modules_imported_anywhere_and_their_packages_count_unless_they_are_excl
     assert digest(package) != before
 
 
-def test_a_new_key_of_a_family_keeps_the_digest_and_a_new_method_changes_it(package: Path) -> None:
-    family = package / "families" / "mine.py"
+@pytest.mark.parametrize(
+    ("old", "new"), [("Field(3, ", "Field(4, "), ("return value", "return abs(value)"), ("2 * self", "3 * self")]
+)
+def test_every_edit_of_a_familys_class_changes_the_digest(package: Path, old: str, new: str) -> None:
+    """Whatever its base class and the names of its methods."""
     before = digest(package, "bright_pipeline.families.mine")
-    replace(family, "    @field_validator", "    depth: int = Field(1)\n\n    @field_validator")
-    replace(family, "        return value\n", "        return abs(value)\n")
-    assert digest(package, "bright_pipeline.families.mine") == before
-    replace(family, "2 * self.width", "3 * self.width")
+    replace(package / "families" / "mine.py", old, new)
     assert digest(package, "bright_pipeline.families.mine") != before
 
 
@@ -172,7 +172,7 @@ def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkey
         "single_file_family": "WIDTH = 1\n"
     })  # fmt: skip
     own = ["mine", "mine.counts", "mine.family", "mine.layers", "mine.parts.one"]
-    assert names(package, "mine.family") == [*own, "bright_pipeline", "bright_pipeline.helpers"]
+    assert names(package, "mine.family") == ["bright_pipeline", "bright_pipeline.helpers", *own]
     before = digest(package, "mine.family")
     replace(tmp_path / "mine" / "layers.py", "Layer = 1", "Layer = 2")
     assert digest(package, "mine.family") != before
@@ -180,7 +180,7 @@ def test_an_outside_familys_package_counts(package: Path, tmp_path: Path, monkey
 
 
 def test_a_missing_or_broken_module_is_one_line(package: Path) -> None:
-    with pytest.raises(InputError, match=r"^pipeline\.nowhere: no such module"):
+    with pytest.raises(InputError, match=r"^bright_pipeline\.nowhere: no such module"):
         digest(package, "bright_pipeline.nowhere")
     (package / "helpers.py").write_text("def double(:\n")
     with pytest.raises(InputError, match=r"helpers\.py, line 1: "):
@@ -189,7 +189,7 @@ def test_a_missing_or_broken_module_is_one_line(package: Path) -> None:
 
 def test_it_is_the_same_in_every_version_of_python(package: Path) -> None:
     """Syntax trees differ between versions, digests must not: colleagues share results."""
-    assert digest(package)[:16] == "95d60ff5ccf9ccf1"
+    assert digest(package)[:16] == "eac36eb2874229d9"
 
 
 OUTPUT = Path("results/store/toys/toy-0123456789ab/out")
@@ -264,7 +264,7 @@ def test_planned_code_runs_and_other_code_does_not_start(folder: Path, code: str
         file.write("ANOTHER_NUMBER = 1\n")
     log = () if launcher else ("--log", "stage.log")
     edited = start(*launcher, "toy.stage", "--code", code, *log)
-    assert_refused(edited, "toy.stage", code.partition("=")[2], str(ROOT / "pipeline" / "bright_pipeline"))
+    assert_refused(edited, "toy.stage", code.partition("=")[2], str(ROOT / "bright_pipeline"))
     assert not Path("ready").exists()
     assert "start snakemake again" in Path("stage.log").read_text()
 

@@ -97,8 +97,7 @@ class Code:
             except SyntaxError as error:
                 raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
             imports, libraries = self._imports(tree, name, path)
-            of_family = name.startswith("bright_pipeline.families.") or name.partition(".")[0] != OWN
-            digest = hashlib.sha256(canonical(tree, of_family).encode()).hexdigest()
+            digest = hashlib.sha256(canonical(tree).encode()).hexdigest()
             self.modules[name] = Module(name, path, state, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
         return self.modules[name]
 
