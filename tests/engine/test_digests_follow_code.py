@@ -105,8 +105,8 @@ class Use(NamedTuple):
 
 # The names of excluded modules, other than settings, that covered code may use: reason -> names.
 ALLOWED = {
-    "ends the command": """engine.checksums.check engine.command.needed base.errors.InputError base.process.on_end_request
-        families.check_family""",
+    "ends the command": """engine.checksums.check engine.command.needed base.errors.InputError
+        base.process.on_end_request families.check_family""",
     "the text of an error": """base.errors.error_text base.parsing.explain base.parsing.shortened
         models.metric_networks.manifest.missing_line stages.autoencoders.missing_snapshot""",
     "writes what it is given": "engine.atomic.atomic_path engine.atomic.write_json engine.atomic.write_text",

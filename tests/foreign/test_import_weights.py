@@ -1,32 +1,36 @@
 """The stage that imports other programs' checkpoints writes what trainings write."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import load_config
 from bright_pipeline.import_weights import import_weights
 from bright_pipeline.models.checkpoints import load_autoencoder, load_generator
 from bright_pipeline.models.diffusion import load_diffusion, make_scheduler
 from bright_pipeline.models.rescaling import Rescaling
 from bright_pipeline.settings.diffusion import Sampler
+from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.evaluation import method
 from diffusers import UNet2DModel
 from original_first_stage import VQ_F4, Random, decode, encode, nearest, random_network
 from original_unet import FFHQ, random_unet
+from snakemake.utils import update_config
 
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
-NETWORK = {"channels": 32, "multipliers": [1, 2, 4], "attention_resolutions": [], "latent_channels": 3}
-AUTOENCODER = {"dataset": "d", "family": "vqgan", "code_size": "8x8x3", "network": NETWORK, "codebook": {"entries": 40}}
+SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "config" / "paper-ldm-checkpoint.yaml").read_text())
+ENTRY = "ffhq-ldm-checkpoint"
+# The shipped entries of LDM*, with narrow networks.
+AUTOENCODER = SHIPPED["autoencoders"][ENTRY] | {"code_size": "8x8x3", "codebook": {"entries": 40}}
+AUTOENCODER["network"] |= {"channels": 32, "latent_channels": 3}
 UNET = {"channels": 32, "multipliers": [1, 2], "attention_resolutions": [4], "head_width": 16}
-LDM = {
-    "autoencoder": "a",
-    "unet": UNET,
-    "schedule": "scaled_linear",
-    "beta_range": [0.0015, 0.0195],
-    "rescaling": "none",
-}
+TRAINED = {key: value for key, value in AUTOENCODER.items() if key != "weights"}
+LDM = SHIPPED["diffusions"][ENTRY] | {"unet": UNET}
 
 
 def of(kind, checkpoint, entry):
@@ -68,6 +72,15 @@ def test_a_whole_ldm_becomes_an_autoencoder_and_a_diffusion_model(tmp_path):
     torch.testing.assert_close(scheduler.betas, betas)
 
 
+def test_the_shipped_config_adds_the_row_of_the_checkpoint_to_table_5():
+    values = yaml.safe_load((Path(__file__).parents[2] / "config" / "paper.yaml").read_text())
+    before = values["tables"]["table5"]["rows"]
+    update_config(values, SHIPPED)
+    config = load_config(values)
+    assert [name for name in config.tables.table5.rows if name not in before] == [ENTRY]
+    assert method(Jobs(config), config.samples[ENTRY]) == "LDM*"
+
+
 def test_a_diffusers_folder_becomes_a_generator(tmp_path):
     torch.manual_seed(0)
     theirs = UNet2DModel(
@@ -92,7 +105,7 @@ def test_a_diffusers_folder_becomes_a_generator(tmp_path):
         ({"autoencoder": of("ldm_kl", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for the family kl, not vqgan"),
         ({"autoencoder": of("ldm", "model.ckpt", AUTOENCODER), "resolution": 32}, "is for entries of diffusions"),
         ({}, "one of autoencoder, diffusion, generator is needed; given: none"),
-        ({"autoencoder": AUTOENCODER, "resolution": 32}, "autoencoder.weights: this key is missing"),
+        ({"autoencoder": TRAINED, "resolution": 32}, "autoencoder.weights: this key is missing"),
         ({"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER)}, "resolution: this key is missing"),
         (
             {"autoencoder": of("ldm_vq", "model.ckpt", AUTOENCODER), "resolution": 64},
