@@ -49,7 +49,7 @@ def test_the_words_of_the_page_give_a_column_and_nothing_is_trained_or_generated
     follow(checkout)
 
     def python(*words: str) -> str:
-        environment = os.environ | {"PYTHONPATH": str(checkout)}
+        environment = os.environ | {"PYTHONPATH": str(checkout / "pipeline")}
         done = subprocess.run([sys.executable, *words], cwd=checkout, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -79,7 +79,7 @@ def test_the_words_of_the_page_give_a_column_and_nothing_is_trained_or_generated
     told = python("-c", words + "print(*words(Path(sys.argv[1]), [0]))", str(tmp_path / "per_image.csv"))
     assert f"DISTS\N{NO-BREAK SPACE}{each[0]:.4f}" in told
 
-    before, after = Code(ROOT), Code(checkout)
+    before, after = Code(ROOT / "pipeline"), Code(checkout / "pipeline")
     stages = {name: [stage.command] for name, stage in all_stages().items()}
     changed = {name for name, roots in stages.items() if before.digest(roots) != after.digest(roots)}
     assert {"reconstruct"} <= changed <= AGAIN
