@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bright_pipeline.generation.interactive import ImageModel as ImageModel
     from bright_pipeline.generation.interactive import load_autoencoder as load_autoencoder
     from bright_pipeline.generation.interactive import load_generator as load_generator
+    from bright_pipeline.generation.interactive import side_by_side as side_by_side
+    from bright_pipeline.generation.interactive import validation_images as validation_images
     from bright_pipeline.generation.sampling import sample as sample
     from bright_pipeline.models.bright import Bright as Bright
     from bright_pipeline.models.hash_tables import HashTableGroups as HashTableGroups
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 MODULES = {
     "bright_pipeline.base.errors": ("InputError",),
     "bright_pipeline.commands.evaluate": ("evaluate",),
-    "bright_pipeline.generation.interactive": ("ImageGenerator", "ImageModel", "load_autoencoder", "load_generator"),
+    "bright_pipeline.generation.interactive": (
+        *("ImageGenerator", "ImageModel", "load_autoencoder", "load_generator", "side_by_side", "validation_images"),
+    ),
     "bright_pipeline.generation.sampling": ("sample",),
     "bright_pipeline.models.bright": ("Bright",),
     "bright_pipeline.models.hash_tables": ("HashTableGroups",),

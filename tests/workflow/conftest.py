@@ -41,6 +41,16 @@ def play(tiny_run: Workflow, tmp_path: Path) -> Workflow:
     return tiny_run.copy(tmp_path / "copy")
 
 
+@pytest.fixture(scope="session")
+def exported(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported folder of the tiny run's models, made once per session; only to be read."""
+
+    def make(folder: Path) -> None:
+        tiny_run.python("bright_pipeline.commands.export", "main", str(folder), "--config", "config.yaml")
+
+    return made_once(tmp_path_factory, "exported", make)
+
+
 @pytest.fixture
 def changeable(play: Workflow, tmp_path: Path) -> Workflow:
     """A copy of the tiny run with its own checkout, whose code a test may change."""

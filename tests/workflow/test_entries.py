@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from documented import REFERENCE, blocks
 from places import PERSON
-from tiny_workflow import REPOSITORY, TINY, Run, Workflow, copy_checkout
+from tiny_workflow import REPOSITORY, TINY, Run, Workflow, add_own_modules, copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_a_finished_run_has_nothing_to_do_by_the_other_entry(tiny_run: Workflow)
 
 def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None:
     """The page's own lines, for the tiny run: a missing result is made again, and a rule that reads it runs."""
-    add_own_packages(play.folder)
+    add_own_modules(play.folder)
     (play.folder / "Snakefile").write_text(own_snakefile())
     table = "results/store/tables/table2-*/table.md"
     before = play.files(table)
@@ -53,18 +53,6 @@ def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None
     assert run("-n").nothing_to_do
 
 
-def test_a_module_runs_to_its_end_from_an_empty_folder(tmp_path: Path, networks_folder: Path) -> None:
-    add_own_packages(tmp_path)
-    (tmp_path / "Snakefile").write_text(own_snakefile())
-    shutil.copy(TINY, tmp_path / "config.yaml")
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "networks").symlink_to(networks_folder.resolve())
-    mine, command = Workflow(tmp_path), ("snakemake", "--cores", "2", "--rerun-triggers=mtime", "all")
-    said = mine.call(*command, PYTHONPATH="").text
-    assert re.search(r"^Made: \d+ results: prepare_dataset, train_autoencoder 2, ", said, re.MULTILINE)
-    assert "my own handler" in said and mine.call(*command, "-n", PYTHONPATH="").nothing_to_do
-
-
 def own_snakefile() -> str:
     """The page's own Snakefile for the tiny run, with a handler."""
     (text,) = (block for block in blocks(REFERENCE, "python") if "module bright" in block)
@@ -73,7 +61,10 @@ def own_snakefile() -> str:
 
 
 def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, networks_folder: Path) -> None:
-    """As the catalog's page says, but for a copy of this repository instead of GitHub's."""
+    """As the catalog's page says, but for a copy of this repository instead of GitHub's.
+
+    The deployed Snakefile uses the workflow as a module.
+    """
     host, folder = tmp_path / "host", tmp_path / "deployed"
     repository = Workflow(copy_checkout(host / "someone" / "bright"))
     for line in ("init", "add --all", "commit --message First", "tag v1"):
@@ -84,7 +75,7 @@ def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, networks_
     own |= {"GIT_CONFIG_KEY_0": f"url.{host}/.insteadOf", "GIT_CONFIG_VALUE_0": "https://github.com/"}
     deployed.call("snakedeploy", *["deploy-workflow", "https://github.com/someone/bright", ".", "--tag", "v1"], **own)
     assert {path.name for path in (folder / "profiles").iterdir()} == {"default", "local", "slurm"}
-    add_own_packages(folder)
+    add_own_modules(folder)
     said = deployed.call("snakemake", "--cores", "2", expect=1, **own).text
     assert re.search(r"^error: .*/path/to/images", said, re.MULTILINE)
 
@@ -95,10 +86,3 @@ def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, networks_
     assert re.search(r"^Made: \d+ results: prepare_dataset, train_autoencoder 2, ", said, re.MULTILINE)
     assert deployed.text("results/tiny/config.yaml").startswith("# The run of config/config.yaml\n")
     assert deployed.call("snakemake", "-n", **own).nothing_to_do
-
-
-def add_own_packages(folder: Path) -> None:
-    """Packages of the user with names that this project and Python have; none of them can be imported."""
-    for name in ("pipeline", "pipeline/models", "data", "statistics"):
-        (folder / name).mkdir()
-        (folder / name / "__init__.py").write_text("raise ImportError('a package of the user')")

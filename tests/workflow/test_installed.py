@@ -1,29 +1,38 @@
-"""The package as users install it: a wheel with the core of its dependencies, and an editable checkout with extras."""
+"""The package as users install it: a wheel with the core of its dependencies, and an editable checkout with extras.
 
+The wheel is used in folders with modules of the user that have common names, none of which can be imported.
+"""
+
+import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+import torch
+from bright_pipeline import load_autoencoder
 from bright_pipeline.commands.__main__ import commands
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages.common import Jobs
 from documented import PAGES, ROOT
 from made_once import made_once
+from nbclient import NotebookClient
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 from places import NO_NETWORK, Places
-from tiny_workflow import Workflow, copy_checkout
+from tiny_workflow import Workflow, add_own_modules, copy_checkout
 
 pytestmark = pytest.mark.slow
 
@@ -53,18 +62,27 @@ tables(torch.rand(1, 4, 16, 16)).mean().backward()
 print(all(one.grad is not None for one in (*network.parameters(), *tables.parameters())))
 """
 EXPORTED_IN_USE = """
+import hashlib, sys
 from bright_pipeline import load_autoencoder
-model = load_autoencoder("out")
-codes = model.encode(["photo.jpg"], prepare=True)
-(image,) = model.decode(codes)
-print(tuple(codes.shape), image.size, len(model.sample(2, seed=1, steps=2)))
+model = load_autoencoder(sys.argv[1])
+codes = model.encode(["picture.png"])
+(image,) = model.decode(model.encode(["photo.jpg"], prepare=True))
+print(hashlib.sha256(codes.numpy().tobytes()).hexdigest(), image.size, len(model.sample(2, seed=1, steps=2)))
 """
+RELEASED_IN_USE = """
+import sys, torch
+from bright_pipeline import load_autoencoder
+model = load_autoencoder(sys.argv[1])
+height, width, channels = model.autoencoder.settings.code_size
+print(len(model.decode(torch.rand(3, channels, height, width))))
+"""
+NOTEBOOK = ROOT / "docs" / "notebooks" / "first-look.ipynb"
 
 
-def core() -> Iterator[Distribution]:
-    """The installed packages that the project needs without extras, directly or not."""
+def needed_by(name: str) -> Iterator[Distribution]:
+    """The installed packages that a package needs without extras, directly or not."""
     found: set[str] = set()
-    waiting = [Requirement(line) for line in requires(PROJECT) or []]
+    waiting = [Requirement(line) for line in requires(name) or []]
     while waiting:
         one = waiting.pop()
         if canonicalize_name(one.name) in found or (one.marker and not one.marker.evaluate({"extra": ""})):
@@ -75,18 +93,25 @@ def core() -> Iterator[Distribution]:
         waiting += [Requirement(line) for line in package.requires or []]
 
 
+def link(packages: Iterable[Distribution], folder: Path) -> None:
+    """Links in `folder` to the files of installed packages."""
+    for package in packages:
+        for name in {file.parts[0] for file in package.files or [] if file.parts[0] not in ("..", "__pycache__")}:
+            if not (folder / name).exists():
+                (folder / name).symlink_to(Path(str(package.locate_file(name))))
+
+
 def python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
 def make_environment(folder: Path) -> None:
-    """An environment with the wheel and the core alone: links to packages of this one."""
+    """An environment with the wheel and the core alone, and beside it, in `kernel`, what a notebook needs too."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
-    for package in core():
-        for name in {file.parts[0] for file in package.files or [] if file.parts[0] not in ("..", "__pycache__")}:
-            if not (site / name).exists():
-                (site / name).symlink_to(Path(str(package.locate_file(name))))
+    link(needed_by(PROJECT), site)
+    (folder / "kernel").mkdir()
+    link([distribution("ipykernel"), *needed_by("ipykernel")], folder / "kernel")
     checkout = copy_checkout(folder / "checkout")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
@@ -98,7 +123,7 @@ def make_environment(folder: Path) -> None:
     shutil.rmtree(checkout)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = made_once(tmp_path_factory, "installed", make_environment)
     here = f"import importlib.util; print([name for name in {sorted(NOT_CORE)} if importlib.util.find_spec(name)])"
@@ -113,23 +138,30 @@ def bare() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in own} | NO_NETWORK
 
 
+@pytest.fixture
+def mine(own_folder: Path) -> Path:
+    """The current folder, with modules of the user."""
+    add_own_modules(own_folder)
+    return own_folder
+
+
 def test_every_command_of_the_core_succeeds_or_names_the_extra(
-    installed: Path, bare: dict[str, str], own_folder: Path, networks_folder: Path
+    installed: Path, bare: dict[str, str], mine: Path, networks_folder: Path
 ) -> None:
-    (own_folder / "results").mkdir()
-    (own_folder / "results" / "networks").symlink_to(networks_folder.resolve())
+    (mine / "results").mkdir()
+    (mine / "results" / "networks").symlink_to(networks_folder.resolve())
     demo = Jobs(read_config(Path("config/demo.yaml")))
     entries = {job.stage.name: job.entry for job in demo(planned).values() if job.entry}
-    (own_folder / "images").mkdir()
+    (mine / "images").mkdir()
     for index in range(4):
-        Image.fromarray(np.full((32, 32, 3), index, np.uint8)).save(own_folder / "images" / f"{index}.png")
+        Image.fromarray(np.full((32, 32, 3), index, np.uint8)).save(mine / "images" / f"{index}.png")
 
     def say(name: str) -> tuple[str, int, str]:
         by_hand = ["config/demo.yaml", entries[name]] if name in entries else ["--help"]
         of_people = commands()[name].startswith("bright_pipeline.commands.")
         words = ARGUMENTS.get(name, ["config/demo.yaml"] if of_people else by_hand)
         command = [installed / "bin" / "bright", name, *words]
-        done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=own_folder)
+        done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=mine)
         return name, done.returncode, done.stdout + done.stderr
 
     with ThreadPoolExecutor(2) as pool:  # the embedded images are prepared first: later stages read them
@@ -149,31 +181,49 @@ def test_every_command_of_the_core_succeeds_or_names_the_extra(
     assert not any("not installed" in text for name, text in texts.items() if name not in named)
 
 
-def test_networks_of_the_core_have_gradients_and_importing_changes_no_variable(
-    installed: Path, bare: dict[str, str], own_folder: Path
+def printed(installed: Path, environment: dict[str, str], *words: str | Path) -> list[str]:
+    """The words that `python WORDS` prints, without a warning."""
+    done = subprocess.run([python(installed), *words], capture_output=True, text=True, env=environment)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout.split()
+
+
+def test_networks_have_gradients_and_importing_changes_no_variable(
+    installed: Path, bare: dict[str, str], mine: Path
 ) -> None:
-    done = subprocess.run([python(installed), "-c", NETWORKS_IN_USE], capture_output=True, text=True, env=bare)
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert printed(installed, bare, "-c", NETWORKS_IN_USE) == ["True"]
 
 
-def test_an_exported_folder_works_with_the_core_alone(
-    installed: Path, bare: dict[str, str], tiny_run: Workflow, tmp_path: Path
+def test_a_script_encodes_with_an_exported_folder_to_the_bits_of_the_weights_file_decodes_and_samples(
+    installed: Path, bare: dict[str, str], mine: Path, tiny_run: Workflow, exported: Path
 ) -> None:
-    """Encoding a photograph of another size, decoding and sampling, in a process without the checkout."""
-    tiny_run.python("bright_pipeline.commands.export", "main", str(tmp_path / "out"), "--config", "config.yaml")
-    Image.fromarray(np.zeros((20, 28, 3), np.uint8)).save(tmp_path / "photo.jpg")
-    command = [python(installed), "-c", EXPORTED_IN_USE]
-    done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
-    assert (done.stdout.split(), done.returncode) == (["(1,", "2,", "4,", "4)", "(32,", "32)", "2"], 0), done.stderr
+    """A picture of the model's size, and a photograph of another one."""
+    Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)).save("picture.png")
+    Image.fromarray(np.zeros((20, 28, 3), np.uint8)).save("photo.jpg")
+    weights = tiny_run.path("results/store/autoencoders/main-*/autoencoder.safetensors")
+    codes = load_autoencoder(weights).encode([Path("picture.png")])
+    Path("script.py").write_text(EXPORTED_IN_USE)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    found = printed(installed, bare | threads, "script.py", exported)
+    assert found == [hashlib.sha256(codes.numpy().tobytes()).hexdigest(), "(32,", "32)", "2"]
 
 
-RELEASED_IN_USE = """
-import sys, torch
-from bright_pipeline import load_autoencoder
-model = load_autoencoder(sys.argv[1])
-height, width, channels = model.autoencoder.settings.code_size
-print(len(model.decode(torch.rand(3, channels, height, width))))
-"""
+def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
+    installed: Path, bare: dict[str, str], play: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_own_modules(play.folder)
+    kernel = tmp_path / "kernels" / "wheel" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    words = [str(python(installed)), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": words, "display_name": "wheel", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    environment = bare | {"PYTHONPATH": str(installed / "kernel"), "BRIGHT_CONFIG": "config.yaml"}
+    resources = {"metadata": {"path": str(play.folder)}}
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert re.findall(r"\bbright_pipeline\.\w+", str(notebook)) == [], "public names alone"
+    NotebookClient(notebook, timeout=300, kernel_name="wheel", resources=resources).execute(env=environment)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
 
 
 def test_each_model_of_a_release_decodes_with_the_core_alone(
@@ -189,9 +239,7 @@ def test_each_model_of_a_release_decodes_with_the_core_alone(
     place.type("cd release/0.1.0; sha256sum --strict -c SHA256SUMS")
     assert (release / "CHANGES.md").read_text() in (ROOT / "CHANGELOG.md").read_text()
     shutil.unpack_archive(release / f"{model}.zip", tmp_path)
-    command = [python(installed), "-c", RELEASED_IN_USE, tmp_path / model]
-    done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=tmp_path)
-    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+    assert printed(installed, bare, "-c", RELEASED_IN_USE, tmp_path / model) == ["3"]
 
 
 INSTALLS = r"(make setup EXTRAS=[\w,-]+|pip install [^`\n]*\.\[[^`\n]*?'?)(?=[`\s]|$)"

@@ -1,12 +1,10 @@
-"""The whole workflow on the tiny config: every table and figure, and where they are; the notebook shows some."""
+"""The whole workflow on the tiny config: every table and figure, and where they are."""
 
 import json
 
-import nbformat
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
-from tiny_workflow import REPOSITORY, Workflow
+from tiny_workflow import Workflow
 
 TABLES = (*(f"table{number}" for number in range(2, 9)), "text_10k")
 FIGURES = (*("fig01", "fig05b", "fig06", "fig07", "fig08", "fig09", "fig10", "fig11"), "interpolation")
@@ -48,21 +46,3 @@ def test_the_store_has_only_results_with_a_recorded_identity(tiny_run: Workflow)
     assert {path.parent.name for path in (results / "logs").rglob("*.log")} == {"logs"}
     saved = {path.name.rsplit("-", 1)[0] for path in (results / "work").iterdir() if path.is_dir()}
     assert saved == {"train_autoencoder", "train_diffusion"}
-
-
-NOTEBOOK = REPOSITORY / "docs" / "notebooks" / "first-look.ipynb"
-
-
-def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(tiny_run, monkeypatch):
-    monkeypatch.setenv("BRIGHT_CONFIG", "config.yaml")
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "pipeline"))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tiny_run.folder)}}).execute()
-    pictures = [
-        output
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    ]
-    assert len(pictures) == 3

@@ -176,3 +176,11 @@ def copy_checkout(folder: Path) -> Path:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored, symlinks=True)
     shutil.copy(REPOSITORY / "Snakefile", folder)
     return folder
+
+
+def add_own_modules(folder: Path) -> None:
+    """Modules of a user with names that this project has; none of them can be imported."""
+    for name in ("pipeline", "pipeline/models", "data", "models"):
+        (folder / name).mkdir()
+    for name in ("pipeline", "pipeline/__init__", "pipeline/models/__init__", "data/__init__", "models/__init__"):
+        (folder / f"{name}.py").write_text("raise ImportError('a module of the user')")

@@ -29,12 +29,12 @@ def accept(
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
     settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
     found: dict[str, Accepted] = {}
+    jobs = Jobs(settings, accepted=accepted, fingerprints=fingerprints)
     for stage in all_stages():  # in the order data flows
         recorded, count = recorded_of(stage), 0
         # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
         # read others of it, such as the table of claims. Repeat until no further result is found.
         while True:
-            jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
             new = {
                 f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
@@ -45,6 +45,7 @@ def accept(
                 break
             found |= new
             count += len(new)
+            jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
         if count:
             print(f"{stage}: {count} of {len(of_stage)} results accepted")
     if not found:
