@@ -79,12 +79,15 @@ pytest_plugins = ["require_all"]
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run fast tests first, so that mistakes show early; in several processes slow ones, so that all end together.
+    """Run fast tests first, so that mistakes show early; in several processes the longest, so that all end together.
 
     Tests that share a fixture of their module stay in one process.
     """
-    slow_first = "PYTEST_XDIST_WORKER" in os.environ
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None) == slow_first)
+
+    def length(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("slow") is not None, item.path.parent.name in ("cluster", "workflow")
+
+    items.sort(key=length, reverse="PYTEST_XDIST_WORKER" in os.environ)
     for item in items:
         made = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in made):

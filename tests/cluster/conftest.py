@@ -1,13 +1,13 @@
 """Slurm for the session, and folders in which the workflow runs on it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemons import Unavailable
 from slurm import Cluster
-from slurm_workflow import REPOSITORY, TINY, ClusterWorkflow
+from slurm_workflow import REPOSITORY, ClusterWorkflow
 from tiny_workflow import empty_workflow
 
 
@@ -22,13 +22,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started.stop()
 
 
+def shorten(config: dict[str, Any]) -> None:
+    """The whole workflow in as few jobs as it takes: each costs seconds on a cluster."""
+    main = config["autoencoders"]["main"]
+    main["losses"] = {"perceptual": {"network": "none"}, "adversarial": {"kind": "none"}}
+    main["execution"] = {"log_every": 1, "previews": 1}
+    config |= {"run": "cluster", "autoencoders": {"main": main}, "samples": {"main": config["samples"]["main"]}}
+    config["tables"] = {"table2": ["main"], "table5": {"rows": ["main"]}}
+
+
 @pytest.fixture
 def workflow(cluster: Cluster, tmp_path: Path, networks_folder: Path) -> Callable[..., ClusterWorkflow]:
     """Makes a folder with the config and the networks, for a checkout."""
 
     def make(name: str = "run", checkout: Path = REPOSITORY) -> ClusterWorkflow:
         folder = empty_workflow(tmp_path / name, networks_folder).folder
-        shutil.copy(TINY, folder / "config.yaml")
-        return ClusterWorkflow(folder, cluster, checkout)
+        made = ClusterWorkflow(folder, cluster, checkout)
+        made.configure(shorten)
+        return made
 
     return make

@@ -12,12 +12,8 @@ from pathlib import Path
 from forkserver import REAL_PROCESSES
 from safetensors import safe_open
 from slurm import Cluster
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-
 from tiny_workflow import REPOSITORY, Run, Workflow
 
-TINY = Path(__file__).with_name("tiny.yaml")
 PROFILE = REPOSITORY / "profiles" / "slurm"
 SNAKEMAKE = Path(__file__).with_name("impatient_snakemake.py")
 # What a site writes into the profile, or types; this Slurm has no accounts and no database.

@@ -39,33 +39,22 @@ def long_training(config: dict[str, Any]) -> None:
     main["execution"]["save_every_s"] = 0.5
 
 
-def test_a_requeued_and_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturbed_one(workflow):
+def test_a_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturbed_one(workflow):
     alone, disturbed = workflow("alone"), workflow("disturbed")
     for each in (alone, disturbed):
         each.configure(long_training)
     alone.run(*TRAIN)
-    cluster = disturbed.cluster
-
-    def resumed() -> bool:
-        cluster.hurry()
-        return 0 < disturbed.resumed_step() < disturbed.saved_step()
-
     with disturbed.running(*TRAIN):
         wait_for(lambda: disturbed.saved_step() > STEPS // 10, PATIENCE_S, "no state was saved")
-        (job,) = cluster.running()
-        cluster.call("scontrol", "requeue", job)
-        wait_for(resumed, PATIENCE_S, "it did not resume")
-        requeued_at = disturbed.resumed_step()
-        assert "Restarts=1" in cluster.call("scontrol", "show", "job", job)
+        (job,) = disturbed.cluster.running()
         # The profile's --signal does this before the time limit.
-        cluster.call("scancel", "--signal=TERM", job)
+        disturbed.cluster.call("scancel", "--signal=TERM", job)
         wait_for(
             lambda: "asked to end: state saved" in disturbed.log("train_autoencoder"), PATIENCE_S, "nothing was saved"
         )
         saved = disturbed.saved_step()
-    assert "Restarts=2" in disturbed.job(), "not a retry: its job requeued itself"
-    print(f"resumed at steps {requeued_at} and {saved} of {STEPS}")
-    assert disturbed.resumed_step() == saved > requeued_at > STEPS // 10
+    assert "Restarts=1" in disturbed.job(), "not a retry: its job requeued itself"
+    assert disturbed.resumed_step() == saved > STEPS // 10
     assert disturbed.weights() == alone.weights()
 
 
@@ -97,15 +86,14 @@ def test_the_whole_workflow_runs_through_the_profile_on_several_gpus(workflow: C
 # In two processes, on one node and on two, side by side: a requeue and a failing node.
 
 FEW_STEPS = 40
-TOLERANCE = 1e-4
 
 
 def training(gpus: int, nodes: int = 1) -> Callable[[dict[str, Any]], None]:
-    """On these GPUs and nodes; with higher rates or a smaller epsilon, differences in the last bit grow each step."""
+    """On these GPUs and nodes."""
 
     def change(config: dict[str, Any]) -> None:
         main = config["autoencoders"]["main"]
-        main["training"] |= {"images": main["training"]["batch"] * FEW_STEPS, "learning_rate": 1e-4, "epsilon": 1e-5}
+        main["training"]["images"] = main["training"]["batch"] * FEW_STEPS
         main["execution"] |= {"gpus": gpus, "nodes": nodes, "save_every_s": 0.5}
 
     return change
@@ -124,17 +112,15 @@ def tensors(run: ClusterWorkflow) -> torch.Tensor:
 
 @pytest.fixture
 def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]:
-    """Undisturbed in one process, already finished, and in two; to be disturbed, on one node and on two."""
-    of = {"one": training(1), "two": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
+    """In two processes: undisturbed, and to be disturbed, on one node and on two. All have the prepared dataset."""
+    of = {"undisturbed": training(2), "one node": training(2), "two nodes": training(1, nodes=2)}
     made = {name: workflow(name) for name in of}
     for name, run in made.items():
         run.configure(of[name])
-    made["one"].run(*TRAIN)
-    for name in of.keys() - {"one"}:
-        for folder in ("store/datasets", "fingerprints"):
-            source, target = (made[each].folder / "results" / folder for each in ("one", name))
-            if source.exists():
-                shutil.copytree(source, target)
+    first, *others = (run.folder / "results" for run in made.values())
+    made["undisturbed"].run("--until", "prepare_dataset")
+    for folder in others:
+        shutil.copytree(first / "store" / "datasets", folder / "store" / "datasets")
     return made
 
 
@@ -166,18 +152,14 @@ def fact(run: ClusterWorkflow, name: str) -> str:
 def test_a_requeue_and_a_dead_node_change_no_bit_of_trainings_in_two_processes(runs):
     on_one, on_two = runs["one node"], runs["two nodes"]
     with ThreadPoolExecutor(3) as threads:
-        ways = {crashed: on_two, requeued: on_one, undisturbed: runs["two"]}
+        ways = {crashed: on_two, requeued: on_one, undisturbed: runs["undisturbed"]}
         for done in [threads.submit(way, run) for way, run in ways.items()]:
             done.result()
     for run in (on_one, on_two):
         print(fact(run, "NodeList"), processes(run), "resumed at step", run.resumed_step())
         assert fact(run, "Restarts") == "1" and FEW_STEPS // 10 < run.resumed_step() < FEW_STEPS
-        assert torch.equal(tensors(run), tensors(runs["two"]))
+        assert torch.equal(tensors(run), tensors(runs["undisturbed"]))
     assert processes(on_one) == {"0": "n1", "1": "n1"} and sorted(processes(on_two).values()) == ["n1", "n2"]
     for run, nodes, cpus, memory in ((on_one, "1", "8", "32000M"), (on_two, "2", "8", "16000M")):
         asked = fact(run, "NumNodes"), fact(run, "NumCPUs"), fact(run, "MinMemoryNode")
         assert asked == (nodes, cpus, memory), "four cores a GPU; memory of each node"
-    one, two = tensors(runs["one"]), tensors(runs["two"])
-    found = float(torch.dist(two, one) / one.norm())
-    print(f"two processes from one: {found:.1e}")
-    assert 0 < found < TOLERANCE

@@ -1,12 +1,16 @@
 """One tiny run of the whole workflow for all tests here, and copies of it."""
 
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from daemons import Unavailable, install
 from made_once import made_once
 from places import Places
+from playwright.sync_api import Browser, Page, sync_playwright
 from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
 
 
@@ -69,3 +73,49 @@ def empty(tmp_path: Path) -> Workflow:
 def places(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Places:
     """Folders in which the commands of the pages are typed."""
     return Places(tiny_run, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the system's own, or Debian's where it can be installed."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    try:
+        if not any(map(shutil.which, names)):
+            install("Chromium", "chromium", "chromium")
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    program = next(filter(None, map(shutil.which, names)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(request: pytest.FixtureRequest) -> str:
+    """The page, on disk."""
+    if page := os.environ.get("BRIGHT_PAGE"):
+        return Path(page).resolve().as_uri()
+    return request.getfixturevalue("tiny_run").path("results/tiny/report.html").as_uri()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages without a network; whatever a test does, they ask for nothing, and the console stays empty."""
+    contexts, said, asked = [], [], []
+
+    def visit(address: str, scheme: str = "light", width: int = 1280) -> Page:
+        view = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
+        contexts.append(browser.new_context(offline=True, permissions=["clipboard-read", "clipboard-write"], **view))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address, wait_until="load")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [url[:80] for url in asked if not re.match(r"file:.*\.html|data:image/", url)] == []

@@ -16,7 +16,6 @@ from bright_pipeline.generation.explorer import explorer_decoder
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder
 from playwright.sync_api import Browser, Page, expect
-from test_page import address, browser, visit  # noqa: F401  (fixtures)
 from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow
@@ -54,7 +53,7 @@ def decoded(model: Bright) -> Callable[[list[float]], np.ndarray]:
 
 
 @pytest.fixture
-def shown(visit: Callable[..., Page], address: str, model: Bright, tmp_path: Path) -> Page:  # noqa: F811
+def shown(visit: Callable[..., Page], address: str, model: Bright, tmp_path: Path) -> Page:
     """The page of the tiny run with the weights of this model."""
     page = Path(url2pathname(urlsplit(address).path)).read_text()
     before, opening, rest = page.partition('<script type="application/json" id="explorer-data">')
@@ -125,7 +124,7 @@ def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> Non
     assert Axe().run(shown, "#explorer").response["violations"] == []
 
 
-def test_without_scripts_the_page_has_no_explorer(browser: Browser, address: str) -> None:  # noqa: F811
+def test_without_scripts_the_page_has_no_explorer(browser: Browser, address: str) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto(address)
     assert page.locator("#explorer").is_hidden() and page.locator("#reconstructions").is_visible()

@@ -5,10 +5,7 @@ the tests that need the tiny run.
 """
 
 import json
-import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,62 +17,14 @@ from bright_pipeline.make_report import make_report
 from bright_pipeline.page.gallery import UNBROKEN, image_uri
 from bright_pipeline.settings.tables import HEADINGS, TABLES
 from bright_pipeline.stages.figures import FIGURES
-from daemons import Unavailable, install
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from tiny_workflow import Workflow
 
 pytestmark = pytest.mark.slow
 
-SCHEMES = ("light", "dark")
 PHONE, DESK = 390, 1280
 CUT = "element => Number(getComputedStyle(element).getPropertyValue('--cut').replace('%', ''))"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium: the system's own, or Debian's where it can be installed."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    try:
-        if not any(map(shutil.which, names)):
-            install("Chromium", "chromium", "chromium")
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    program = next(filter(None, map(shutil.which, names)))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def address(request: pytest.FixtureRequest) -> str:
-    """The page, on disk."""
-    if page := os.environ.get("BRIGHT_PAGE"):
-        return Path(page).resolve().as_uri()
-    return request.getfixturevalue("tiny_run").path("results/tiny/report.html").as_uri()
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages without a network; whatever a test does, they ask for nothing, and the console stays empty."""
-    contexts, said, asked = [], [], []
-
-    def visit(address: str, scheme: str = "light", width: int = DESK) -> Page:
-        view = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "reduced_motion": "reduce"}
-        contexts.append(browser.new_context(offline=True, permissions=["clipboard-read", "clipboard-write"], **view))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address, wait_until="load")
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url[:80] for url in asked if not re.match(r"file:.*\.html|data:image/", url)] == []
 
 
 @pytest.fixture
@@ -84,8 +33,7 @@ def opened(visit: Callable[..., Page], address: str) -> Page:
     return visit(address)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize(("scheme", "width"), [("light", PHONE), ("dark", DESK)])
 def test_it_opens_from_disk_without_scrolling_and_axe_finds_nothing_serious(visit, address, scheme, width, tmp_path):
     page = visit(address, scheme, width)
     sizes = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth)")

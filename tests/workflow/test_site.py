@@ -12,7 +12,6 @@ from documented import ROOT
 from made_once import made_once
 from places import Place, Places
 from playwright.sync_api import Browser
-from test_page import browser  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +19,7 @@ BUILD = "python workflow/publication/website.py site"
 WIDTHS = (390, 1300)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A clone with a finished demo, its site, and what the build printed, in printed.txt."""
 
@@ -31,7 +30,7 @@ def built(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(made_once(tmp_path_factory, "site", make))
 
 
-def test_every_page_fits_phones_and_screens_and_axe_reports_nothing(built: Place, browser: Browser) -> None:  # noqa: F811
+def test_every_page_fits_phones_and_screens_and_axe_reports_nothing(built: Place, browser: Browser) -> None:
     site = built.folder / "site"
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 30 and {site / "index.html", site / "runs" / "demo.html"} < set(pages)

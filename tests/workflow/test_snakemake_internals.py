@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import snakemake
 from tiny_workflow import REPOSITORY, Workflow
 
@@ -28,21 +27,13 @@ rule all:
 """
 
 
-@pytest.fixture(scope="module")
-def missing(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The missing attributes of this Snakemake, at the end of a run."""
-    folder = Workflow(tmp_path_factory.mktemp("internals"))
-    (folder.folder / "Snakefile").write_text(LOOK.format(calls=[*CALLS, "workflow.no_such_attribute"]))
-    found = re.findall("^missing: (.*)$", folder.call("snakemake", "--cores", "1").text, re.MULTILINE)
-    assert found.pop() == "workflow.no_such_attribute"
-    return found
+def test_snakemake_has_every_attribute(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(LOOK.format(calls=[*CALLS, "workflow.no_such_attribute"]))
+    missing = re.findall("^missing: (.*)$", Workflow(tmp_path).call("snakemake", "--cores", "1").text, re.MULTILINE)
+    assert missing == ["workflow.no_such_attribute"], f"Snakemake {snakemake.__version__}: change {INTERNALS.name}"
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_snakemake_has_the_attribute(call: str, missing: list[str]) -> None:
-    assert call not in missing, f"Snakemake {snakemake.__version__} has no {call}: change {INTERNALS.name}"
-
-
-@pytest.mark.parametrize("file", sorted({*RULES.glob("*.smk"), RULES.with_name("Snakefile")} - {INTERNALS}), ids=str)
-def test_no_other_file_uses_the_internals(file: Path) -> None:
-    assert not re.findall(r"\bworkflow\.(?!source_path\b)\w+\b(?!/)", file.read_text())
+def test_no_other_file_uses_the_internals() -> None:
+    others = {*RULES.glob("*.smk"), RULES.with_name("Snakefile")} - {INTERNALS}
+    used = {file.name: re.findall(r"\bworkflow\.(?!source_path\b)\w+\b(?!/)", file.read_text()) for file in others}
+    assert used == {file.name: [] for file in others}
