@@ -74,9 +74,8 @@ def damage(folder: Path, path: str, how: str) -> None:
     file.write_bytes(damaged(file.read_bytes(), how, unlike(folder, path).read_bytes()))
 
 
-@pytest.mark.parametrize(
-    ("how", "checksums"), [*((how, False) for how in DAMAGES), ("flip", True), ("swap", True), ("empty", True)]
-)
+@pytest.mark.parametrize("checksums", [False, True])
+@pytest.mark.parametrize("how", ["flip", "empty", "swap"])
 def test_verify_names_every_damaged_file_and_checksum(play: Workflow, how: str, checksums: bool) -> None:
     run = play.with_own_networks()
     apart = "|".join([*OF_NO_USE, WRITTEN_AGAIN, FIRST])
