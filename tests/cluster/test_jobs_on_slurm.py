@@ -60,7 +60,7 @@ def test_a_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturb
 
 def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(workflow, tmp_path):
     run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
-    asks = "memory_mb={}\n)\nIMPORT_WEIGHTS".format
+    asks = "memory_mb={},\n    problems=missing_initial_weights".format
     run.edit("pipeline/bright_pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
     run.edit("pipeline/bright_pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
     done = run.submit(*TRAIN, **REAL_PROCESSES)
