@@ -20,7 +20,7 @@ from tiny_workflow import REPOSITORY, Workflow
 
 pytestmark = pytest.mark.slow
 
-COUNT = int(os.environ.get("ACCEPTED_CONFIGS", "8"))
+COUNT = int(os.environ.get("ACCEPTED_CONFIGS", "5"))
 EIGHT_IMAGES = {
     "datasets.mine.source": {"kind": "embedded", "name": "openclipart"},
     "datasets.mine.limit": 24,

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow
@@ -15,7 +14,6 @@ from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow
 pytestmark = pytest.mark.slow
 
 TABLE, TABLE5 = "results/tiny/tables/table2.md", "results/store/tables/table5-*"
-SHARD = "results/store/samples/main-*/images-000016-000032.zip"
 EDITED = "pipeline/bright_pipeline/evaluation/metrics.py"
 
 
@@ -90,31 +88,6 @@ def test_a_changed_key_reruns_what_depends_on_it_and_changed_back_nothing(play: 
     set_to(1e-3, ["main"])
     assert play.run().nothing_to_do
     assert table.read_bytes() == before
-
-
-def test_a_lost_shard_is_made_from_its_model_or_says_that_it_needs_it(play: Workflow) -> None:
-    before = play.files(SHARD)
-    play.remove(SHARD)
-    assert play.run().jobs == {"generate": 1}
-    assert play.files(SHARD) == before
-    play.remove(SHARD, "results/store/diffusions")
-    said = play.run(expect=1).text
-    assert "error: samples.main: images-000016-000032.zip is missing in results/store/samples/main-" in said
-    needed = "making it takes diffusions.main, which is not here: restore it (dvc pull results/store/diffusions/"
-    assert needed in said
-    assert play.run("-n", "--forcerun", "train_diffusion").jobs["train_diffusion"] == 1
-
-
-def test_a_renamed_dataset_and_run_rerun_only_what_prints_the_names(play: Workflow) -> None:
-    def rename(config: dict[str, Any]) -> None:
-        config["datasets"] = {"clothes": config["datasets"]["tiny"]}
-        config["autoencoders"]["main"]["dataset"] = "clothes"
-        config["samples"]["real"]["dataset"] = "clothes"
-
-    play.configure(rename)
-    assert set(play.run("-n").jobs) <= {"make_table", "make_report"}
-    play.configure(lambda config: config.update(run="again"))
-    assert set(play.run().jobs) <= {"make_table", "make_report"}
 
 
 def test_jobs_whose_code_was_edited_since_the_run_began_end_with_one_line(changeable: Workflow) -> None:
