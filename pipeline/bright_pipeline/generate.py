@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from bright_pipeline.engine.command import needed, stage
@@ -27,18 +26,23 @@ from bright_pipeline.settings.diffusion import (
 )
 from bright_pipeline.stages.generation import GenerationJob
 
+if TYPE_CHECKING:
+    import numpy as np  # engine.command comes before it
 
-def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> Callable[[int], np.ndarray]:
+
+def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> "Callable[[int], np.ndarray]":
     """Read the image with an index among those of a folder or zip, by name; InputError names a damaged or misfit one.
 
     Nothing is resized.
     """
+    import numpy as np
+
     (files,) = open_source(source_at(samples.path), "samples").values()
     names = files.names()
     if len(names) < last:
         raise InputError(f"{samples.path}: {len(names)} images, where the sample set needs {last}; lower its count")
 
-    def read(index: int) -> np.ndarray:
+    def read(index: int) -> "np.ndarray":
         where = f"{samples.path}: {printable(names[index])}"
         try:
             image = files.image(names[index], job.channels)
@@ -59,7 +63,7 @@ def copy(
     first: int,
     last: int,
     channels: int,
-    read: Callable[[int], np.ndarray],
+    read: "Callable[[int], np.ndarray]",
     check_read: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the images [first, last) as they are read; check_read: called before the archive is put in place."""

@@ -98,7 +98,11 @@ print(*{"diffusers", "scipy", "torchvision", "accelerate", "lpips", "pandas", "t
 
 @pytest.mark.parametrize(
     "arguments",
-    [("-m", "bright_pipeline.dump_codes", "--help"), ("-m", "bright_pipeline.commands", "estimate", "--help")],
+    [
+        ("-m", "bright_pipeline.dump_codes", "--help"),
+        ("-m", "bright_pipeline.generate", "--help"),
+        ("-m", "bright_pipeline.commands", "estimate", "--help"),
+    ],
 )
 def test_numpy_has_one_thread_in_a_stage_and_a_command(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("""
