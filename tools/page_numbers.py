@@ -45,7 +45,7 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 SHOWN = rf"(?:{NUMBER}\s(?:±|to)\s{NUMBER}|±\s{NUMBER}|(?<![\w.,]){NUMBER})"
 MARKER = re.compile(rf"(?P<shown>{SHOWN})(?P<marker><!-- = (?P<source>[^>]*?) -->)", re.DOTALL)
 ROW_MARKER = re.compile(r"(?P<marker><!-- row (?P<source>[^>]*?) -->)(?P<cells>[^\n]*)")
-CELL = re.compile(r"(?P<mean>[−-]?[\d.]+)(?: ± (?P<deviation>[\d.]+)| \[.*\])?")
+CELL = re.compile(rf"(?P<mean>[−-]?{NUMBER})(?: ± (?P<deviation>[\d.]+)| \[.*\])?")
 EXTREMES = {"max": max, "min": min}
 
 Row = dict[str, str]
@@ -80,7 +80,9 @@ def read_table(name: str, page: Path) -> Table:
     blocks = re.findall(rf"<!-- table {re.escape(block_name)} -->(.*?)<!-- end -->", text, re.DOTALL)
     if len(blocks) != 1:
         raise InputError(f"{page}: {name}: no such block, or several")
-    lines = blocks[0][blocks[0].index("\n|") :].lstrip().partition("\n\n")[0].splitlines()
+    if "\n|" not in blocks[0]:
+        return Table([], [], 1, blocks[0])
+    lines = blocks[0][blocks[0].index("\n|") :].strip().partition("\n\n")[0].splitlines()
     heading, _, *cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     rows = [dict(zip(heading, row, strict=True)) for row in cells]
     labels = [" ".join(text for text in row.values() if text and not CELL.fullmatch(text)) for row in rows]
@@ -100,7 +102,7 @@ def named(words: str, labels: list[str]) -> str:
 def rounded(number: str) -> Bounds:
     """All numbers that round to this one."""
     half = 0.4999 * 10 ** -len(number.partition(".")[2])
-    value = float(number.replace("−", "-"))
+    value = float(number.replace("−", "-").replace(",", ""))
     return value - half, value + half
 
 

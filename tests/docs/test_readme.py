@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import load_config, read_config
-from bright_pipeline.engine.jobs import closure, planned, targets
-from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
-from bright_pipeline.estimation.report import Estimate, text
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 from documented import PAGES, README, REFERENCE, ROOT, blocks
+from estimates import filled_pages
 
-ONE_GPU = (ROOT / "docs" / "one-gpu.md").read_text(encoding="utf-8")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 # Messages of other programs.
 FOREIGN_MESSAGES = {
@@ -74,57 +71,10 @@ def test_the_reference_lists_every_stage() -> None:
 
 
 @pytest.mark.slow
-def test_the_estimate_is_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (shown,) = re.findall(r"<!-- estimate:start -->\n```console\n(.*?)```", REFERENCE, flags=re.DOTALL)
+def test_estimates_of_the_pages_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
-    estimate = make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
-    found = text(estimate)
-    command = "$ bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
-    assert shown.splitlines() == [command, *found.splitlines()]
-    trained = {job.label: {one.entry for one in closure([job]) if one.is_training} for job in plan(targets)}
-    own = {f"autoencoders.{name}" for name, one in plan.config.autoencoders.items() if one.family == "bright"}
-    rows = {f"Table {number}": trained[f"table{number}"] for number in (2, 4, 5, 6, 7, 8)}
-    rows |= {"BRIGHT's rows of Table 2": rows["Table 2"] & own}
-    rows |= {"Tables 4, 7 and 8 together": rows["Table 4"] | rows["Table 7"] | rows["Table 8"]}
-    for name, entries in rows.items():
-        hours = [f"{gpu_hours(estimate, entries, DEVICES[card]):,.0f}" for card in ("a100", "rtx4090", "rtx3090")]
-        assert f"| {name} | {' | '.join(hours)} |" in ONE_GPU
-    listed = dict(re.findall(r"^\| (.*?Tables? .*?) \| ([\d,]+) \|", ONE_GPU, flags=re.MULTILINE))
-    *tables, part, together = (listed[name] for name in rows)
-    one_row = f"{gpu_hours(estimate, trained['text_10k'], DEVICES['a100']):.0f} h"
-    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert re.findall(r"GPUs: ([\d,]+) h", results) == tables
-    assert re.findall(r"(?:BRIGHT's rows?|the same) (\d+ h)", results) == [f"{part} h", *[one_row] * 3]
-    assert f"needs GPUs**: {', '.join(tables[:-1])} and {tables[-1]} hours of training on an A100" in README
-    assert f"Tables 4, 7 and 8 together ({together} hours), or BRIGHT's rows of Table 2 ({part} hours)" in README
-
-
-@pytest.mark.slow
-def test_hours_and_memory_of_one_gpu_are_those_of_the_estimate() -> None:
-    (config,) = blocks(ONE_GPU, "yaml")
-    small = config
-    for key, value in re.findall(r"`(\w+): (\w+)`", ONE_GPU.partition("For 64 pixels, set ")[2].partition(".")[0]):
-        small = re.sub(rf"\b{key}: \w+", f"{key}: {value}", small)
-    cards = {"RTX 4090": DEVICES["rtx4090"], "RTX 3090": DEVICES["rtx3090"]}
-    cards |= {"8 GB that reach 9 TFLOP/s": choose_device("card-8gb", 9)}
-    for pixels, settings in ((64, small), (128, config)):
-        estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
-        memory = max(needed_gib(cost) for cost in estimate.costs.values())
-        for label, card in cards.items():
-            first, second = (gpu_hours(estimate, {f"{part}.main"}, card) for part in ("autoencoders", "diffusions"))
-            assert f"| {pixels} | {label} | {first:.2g} h | {second:.2g} h | {memory:.1f} GiB |" in ONE_GPU
-
-
-def gpu_hours(estimate: Estimate, entries: set[str], device: Device) -> float:
-    """GPU-hours of the trainings of these entries on a device."""
-    costs = (estimate.costs[entry] for entry in entries)
-    return sum(device.seconds(cost.work, cost.precision) for cost in costs) / 3600
-
-
-def test_the_readme_has_the_days_of_the_estimate() -> None:
-    (days,) = re.findall(r"^At least ([\d.]+ days), the GPU-hours shared by 8 GPUs\.$", REFERENCE, flags=re.MULTILINE)
-    assert f"estimated at {days} on eight A100s" in README
+    filled = filled_pages()
+    assert {page: page.read_text(encoding="utf-8") for page in filled} == filled
 
 
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:

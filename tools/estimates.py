@@ -1,0 +1,91 @@
+"""Fill the estimated hours and memory of docs/reference.md and docs/one-gpu.md; `page_numbers.py` fills sentences.
+
+python tools/estimates.py
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+from bright_pipeline.commands.estimate import make_estimate
+from bright_pipeline.config.root import load_config, read_config
+from bright_pipeline.engine.atomic import write_text
+from bright_pipeline.engine.jobs import closure, targets
+from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
+from bright_pipeline.estimation.report import Estimate, text
+from bright_pipeline.stages.common import Jobs
+
+ROOT = Path(__file__).parents[1]
+REFERENCE, ONE_GPU = ROOT / "docs" / "reference.md", ROOT / "docs" / "one-gpu.md"
+COMMAND = "bright estimate config/paper.yaml --device a100 --gpus 8 --all-networks"
+CARDS = {"A100": DEVICES["a100"], "RTX 4090": DEVICES["rtx4090"], "RTX 3090": DEVICES["rtx3090"]}
+SMALL_CARDS = {name: CARDS[name] for name in ("RTX 4090", "RTX 3090")}
+SMALL_CARDS["8 GB that reach 9 TFLOP/s"] = choose_device("card-8gb", 9)
+DISK = {64: "5 GB", 128: "6 GB"}  # of 20,000 training images
+
+
+def gpu_hours(estimate: Estimate, entries: set[str], device: Device) -> float:
+    """GPU-hours of the trainings of these entries on a device."""
+    costs = (estimate.costs[entry] for entry in entries)
+    return sum(device.seconds(cost.work, cost.precision) for cost in costs) / 3600
+
+
+def paper_estimate() -> tuple[Jobs, Estimate]:
+    """The jobs of the paper's config, and their estimate as COMMAND makes it."""
+    plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
+    return plan, make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
+
+
+def hours_of_tables(plan: Jobs, estimate: Estimate) -> str:
+    """Hours of training behind each table of the paper, a column for each card."""
+    trained = {job.label: {one.entry for one in closure([job]) if one.is_training} for job in plan(targets)}
+    bright = {f"autoencoders.{name}" for name, entry in plan.config.autoencoders.items() if entry.family == "bright"}
+    rows = {f"Table {number}": trained[f"table{number}"] for number in (2, 4, 5, 6, 7, 8)}
+    rows["BRIGHT's rows of Table 2"] = rows["Table 2"] & bright
+    rows["BRIGHT's row of Table 5 or 6"] = trained["text_10k"]
+    rows["Tables 4, 7 and 8 together"] = rows["Table 4"] | rows["Table 7"] | rows["Table 8"]
+    hours = [[f"{gpu_hours(estimate, used, card):,.0f}" for card in CARDS.values()] for used in rows.values()]
+    return _table(["rows", *CARDS], [[name, *numbers] for name, numbers in zip(rows, hours, strict=True)])
+
+
+def one_gpu_table(page: str) -> str:
+    """Hours and memory of the page's config, at 128 pixels and as it says for 64."""
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    small = config
+    for key, value in re.findall(r"`(\w+): (\w+)`", page.partition("For 64 pixels, set ")[2].partition(".")[0]):
+        small = re.sub(rf"\b{key}: \w+", f"{key}: {value}", small)
+    rows = []
+    for pixels, settings in ((64, small), (128, config)):
+        estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
+        memory = max(needed_gib(cost) for cost in estimate.costs.values())
+        for name, card in SMALL_CARDS.items():
+            hours = (gpu_hours(estimate, {f"{section}.main"}, card) for section in ("autoencoders", "diffusions"))
+            rows.append([str(pixels), name, *(f"{h:.2g} h" for h in hours), f"{memory:.1f} GiB", DISK[pixels]])
+    return _table(["pixels", "GPU", "autoencoder", "diffusion model", "GPU memory", "disk"], rows)
+
+
+def filled_pages() -> dict[Path, str]:
+    """The text of both pages."""
+    plan, estimate = paper_estimate()
+    reference, page = (path.read_text(encoding="utf-8") for path in (REFERENCE, ONE_GPU))
+    page = _with_block(page, "one_gpu", one_gpu_table(page))
+    return {
+        REFERENCE: _with_block(reference, "estimate", f"```console\n$ {COMMAND}\n{text(estimate)}\n```"),
+        ONE_GPU: _with_block(page, "hours", hours_of_tables(plan, estimate)),
+    }
+
+
+def _table(heading: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heading, *rows]).replace(
+        "\n", f"\n{'|---' * len(heading)}|\n", 1
+    )
+
+
+def _with_block(page: str, name: str, content: str) -> str:
+    before, begin, rest = page.partition(f"<!-- table {name} -->\n")
+    return before + begin + content + "\n" + rest[rest.index("<!-- end -->") :]
+
+
+if __name__ == "__main__":
+    for path, filled in filled_pages().items():
+        write_text(path, filled)
