@@ -7,6 +7,7 @@ from bright_pipeline.models.codebook import random_codes
 from bright_pipeline.models.rqvae import ResidualQuantizer
 from bright_pipeline.models.vqgan import EntryUse
 from first_stages import CODE, draws, images, small_model
+from torch import distributed, multiprocessing
 from vector_quantize_pytorch import ResidualVQ
 
 torch.set_num_threads(1)
@@ -147,6 +148,39 @@ def test_processes_together_draw_what_one_draws(processes, monkeypatch):
     assert torch.equal(sum(parts), whole)  # a code that lies in another process counts as zero here
     assert all(any(torch.equal(row, v) for v in vectors.reshape(-1, 2)) for row in whole)
     assert len({tuple(row.tolist()) for row in whole}) > 3
+
+
+RESTARTING = {"vqgan": {"entries": 24, "restart_after_images": 8}, "rqvae": {"entries": 24, "restart_below": 1.0}}
+
+
+def after_passes(family, process=0, processes=1, steps=6):
+    """The state after training passes over this process's share of each batch, without optimizer steps."""
+    model = small_model(family, codebook=RESTARTING[family])
+    for step in range(steps):
+        random = draws(step, process=process, processes=processes)
+        batch = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(step)) * 2 - 1
+        model.training_pass(batch[random.rows], random)
+    return model.state_dict()
+
+
+def in_one_of_two_processes(process, folder):
+    torch.set_num_threads(1)  # a fork has no other thread
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=process, world_size=2)
+    torch.save({family: after_passes(family, process, 2) for family in QUANTIZED}, folder / f"{process}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_codebook_of_one(tmp_path):
+    """Averages and restarts use the whole batch."""
+    multiprocessing.start_processes(in_one_of_two_processes, (tmp_path,), nprocs=2, start_method="fork")
+    first, second = (torch.load(tmp_path / f"{process}.pt", weights_only=True) for process in range(2))
+    for family, name in (("vqgan", "quantize.embedding.weight"), ("rqvae", "quantizer.entries")):
+        alone, untrained = after_passes(family), after_passes(family, steps=0)
+        for key, expected in alone.items():
+            assert torch.equal(first[family][key], second[family][key])
+            torch.testing.assert_close(first[family][key], expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(alone[name], untrained[name]), "nothing restarted"
 
 
 def codes(count=2):

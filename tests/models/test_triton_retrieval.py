@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
@@ -40,12 +41,14 @@ def kernels(groups):
     return TritonRetrieval(groups.levels, groups.feature_size)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("size", [18, 8], ids=["dense", "hashed"])
-@pytest.mark.parametrize("key_length", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("key_length", "size", "convention"),
+    [*product([1, 2], [18, 8], CONVENTIONS), (3, 18, "tcnn"), (3, 8, "ngp")],  # 18: all dense; 8: some hashed
+)
 def test_values_and_gradients_are_those_of_gather(key_length, size, convention):
     features = key_length + 1  # also one that is no power of two
-    groups, tables, keys = case(key_length=key_length, size=size, convention=convention, features=features)
+    less = {"images": 1, "resolutions": 3} if key_length == 3 else {}
+    groups, tables, keys = case(key_length=key_length, size=size, convention=convention, features=features, **less)
     assert any(level.hashed for level in groups.levels) == (size == 8)
     past = [level.cells >= level.nodes for level in groups.levels]
     assert any(past) == (convention == "tcnn")  # rows that run over
@@ -54,10 +57,9 @@ def test_values_and_gradients_are_those_of_gather(key_length, size, convention):
         assert_equal_to_1e_5(one, other)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_the_kernels_pass_the_comparison_before_their_first_use(convention):
+def test_the_kernels_pass_the_comparison_before_their_first_use():
     """That comparison includes a dense level of 2^18 entries."""
-    groups, _, _ = case(convention=convention)
+    groups, _, _ = case()
     assert difference(KERNELS["triton"], groups.settings, groups.feature_size, DEVICE) is None
 
 

@@ -1,14 +1,12 @@
 """The training loop: saved states, exact resume, SIGTERM, the guard against NaN, history, previews."""
 
 import csv
-import json
 import logging
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -19,13 +17,13 @@ from accelerate.utils import LoggerType
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.settings.execution import Execution
-from bright_pipeline.train_autoencoder import train_autoencoder
+from bright_pipeline.training import state
 from bright_pipeline.training.batches import StepRandom
 from bright_pipeline.training.history import History
 from bright_pipeline.training.loop import Loop, make_accelerator, pause
 from bright_pipeline.training.state import all_finite, load_tree, save_tree
 from bright_pipeline.training.task import EMA
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
@@ -78,14 +76,6 @@ def kill(task, numbers):
 
 def terminate(task, numbers):
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def say_nan(task, numbers):
-    numbers["loss"] = torch.tensor(float("nan"))
-
-
-def break_a_weight(task, numbers):
-    task.model.weight.data.fill_(float("inf"))
 
 
 @pytest.fixture(autouse=True)
@@ -149,18 +139,12 @@ def test_states_that_take_long_to_save_are_saved_less_often(took_s: float, expec
     assert pause(180, took_s) == pytest.approx(expected)
 
 
-def test_a_state_of_another_version_is_one_line(tmp_path):
-    state = {"training": tmp_path.name, "step": 3, "modules": {"model": Line().model.state_dict()}}
-    save_tree(tmp_path / "state.safetensors", state)
-    with pytest.raises(InputError, match=r"state.safetensors: a training state without optimizers\.model; delete it"):
-        loop(Line(), tmp_path).run()
-
-
-def test_a_state_of_another_training_is_one_line(tmp_path):
-    loop(Line(), tmp_path / "first").run()
-    shutil.copytree(tmp_path / "first", tmp_path / "second")
-    with pytest.raises(InputError, match=r"second/state.safetensors: the state of another training, first; delete it"):
-        loop(Line(), tmp_path / "second").run()
+@pytest.mark.parametrize(("training", "told"), [("mine", r"without optimizers\.model"), ("yours", "another training")])
+def test_a_state_of_another_version_or_training_is_one_line(tmp_path, training, told):
+    state = {"training": training, "step": 3, "modules": {"model": Line().model.state_dict()}}
+    save_tree(tmp_path / "mine" / "state.safetensors", state)
+    with pytest.raises(InputError, match=rf"mine/state\.safetensors: .*{told}.*; delete it"):
+        loop(Line(), tmp_path / "mine").run()
 
 
 @pytest.mark.parametrize("save_every_s", [ALWAYS, NEVER])
@@ -180,7 +164,13 @@ def test_sigterm_saves_the_step_and_exits_with_143_unless_it_is_the_last(tmp_pat
     assert "resumed at step 7 of 12" in log
 
 
-@pytest.mark.parametrize(("trouble", "told"), [(say_nan, "loss is not a finite"), (break_a_weight, "weight is not")])
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (lambda task, numbers: numbers.update(loss=torch.tensor(float("nan"))), "loss is not a finite"),
+        (lambda task, numbers: task.model.weight.data.fill_(float("inf")), "weight is not"),
+    ],
+)
 def test_nan_stops_with_one_line_and_never_replaces_the_state(tmp_path, trouble, told):
     with pytest.raises(Killed):
         loop(Line(at={5: kill}), tmp_path).run()
@@ -194,14 +184,6 @@ def test_nan_stops_with_one_line_and_never_replaces_the_state(tmp_path, trouble,
         loop(Line(at={11: trouble}), tmp_path, NEVER, log_every=100).run()
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert steps_of(tmp_path / "history.csv") == [1, 2, 3, 4, 5]
-
-
-def test_history_has_a_row_every_log_every_steps_and_one_for_the_last(tmp_path):
-    loop(Line(), tmp_path, log_every=5).run()
-    with (tmp_path / "history.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == [5, 10, 12]
-    assert [int(row["images"]) for row in rows] == [20, 40, 48]
 
 
 @pytest.mark.parametrize("trackers", [["tensorboard"], []])
@@ -218,7 +200,8 @@ def test_ema_weights_are_measured_at_intervals_and_at_the_end_and_no_bit_changes
     keep = lambda step: lambda task, numbers: averages.update({step + 1: task.ema.weights[0].item()})  # noqa: E731
     task.at = {step: keep(step) for step in range(12)}
     rows = loop(task, tmp_path, log_every=5, validate_every=4, keep_every=1).run().rows
-    assert [row["step"] for row in rows] == [4, 5, 8, 10, 12]
+    assert [row["step"] for row in rows] == [4, 5, 8, 10, 12], "every fifth, measured ones and the last"
+    assert [row["images"] for row in rows] == [16, 20, 32, 40, 48]
     measured = {row["step"]: row["validation_weight"] for row in rows if "validation_weight" in row}
     assert measured == {step: averages[step] for step in (4, 8, 12)}
     assert "validation_weight" in (tmp_path / "history.csv").read_text()
@@ -241,23 +224,6 @@ def test_threads_of_a_cpu_are_fixed(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", fixed.append)
     make_accelerator(Execution(cpu_threads=2), tmp_path)
     assert fixed == [2]
-
-
-def test_the_stage_writes_weights_history_previews_and_a_log(tmp_path, tiny_images, tiny_autoencoder):
-    paths = {name: tmp_path / "out" / name for name in ("weights", "history", "preview", "work", "log")}
-    paths["preview"] = tmp_path / "out" / "preview.png"
-    train_autoencoder(json.dumps({"autoencoder": tiny_autoencoder(), "seed": 0}), images=tiny_images, **paths)
-    assert paths["weights"].exists()
-    assert steps_of(paths["history"]) == list(range(1, 41))
-    with paths["history"].open(newline="") as file:
-        assert set(next(csv.reader(file))) == {
-            *("step", "images", "seconds", "l2", "adversarial", "gradient_ratio"),
-            *("critic_estimate", "gradient_penalty"),
-        }
-    assert Image.open(paths["preview"]).size[0] > 32
-    assert [path.name for path in (paths["work"] / "previews").iterdir()] == ["00000020.png"]
-    log = paths["log"].read_text()
-    assert all(part in log for part in ("40 of 40 steps", "per second", "0:00:00 left"))
 
 
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
@@ -348,25 +314,16 @@ def same(one, other):
     return one == other
 
 
+WHOLE = torch.arange(6.0).reshape(2, 3)
+SHARING_MEMORY = {"whole": WHOLE, "again": WHOLE, "part": WHOLE[1], "turned": WHOLE.T}
+ALIKE_AS_PATHS = {"a/b": torch.tensor([1]), "a": {"b": torch.tensor([2])}, 1: torch.tensor([3]), "1": torch.tensor([4])}
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=st.dictionaries(keys, trees, max_size=4))
+@example(tree=SHARING_MEMORY)
+@example(tree=ALIKE_AS_PATHS)
 def test_a_tree_comes_back_with_its_types_keys_and_bits(tmp_path, tree):
-    save_tree(tmp_path / "state.safetensors", tree)
-    assert same(load_tree(tmp_path / "state.safetensors"), tree)
-
-
-WHOLE = torch.arange(6.0).reshape(2, 3)
-
-
-@pytest.mark.parametrize(
-    "tree",
-    [
-        {"a/b": torch.tensor([1]), "a": {"b": torch.tensor([2])}, 1: torch.tensor([3]), "1": torch.tensor([4])},
-        {"whole": WHOLE, "again": WHOLE, "part": WHOLE[1], "turned": WHOLE.T},
-    ],
-    ids=["keys that look alike as paths", "tensors that share memory"],
-)
-def test_trees_that_could_be_mixed_up_come_back_too(tmp_path, tree):
     save_tree(tmp_path / "state.safetensors", tree)
     assert same(load_tree(tmp_path / "state.safetensors"), tree)
 
@@ -381,19 +338,17 @@ def test_a_damaged_state_is_one_line_that_names_the_file(tmp_path):
             load_tree(path)
 
 
-def test_a_kill_while_saving_leaves_the_state_before(tmp_path):
-    path = tmp_path / "state.safetensors"
-    save_tree(path, {"step": 1, "weights": torch.ones(10)})
-    code = (
-        "import os, signal, sys, torch; from pathlib import Path; from bright_pipeline.training import state\n"
-        "def killed(tensors, path, metadata):\n"
-        "    Path(path).write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "state.save_file = killed\n"
-        "state.save_tree(Path(sys.argv[1]), {'step': 2, 'weights': torch.zeros(10)})"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    assert ended.returncode == -signal.SIGKILL
-    assert same(load_tree(path), {"step": 1, "weights": torch.ones(10)})
+def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
+    def half(tensors, path, metadata):
+        Path(path).write_bytes(b"half")
+        raise Killed
+
+    path, before = tmp_path / "state.safetensors", {"step": 1, "weights": torch.ones(10)}
+    save_tree(path, before)
+    monkeypatch.setattr(state, "save_file", half)
+    with pytest.raises(Killed):
+        save_tree(path, {"step": 2, "weights": torch.zeros(10)})
+    assert same(load_tree(path), before)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -14,11 +14,18 @@ from accelerate.state import AcceleratorState
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.families import generator_family, load, parse_autoencoder, parse_generator
 from bright_pipeline.models.bright import Bright
-from bright_pipeline.models.checkpoints import load_generator, make_autoencoder, save_autoencoder, write_codes
+from bright_pipeline.models.checkpoints import (
+    load_autoencoder,
+    load_generator,
+    make_autoencoder,
+    save_autoencoder,
+    write_codes,
+)
 from bright_pipeline.models.diffusion import load_diffusion
 from bright_pipeline.models.execution import compile_networks, enable_checkpointing
 from bright_pipeline.settings.autoencoder import Autoencoder, AutoencoderSettings
 from bright_pipeline.settings.diffusion import Diffusion, Sampler
+from bright_pipeline.train_autoencoder import train_autoencoder
 from bright_pipeline.train_diffusion import train_diffusion
 from bright_pipeline.train_generator import train_generator
 from bright_pipeline.training.autoencoder import AutoencoderTask
@@ -35,6 +42,12 @@ from torch._dynamo.backends.debugging import aot_eager
 BATCH = 4
 FOUR_LEVELS = {"multipliers": [1, 1, 1, 1]}
 Make = Callable[..., TrainingTask]
+LATE = {"start_images": 8, "critic_only_images": 8}
+RESTARTS: dict[str, Any] = {
+    "vqgan": {"codebook": {"restart_after_images": 8}},
+    "rqvae": {"codebook": {"restart_below": 1.0}},
+    "kl": {},
+}
 FAMILIES = ("bright", "kl", "vqgan", "rqvae", "diffusion", "ddpm", "stylegan2", "imagebart")
 
 
@@ -47,7 +60,8 @@ def make(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2
     images = TrainingImages(tiny_images)
     codes = torch.rand(10, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
-    def made(family: str, path_weight: float = 2.0, **execution: Any) -> TrainingTask:
+    def made(family: str, path_weight: float = 2.0, whole: bool = False, **execution: Any) -> TrainingTask:
+        """whole: with an adversary and restarts of codebook entries, which need the whole batch."""
         common: dict[str, Any] = {"training": {"batch": BATCH}, "execution": execution}
         flips: dict[str, Any] = {"training": {"batch": BATCH, "flip": True}, "execution": execution}
         decoder: Any = Autoencoder.model_validate(tiny_autoencoder())
@@ -59,7 +73,10 @@ def make(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2
                 settings: Any = parse_autoencoder(tiny_autoencoder(**flips), "")
             case "vqgan" | "rqvae" | "kl":
                 how = common | {"training": {"batch": BATCH, "epsilon": 1e-4}, "network": FOUR_LEVELS}
-                settings = small_settings(family, losses={"adversarial": {"kind": "none"}}, **how)
+                if whole:
+                    how |= {"discriminator": {"channels": 8, "layers": 2}} | RESTARTS[family]
+                    how["training"] |= {"flip": True, "ema_half_life_images": 20}
+                settings = small_settings(family, losses={"adversarial": LATE if whole else {"kind": "none"}}, **how)
             case "diffusion":
                 settings = Diffusion.model_validate(tiny_diffusion(**common))
             case "ddpm":
@@ -67,7 +84,8 @@ def make(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2
                 settings = parse_generator(tiny_diffusion(**flips) | own, "ddpm")
             case "stylegan2":
                 groups, lazy = {"minibatch_deviation": 2}, {"path_weight": path_weight}
-                settings = parse_generator(tiny_stylegan2(**common, discriminator=groups, regularization=lazy), family)
+                flips["training"]["ema_ramp"] = 0.5
+                settings = parse_generator(tiny_stylegan2(**flips, discriminator=groups, regularization=lazy), family)
             case _:
                 settings = parse_generator(tiny_imagebart(**common), "imagebart")
                 decoder = small_settings("vqgan", code_size="4x4x2", network=FOUR_LEVELS, codebook={"entries": 6})
@@ -101,10 +119,10 @@ class Killed(BaseException):
     """Ends a training without any of its own code running, as SIGKILL does."""
 
 
-@pytest.mark.parametrize("family", ["bright", "diffusion", "ddpm", "stylegan2", "imagebart"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_killed_training_resumes_bit_identically(make: Make, tmp_path: Path, family: str) -> None:
     def run(folder: str, kill_at: int | None = None) -> tuple[list[Tensor], list[dict[str, float]]]:
-        task = make(family, save_every_s=1e-9, log_every=1)
+        task = make(family, whole=True, save_every_s=1e-9, log_every=1)
         task.steps, step = 8, task.step
 
         def step_or_die(number: int) -> dict[str, Tensor]:
@@ -320,7 +338,7 @@ def test_what_looks_at_a_whole_batch_is_not_seen_in_parts(tiny_autoencoder, fami
 # The commands: each family gets the data that it reads, and leaves weights, history and picture.
 
 
-@pytest.mark.parametrize("family", ["stylegan2", "imagebart", "diffusion"])
+@pytest.mark.parametrize("family", ["bright", "stylegan2", "imagebart", "diffusion"])
 def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
     tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart, family
 ) -> None:
@@ -328,7 +346,10 @@ def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
     made = {option: tmp_path / name for option, name in names.items()}
     read = {option: tmp_path / f"{option}.safetensors" for option in ("codes", "autoencoder")}
     few = {"training": {"steps": 3, "warmup_steps": 1}}
-    if family == "stylegan2":
+    if family == "bright":
+        job = {"autoencoder": tiny_autoencoder(training={"images": 3 * BATCH}), "seed": 1}
+        train_autoencoder(json.dumps(job), images=tiny_images, **made)
+    elif family == "stylegan2":
         job = {"generator": tiny_stylegan2(training={"images": 3 * BATCH}), "seed": 1}
         train_generator(json.dumps(job), images=tiny_images, **made)
     else:
@@ -343,6 +364,9 @@ def test_a_command_reads_its_data_and_writes_a_model_a_history_and_a_picture(
             train_generator(json.dumps({"generator": tiny_imagebart(**few), "seed": 1}), **read, **made)
     assert pd.read_csv(made["history"])["step"].tolist() == [1, 2, 3]
     assert Image.open(made["preview"]).size[0] >= 32
+    if family == "bright":
+        assert load_autoencoder(made["weights"]).encode(torch.zeros(2, 1, 32, 32)).shape == (2, 2, 4, 4)
+        return
     model: Any = load_diffusion(made["weights"]) if family == "diffusion" else load_generator(made["weights"])
     codes = model.sample([0, 1], 0, Sampler(kind="ddim", steps=2))
     assert codes.shape == ((2, 1, 32, 32) if family == "stylegan2" else (2, 2, 4, 4))
