@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -89,29 +88,25 @@ def test_unreadable_files_and_odd_names_are_part_of_a_fingerprint(tmp_path: Path
     assert after.files == 6 and after.sha256 != before.sha256
 
 
-def test_archives_are_hashed_as_files(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
-        archive.writestr("a.png", b"content")
-    (tmp_path / "idx").write_bytes(b"idx")
-    for name in ("lmdb", "validation"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "data.mdb").write_bytes(name.encode())
-    lmdb = LmdbSource(kind="lmdb", path=tmp_path / "lmdb", validation_path=tmp_path / "validation")
-    for path, source, files in (
-        (tmp_path / "x.zip", ZipSource(kind="zip", path=tmp_path / "x.zip"), 1),
-        (tmp_path / "idx", IdxSource(kind="idx", path=tmp_path / "idx"), 1),
-        (tmp_path / "validation" / "data.mdb", lmdb, 2),
-        (tmp_path / "lmdb" / "data.mdb", lmdb.model_copy(update={"validation_path": None}), 1),
-    ):
-        before = taken(source)
-        assert before.files == files
-        if source.kind != "lmdb":  # whose file is always data.mdb
-            assert before.bytes == path.stat().st_size
-            moved = source.model_copy(update={"path": path.rename(tmp_path / "renamed")})
-            assert taken(moved) == before
-            source, path = moved, moved.path
-        path.write_bytes(path.read_bytes()[::-1])
-        assert taken(source).sha256 != before.sha256
+@pytest.mark.parametrize("kind", ["zip", "idx", "lmdb"])
+def test_archives_are_hashed_as_files(tmp_path: Path, kind: str) -> None:
+    if kind == "lmdb":
+        for name in ("train", "validation"):
+            fill(tmp_path / name, {"data.mdb": name.encode()})
+        source: Any = LmdbSource(kind="lmdb", path=tmp_path / "train", validation_path=tmp_path / "validation")
+        assert taken(source.model_copy(update={"validation_path": None})).files == 1
+        path = tmp_path / "validation" / "data.mdb"
+    else:
+        path = tmp_path / "archive"
+        path.write_bytes(b"any content")
+        source = ZipSource(kind="zip", path=path) if kind == "zip" else IdxSource(kind="idx", path=path)
+        moved = source.model_copy(update={"path": tmp_path / "moved"})
+        shutil.copy(path, moved.path)
+        assert taken(moved) == taken(source) and taken(source).bytes == 11
+    before = taken(source)
+    assert before.files == 1 + (kind == "lmdb")
+    path.write_bytes(path.read_bytes()[::-1])
+    assert taken(source).sha256 != before.sha256
 
 
 def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -> None:
@@ -165,7 +160,7 @@ def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypa
     assert looked() == facts
 
 
-@pytest.mark.parametrize("left", ["nothing", "an empty folder", "other files", "broken links"])
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "broken links"])
 def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
     before: dict[str, Any], left: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -173,30 +168,20 @@ def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
     shutil.rmtree("cats")
     if left != "nothing":
         Path("cats").mkdir()
-    if left == "other files":
-        Path("cats", "readme.txt").write_text("there were cats")
     if left == "broken links":
         Path("cats", "1.png").symlink_to("/no/such/disk")
     assert kept() == before
     assert stored() | {LAST_SEEN: LAST_SEEN.read_bytes()} == files
     (line,) = caplog.messages
-    assert line.startswith(f"{WHERE}.path: cats ")
-    assert line.endswith("; its stored fingerprint is used")
+    assert line.startswith(f"{WHERE}.path: cats ") and line.endswith("; its stored fingerprint is used")
     shutil.rmtree("results")
     assert kept()["absent"] == {"kind": "folder", "path": "cats"}
     assert not FINGERPRINTS.exists()
     assert (missing_source(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
 
 
-def test_unreadable_files_have_their_stored_fingerprint(
-    before: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert looked() == before
-
-
-@pytest.mark.parametrize("place", ["cats", "cats/a"])
-def test_an_unreadable_folder_has_its_stored_fingerprint(
+@pytest.mark.parametrize("place", ["cats", "cats/a", "files"])
+def test_unreadable_folders_and_files_have_their_stored_fingerprint(
     before: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = os.scandir
@@ -207,8 +192,11 @@ def test_an_unreadable_folder_has_its_stored_fingerprint(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refused)
+    if place == "files":
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert looked() == before
-    assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+    if place != "files":
+        assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
 
 
 def test_a_changed_image_of_the_same_size_is_another_collection(
@@ -219,13 +207,12 @@ def test_a_changed_image_of_the_same_size_is_another_collection(
     Path("cats/2.png").write_bytes(content)
     after = kept()
     assert after["sha256"] != before["sha256"]
-    assert caplog.messages == [
-        f"{WHERE}: its files differ from the stored fingerprint; dependent results are recomputed"
-    ]
+    (line,) = caplog.messages
+    assert line.startswith(f"{WHERE}: its files differ")
     assert looked() == after
 
 
-@pytest.mark.parametrize("times", ["of a touched image", None, "", "[1]", "<<<<<<< HEAD"])
+@pytest.mark.parametrize("times", ["of a touched image", None, "", "<<<<<<< HEAD"])
 def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_more(
     before: dict[str, Any], times: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +227,6 @@ def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_mo
     assert stored() == files, "git sees no change"
     monkeypatch.setattr(module, "fingerprint", None)
     assert looked() == before
-    assert LAST_SEEN.read_text().startswith('{\n  "cats-')
 
 
 def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
@@ -250,16 +236,11 @@ def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
     assert found is not None
     write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))  # as from another clone
     assert looked()["sha256"] == ours["sha256"]
-    remedy = "restore it with git, or delete it"
-    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
-    with pytest.raises(InputError, match=f"{path}: damaged: .* {remedy}"):
-        looked()
-    for content in ("", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"):
+    damaged = path.read_text().replace("0" * 64, "1" * 64)
+    for content in (damaged, "", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"):
         path.write_text(content)
-        with pytest.raises(InputError, match=f"^{path}: not a readable fingerprint; {remedy}"):
+        with pytest.raises(InputError, match=f"^{path}: .*; restore it with git, or delete it"):
             looked()
-    path.unlink()
-    assert looked()["sha256"] == ours["sha256"]
 
 
 def test_a_cluster_job_trusts_stored_fingerprints(before: dict[str, Any]) -> None:
@@ -275,8 +256,7 @@ def test_a_list_has_its_own_hash_which_is_stored(before: dict[str, Any], caplog:
     assert after | {"list": None} == before | {"list": None}
     LIST.unlink()
     assert kept() == after
-    (line,) = caplog.messages
-    assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
+    assert caplog.messages[0].startswith("datasets.cats.split.list: validation.txt: not a readable text file")
     assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
 
 

@@ -9,11 +9,10 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.data import huggingface
 from bright_pipeline.data.decode import BadImage
 from bright_pipeline.data.listing import raw_files
-from bright_pipeline.data.prepare import prepare
 from bright_pipeline.data.sources import RawImages, open_source
-from bright_pipeline.settings.dataset import Dataset, HuggingFaceSource
+from bright_pipeline.settings.dataset import HuggingFaceSource
 from PIL import Image
-from small_collections import encoded
+from small_collections import dataset, encoded, prepared
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -32,15 +31,13 @@ def table(values: range) -> "pyarrow.Table":
     return pyarrow.table({"image": pyarrow.array(images, IMAGE), "label": list(values)})
 
 
-def write_arrow(path: Path, rows: "pyarrow.Table", batch: int = 3) -> Path:
+def write(path: Path, rows: "pyarrow.Table", batch: int = 3) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        parquet.write_table(rows, path, row_group_size=batch)
+        return path
     with pyarrow.ipc.new_stream(path, rows.schema) as writer:
         writer.write_table(rows, max_chunksize=batch)
-    return path
-
-
-def write(path: Path, rows: "pyarrow.Table") -> Path:
-    parquet.write_table(rows, path) if path.suffix == ".parquet" else write_arrow(path, rows)
     return path
 
 
@@ -48,10 +45,10 @@ def saved(folder: Path, values: range) -> Path:
     """What `save_to_disk` leaves: two files, notes in JSON, and what `map` kept of earlier work."""
     middle = len(values) // 2
     for number, part in enumerate((values[:middle], values[middle:])):
-        write_arrow(folder / f"data-{number:05d}-of-00002.arrow", table(part))
+        write(folder / f"data-{number:05d}-of-00002.arrow", table(part))
     for name in ("dataset_info.json", "state.json"):
         (folder / name).write_text("{}")
-    write_arrow(folder / "cache-0123456789abcdef.arrow", table(range(200, 203)))
+    write(folder / "cache-0123456789abcdef.arrow", table(range(200, 203)))
     return folder
 
 
@@ -78,8 +75,8 @@ def test_a_saved_folder_is_read_in_the_order_of_its_rows(tmp_path: Path) -> None
 
 
 def test_parquet_files_are_read_by_groups_of_rows_in_any_order(tmp_path: Path) -> None:
-    parquet.write_table(table(range(10)), tmp_path / "train-00000-of-00002.parquet", row_group_size=4)
-    parquet.write_table(table(range(10, 15)), tmp_path / "train-00001-of-00002.parquet")
+    write(tmp_path / "train-00000-of-00002.parquet", table(range(10)), 4)
+    write(tmp_path / "train-00001-of-00002.parquet", table(range(10, 15)))
     images = opened(tmp_path)
     assert grays(images) == list(range(15))
     for name in reversed(images.names()):
@@ -91,14 +88,10 @@ def test_parquet_files_are_read_by_groups_of_rows_in_any_order(tmp_path: Path) -
 def test_splits_are_folders_or_the_beginnings_of_names(tmp_path: Path) -> None:
     for split, values in {"train": range(6), "test": range(6, 9)}.items():
         saved(tmp_path / "saved" / split, values)
-        (tmp_path / "hub" / "data").mkdir(parents=True, exist_ok=True)
-        parquet.write_table(table(values), tmp_path / "hub" / "data" / f"{split}-00000-of-00001.parquet")
+        write(tmp_path / "hub" / "data" / f"{split}-00000-of-00001.parquet", table(values))
     for name in ("saved", "hub"):
         parts = open_source(source(tmp_path / name, split="train", validation_split="test"), WHERE)
-        assert {part: grays(images) for part, images in parts.items()} == {
-            "train": list(range(6)),
-            "validation": [6, 7, 8],
-        }
+        assert (grays(parts["train"]), grays(parts["validation"])) == ([*range(6)], [6, 7, 8])
         assert grays(opened(tmp_path / name, split="test")) == [6, 7, 8]
         with pytest.raises(InputError, match=rf"^{WHERE}\.split: .* contains test, train; choose one of them$"):
             open_source(source(tmp_path / name), WHERE)
@@ -107,14 +100,11 @@ def test_splits_are_folders_or_the_beginnings_of_names(tmp_path: Path) -> None:
 
 
 def test_a_dataset_is_prepared_from_it_in_several_processes(tmp_path: Path) -> None:
-    told = {"path": str(saved(tmp_path / "cats" / "train", range(40)).parent), "kind": "huggingface"}
-    saved(tmp_path / "cats" / "test", range(40, 44))
-    told |= {"split": "train", "validation_split": "test"}
-    dataset = Dataset.model_validate({"source": told, "resolution": 8, "split": {"rule": "source"}})
-    archives = tmp_path / "train.zip", tmp_path / "validation.zip"
-    manifest = prepare(dataset, *archives, workers=2)
-    assert (manifest["train"]["count"], manifest["validation"]["count"]) == (40, 4)
-    assert manifest["skipped"] == []
+    for split, values in (("train", range(40)), ("test", range(40, 44))):
+        saved(tmp_path / "cats" / split, values)
+    source = {"kind": "huggingface", "path": str(tmp_path / "cats"), "split": "train", "validation_split": "test"}
+    train, validation, manifest = prepared(tmp_path, dataset(source, resolution=8, split={"rule": "source"}), 2)
+    assert (len(train), len(validation), manifest["skipped"]) == (40, 4, [])
 
 
 def test_a_row_without_bytes_is_skipped_and_its_path_is_not_opened(tmp_path: Path) -> None:
@@ -129,12 +119,7 @@ def test_a_row_without_bytes_is_skipped_and_its_path_is_not_opened(tmp_path: Pat
             reasons.append("")
         except BadImage as error:
             reasons.append(str(error).partition(":")[0])
-    assert reasons == [
-        "no bytes",
-        "no bytes",
-        "",
-        "not an image in a known format (PNG, JPEG, WEBP, BMP, GIF, TIFF, PPM)",
-    ]
+    assert reasons[:3] == ["no bytes", "no bytes", ""] and reasons[3].startswith("not an image in a known format")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])

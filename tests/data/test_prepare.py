@@ -5,10 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import struct
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import lmdb
 import numpy as np
 import pytest
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.archive import ImageArchive, content_digest
+from bright_pipeline.data.archive import content_digest
 from bright_pipeline.data.decode import BadImage, square_pixels
 from bright_pipeline.data.listing import embedded_path
 from bright_pipeline.data.prepare import ordered_map, validation_indices
@@ -26,33 +22,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_collections import dataset, encoded, folder_of, names_of, picture, prepared
 
-GOOD = [
-    *("cmyk.jpg", "palette.png", "plain.png", "rgba.png", "rotated.jpg", "sixteen.png"),
-    'sub folder/it\'s "deep"/name with spaces and \'quotes".jpg',
-    "ünï.webp",
-]
+GOOD = ["plain.png", 'sub folder/it\'s "deep"/name with spaces and \'quotes".jpg', "ünï.webp"]
 
 
 @pytest.fixture
 def wild(tmp_path: Path) -> Path:
-    """A realistic folder: every kind of image, odd names, and files that are not images."""
+    """A realistic folder: odd names, damaged images, and files that are not images."""
     folder = tmp_path / "wild"
-    odd = folder / "sub folder" / 'it\'s "deep"'
-    odd.mkdir(parents=True)
-    picture(0).save(folder / "plain.png")
-    picture(1).save(odd / "name with spaces and 'quotes\".jpg", quality=95)
-    picture(2).convert("RGBA").save(folder / "rgba.png")
-    picture(3).convert("CMYK").save(folder / "cmyk.jpg", quality=95)
-    Image.fromarray(np.full((20, 24), 40_000, np.uint16)).save(folder / "sixteen.png")
-    picture(4).convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture(5).transpose(Image.Transpose.ROTATE_90).save(folder / "rotated.jpg", quality=95, exif=exif)
-    picture(6).save(folder / "ünï.webp", lossless=True)
+    (folder / GOOD[1]).parent.mkdir(parents=True)
+    for index, name in enumerate(GOOD):
+        picture(index).save(folder / name)
     content = encoded(picture(7, (200, 200)), "jpeg")
     (folder / "truncated.jpg").write_bytes(content[: len(content) // 2])
     (folder / "empty.png").touch()
-    (odd / "text.png").write_text("I am a text file, whatever my name says.\n")
+    (folder / GOOD[1]).with_name("text.png").write_text("I am a text file, whatever my name says.\n")
     (folder / "notes.txt").write_text("no image by its name")
     return folder
 
@@ -63,31 +46,14 @@ def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(
     monkeypatch.setattr(logging.getLogger("bright_pipeline"), "propagate", True)
     with caplog.at_level(logging.INFO, "bright_pipeline"):
         train, validation, manifest = prepared(tmp_path / "out", dataset(wild))
-    assert manifest["names"] == {"train": GOOD[:6], "validation": GOOD[6:]}
-    assert (len(train), len(validation)) == (6, 2)
-    found = {skipped["name"]: skipped["reason"] for skipped in manifest["skipped"]}
+    assert manifest["names"] == {"train": GOOD[:1], "validation": GOOD[1:]}
+    assert (len(train), len(validation)) == (1, 2)
+    found = {skipped["name"]: skipped["reason"].partition(":")[0] for skipped in manifest["skipped"]}
     assert list(found) == ["empty.png", 'sub folder/it\'s "deep"/text.png', "truncated.jpg"]
-    assert found["empty.png"] == "empty: it has no bytes"
-    assert "not an image" in found['sub folder/it\'s "deep"/text.png']
-    assert "truncated" in found["truncated.jpg"]
     assert (manifest["ignored_files"], manifest["ignored_types"]) == (1, {".txt": 1})
     for name, reason in found.items():
         assert f"skipped {name}: {reason}" in caplog.text
-    assert (
-        "prepared 6 images for training and 2 for validation; 3 skipped, 1 other file ignored (1 .txt)" in caplog.text
-    )
-
-
-def test_every_kind_of_image_comes_out_as_the_picture_that_it_shows(wild: Path, tmp_path: Path) -> None:
-    train, validation, _ = prepared(tmp_path / "out", dataset(wild))
-    found = dict(zip(GOOD, [*train.tensor(), *validation.tensor()], strict=True))
-    seeds = {GOOD[6]: 1, "rgba.png": 2, "rotated.jpg": 5, "plain.png": 0, "palette.png": 4, "ünï.webp": 6}
-    for name, seed in seeds.items():
-        expected = picture(seed).crop((2, 0, 22, 20)).resize((16, 16), Image.Resampling.LANCZOS)
-        difference = np.abs(found[name].permute(1, 2, 0).numpy().astype(int) - np.asarray(expected))
-        assert difference.mean() < 6, name
-    assert (found["sixteen.png"] == round(40_000 / 257)).all()
-    assert found["cmyk.jpg"].float().std() > 5
+    assert "prepared 1 image for training and 2 for validation; 3 skipped, 1 other file ignored" in caplog.text
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -149,14 +115,6 @@ def test_padding_keeps_every_pixel_and_adds_black(width: int, height: int) -> No
     assert padded.astype(int).sum() == np.asarray(image).astype(int).sum()
 
 
-def test_an_image_that_does_not_fit_the_crop_is_skipped(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "images", 4, (16, 16))
-    picture(0, (16, 12)).save(source / "flat.png")
-    manifest = prepared(tmp_path, dataset(source, crop="none"))[2]
-    reason = "16x12 is not square; crop: center would crop it"
-    assert manifest["skipped"] == [{"name": "flat.png", "reason": reason}]
-
-
 def test_a_limit_takes_the_first_usable_images(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "images", 9)
     (source / "001.png").write_bytes(b"")
@@ -166,74 +124,29 @@ def test_a_limit_takes_the_first_usable_images(tmp_path: Path) -> None:
         assert names_of(manifest, "validation") == ["003.png", "004.png"]
 
 
-def test_a_zip_gives_what_its_folder_gives(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "images", 5)
-    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in source.iterdir():
-            archive.write(path, path.name)
-    prepared(tmp_path / "a", dataset(source))
-    prepared(tmp_path / "b", dataset({"kind": "zip", "path": tmp_path / "images.zip"}), workers=2)
-    for name in ("train.zip", "validation.zip"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_lsun_is_prepared_with_its_own_split(tmp_path: Path, workers: int) -> None:
+def test_lsun_is_prepared_with_its_own_split(tmp_path: Path) -> None:
     paths = {"path": tmp_path / "church_train_lmdb", "validation_path": tmp_path / "church_val_lmdb"}
-    for path, seeds in zip(paths.values(), (range(7), range(7, 9)), strict=True):
+    for path, keys in zip(paths.values(), (("a", "c"), ("b", "d")), strict=True):
         path.mkdir()
         with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
-            for seed in seeds:
-                transaction.put(hashlib.sha1(bytes([seed])).hexdigest().encode(), encoded(picture(seed), "webp"))
-    settings = dataset({"kind": "lmdb", **paths}, split={"rule": "source"})
-    train, validation, manifest = prepared(tmp_path, settings, workers)
-    assert (len(train), len(validation)) == (7, 2)
-    assert names_of(manifest, "validation") == sorted(hashlib.sha1(bytes([seed])).hexdigest() for seed in (7, 8))
-    with pytest.raises(
-        ValueError, match=r"split.rule: must be source, because the source has a validation_path, not last"
-    ):
+            for key in keys:
+                transaction.put(key.encode(), encoded(picture(ord(key)), "webp"))
+    manifest = prepared(tmp_path, dataset({"kind": "lmdb", **paths}, split={"rule": "source"}), 2)[2]
+    assert manifest["names"] == {"train": ["a", "c"], "validation": ["b", "d"]}
+    with pytest.raises(ValueError, match=r"split.rule: must be source, because the source has a validation_path"):
         dataset({"kind": "lmdb", **paths})
 
 
-def test_idx_images_are_prepared(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 14, 14), dtype=np.uint8)
-    (tmp_path / "images").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, *pixels.shape) + pixels.tobytes())
-    settings = dataset({"kind": "idx", "path": tmp_path / "images"}, channels=1, crop="pad")
-    train, validation, _ = prepared(tmp_path, settings)
-    assert np.array_equal(train.tensor()[:, 0, 1:15, 1:15].numpy(), pixels[:3])
-    assert np.array_equal(validation.tensor()[:, 0, 1:15, 1:15].numpy(), pixels[3:])
-
-
-def run_stage(tmp_path: Path, settings: dict[str, Any], workers: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bright_pipeline.prepare_dataset", json.dumps(settings)]
-    command += ["--train", str(tmp_path / "train.zip"), "--validation", str(tmp_path / "validation.zip")]
-    command += ["--manifest", str(tmp_path / "manifest.json"), "--log", str(tmp_path / "log.txt")]
-    return subprocess.run([*command, "--workers", str(workers)], capture_output=True, text=True, timeout=120)
-
-
 def test_the_embedded_dataset_is_nine_thousand_and_one_thousand_images_of_32_by_32(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"name": "fashion-mnist", "source": {"kind": "embedded"}, "resolution": 32}
-    settings |= {"channels": 1, "crop": "pad", "split": {"rule": "last", "validation": 1000}}
-    assert run_stage(tmp_path, settings, 2).returncode == 0
-    train, validation = ImageArchive(tmp_path / "train.zip"), ImageArchive(tmp_path / "validation.zip")
+    settings = dataset({"kind": "embedded"}, resolution=32, channels=1, crop="pad", split=FOUR | {"validation": 1000})
+    train, validation, manifest = prepared(tmp_path, settings, 2)
     assert (len(train), len(validation)) == (9000, 1000)
     assert (train.resolution, train.channels) == (32, 1)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["train"] == {"count": 9000, "sha256": content_digest(train)}
     raw = np.frombuffer(gzip.decompress(embedded_path(EmbeddedSource(kind="embedded")).read_bytes())[16:], np.uint8)
     padded = np.pad(raw.reshape(10_000, 28, 28), ((0, 0), (2, 2), (2, 2)))
     assert np.array_equal(train.tensor()[:, 0].numpy(), padded[:9000])
     assert np.array_equal(validation.tensor()[:, 0].numpy(), padded[9000:])
-    assert "10000 of 10000 images" in (tmp_path / "log.txt").read_text()
-
-
-def test_a_missing_path_ends_the_stage_with_one_line(tmp_path: Path) -> None:
-    source = {"kind": "folder", "path": str(tmp_path / "gone")}
-    settings = {"name": "cats", "source": source, "split": {"rule": "last", "validation": 2}}
-    ended = run_stage(tmp_path, settings, 1)
-    line = f"error: datasets.cats.source.path: {tmp_path}/gone does not exist; a folder of images is expected\n"
-    assert (ended.returncode, ended.stderr) == (2, line)
-    assert not (tmp_path / "train.zip").exists()
 
 
 def double(number: int) -> int:
@@ -292,12 +205,11 @@ def test_copies_of_training_images_are_named_and_excluded_from_validation_or_kep
     assert manifest["names"]["validation"] == kept
     assert manifest["duplicates"] == COPIES
     if not rule:
-        assert "2 validation images have the pixels of training images, such as 009.png those of 003.png" in caplog.text
+        assert "2 validation images have the pixels of training images" in caplog.text
 
 
 def test_copies_can_be_refused(leaking: Path, tmp_path: Path) -> None:
-    line = r"datasets\.cats\.split: 2 validation images have .*009\.png those of 003\.png; duplicates: keep_in_train"
-    with pytest.raises(InputError, match=line):
+    with pytest.raises(InputError, match=r"datasets\.cats\.split: 2 validation images have .*009\.png those of 003"):
         prepared(tmp_path, dataset(leaking, split=FOUR | {"duplicates": "refuse"}))
     assert not list(tmp_path.glob("*.zip"))
 
@@ -327,12 +239,8 @@ def test_a_list_names_the_validation_images(tmp_path: Path) -> None:
     assert names_of(manifest, "validation") == ["000.png", "a name with spaces .png"]
     assert names_of(manifest, "train") == ["001.png", "003.png", "004.png"]
     listing.write_text("000.png\nnowhere.png\n")
-    settings = dataset(source, split={"rule": "list", "list": listing})
     with pytest.raises(InputError, match=r"split.list: .* 1 of its names .* 'nowhere.png'.* like '000.png'"):
-        prepared(tmp_path, settings)
-    listing.unlink()
-    with pytest.raises(InputError, match=r"split.list: .*not a readable text file"):
-        prepared(tmp_path, settings)
+        prepared(tmp_path, dataset(source, split={"rule": "list", "list": listing}))
 
 
 def test_the_hash_split_is_that_of_the_smallest_hashes(tmp_path: Path) -> None:
@@ -377,6 +285,5 @@ def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_
     assert (len(train), len(validation)) == (5, 3)
     assert manifest["names"]["train"] == [f"{index:03d}.png" for index in range(5)]
     assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
-    line = r"datasets\.cats\.split\.tuning: must be below the number of training images, 8"
-    with pytest.raises(InputError, match=line):
+    with pytest.raises(InputError, match=r"split\.tuning: must be below the number of training images, 8"):
         prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))

@@ -5,11 +5,14 @@ import os
 import struct
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 import lmdb
 import numpy as np
 import pytest
+import small_collections
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data import decode as decoding
 from bright_pipeline.data import sources
@@ -26,9 +29,7 @@ from small_collections import encoded
 WHERE = "datasets.cats.source"
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (8, 6)) -> Image.Image:
-    shape = (size[1], size[0], 3)
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+picture = partial(small_collections.picture, size=(8, 6))
 
 
 def only_part(source: Source) -> RawImages:
@@ -128,13 +129,6 @@ def test_lsun_lmdb_is_read_in_the_order_of_keys_and_left_as_it_was(tmp_path: Pat
     assert [file.name for file in folder.iterdir()] == ["data.mdb"]
 
 
-def test_lsun_brings_its_own_split(tmp_path: Path) -> None:
-    train = make_lmdb(tmp_path / "train", {b"t": encoded(picture(1), "webp")})
-    validation = make_lmdb(tmp_path / "validation", {b"v": encoded(picture(2), "webp")})
-    parts = open_source(LmdbSource(kind="lmdb", path=train, validation_path=validation), WHERE)
-    assert {part: images.names() for part, images in parts.items()} == {"train": ["t"], "validation": ["v"]}
-
-
 def test_a_damaged_lmdb_is_one_line(tmp_path: Path) -> None:
     """Reading a truncated one would end the process with SIGBUS."""
     folder = make_lmdb(tmp_path / "cut", {f"{index:04d}".encode(): b"x" * 10_000 for index in range(50)})
@@ -205,27 +199,17 @@ def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_pa
         only_part(source)
     (tmp_path / "images.gz").write_bytes(b"no gzip")
     monkeypatch.setattr(sources, "embedded_path", lambda source: tmp_path / "images.gz")
-    line = r"datasets.cats.source: .*images.gz: not readable \(.*\); reinstall the package"
-    with pytest.raises(InputError, match=line):
+    with pytest.raises(InputError, match=r"images\.gz: not readable"):
         only_part(EmbeddedSource(kind="embedded"))
 
 
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        (FolderSource(kind="folder", path=Path("/no/such")), "/no/such does not exist; a folder of images"),
-        (FolderSource(kind="folder", path=Path(__file__)), f"{__file__} is not a folder"),
-        (ZipSource(kind="zip", path=Path("/no/x.zip")), "/no/x.zip does not exist; the path of a file"),
-        (ZipSource(kind="zip", path=Path("/")), "/ is a folder; the path of a file"),
-        (IdxSource(kind="idx", path=Path("/no/x.gz")), "/no/x.gz does not exist; the path of a file"),
-        (LmdbSource(kind="lmdb", path=Path("/no/such")), "/no/such does not exist; a folder with data.mdb"),
-        (LmdbSource(kind="lmdb", path=Path("/")), "/ contains no data.mdb"),
-    ],
-)
-def test_missing_paths_are_one_line_with_the_key(source: Source, line: str) -> None:
-    with pytest.raises(InputError) as error:
-        only_part(source).names()
-    assert str(error.value).startswith(f"datasets.cats.source.path: {line}")
+@pytest.mark.parametrize("model", [FolderSource, ZipSource, IdxSource, LmdbSource])
+def test_missing_paths_and_those_of_another_kind_are_one_line_with_the_key(model: Any) -> None:
+    (kind,) = get_args(model.model_fields["kind"].annotation)
+    other, line = (__file__, "is not a folder") if kind == "folder" else ("/", "is a folder|contains no data.mdb")
+    for path, problem in (("/no/such", "does not exist"), (other, line)):
+        with pytest.raises(InputError, match=rf"^datasets\.cats\.source\.path: {path} ({problem})"):
+            only_part(model(kind=kind, path=Path(path))).names()
 
 
 def test_transparency_is_composited_on_white() -> None:
@@ -280,16 +264,8 @@ def test_the_exif_orientation_is_applied(orientation: int) -> None:
     ImageDraw.Draw(upright).rectangle((0, 0, 15, 15), fill="red")  # the top left corner
     ImageDraw.Draw(upright).rectangle((32, 0, 47, 15), fill="blue")  # the top right corner
     # How a camera stores it: the inverse of what a viewer must do (EXIF 2.3, tag 0x0112).
-    inverse = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(inverse[orientation]) if orientation > 1 else upright
+    inverse = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE", "ROTATE_270")
+    stored = upright.transpose(Image.Transpose[inverse[orientation - 2]]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
     decoded = decode(encoded(stored, "jpeg", quality=100, subsampling=0, exif=exif), 3)
@@ -329,11 +305,11 @@ def as_heic(image: Image.Image, orientation: int = 1) -> bytes:
     return encoded(image, "heif", quality=95)
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_heic_is_turned_once(orientation: int) -> None:
-    turned = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-    image, turn = picture(size=(3, 3)).resize((64, 48), Image.Resampling.BICUBIC), turned[orientation]
-    decoded = decode(as_heic(image if turn is None else image.transpose(turn), orientation), 3, "IMG_1.HEIC")
+@pytest.mark.parametrize(("orientation", "turn"), [(1, None), (3, "ROTATE_180"), (6, "ROTATE_90"), (8, "ROTATE_270")])
+def test_heic_is_turned_once(orientation: int, turn: str | None) -> None:
+    image = picture(size=(3, 3)).resize((64, 48), Image.Resampling.BICUBIC)
+    stored = image.transpose(Image.Transpose[turn]) if turn else image
+    decoded = decode(as_heic(stored, orientation), 3, "IMG_1.HEIC")
     assert decoded.size == image.size
     assert np.abs(np.asarray(decoded).astype(int) - np.asarray(image)).mean() < 4
 
@@ -373,10 +349,10 @@ def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_plann
 
 
 def test_decompression_bombs_are_bad_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(decoding, "LARGEST_PIXELS", 40)
-        with pytest.raises(BadImage, match="too large: 8x6"):
-            decode(encoded(picture()), 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(BadImage, match="too large"):
+        decode(encoded(picture()), 3)
+    monkeypatch.undo()
+    monkeypatch.setattr(decoding, "LARGEST_PIXELS", 40)
+    with pytest.raises(BadImage, match="too large: 8x6"):
         decode(encoded(picture()), 3)

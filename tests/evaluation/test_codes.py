@@ -1,5 +1,6 @@
 """Codes of a whole split and their Gaussian fit; the bits of a code, against mutual information on grids."""
 
+import itertools
 from math import e, log, log2, pi, sqrt
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive, to_model
-from bright_pipeline.evaluation.codes import code_statistics, encode_archive, principal_deviations, spectrum_numbers
+from bright_pipeline.evaluation.codes import (
+    code_statistics,
+    count_hits,
+    encode_archive,
+    hit_statistics,
+    principal_deviations,
+    spectrum_numbers,
+    write_hits,
+)
 from bright_pipeline.generation.sampling import fit_gaussian, gaussian_draw
 from bright_pipeline.models.autoencoder import pad
 from bright_pipeline.models.bright import Bright
@@ -18,6 +27,7 @@ from bright_pipeline.settings.autoencoder import Autoencoder
 from first_stages import images, small_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference_hash_grid import corners, geometry
 
 
 def density(points: np.ndarray, means: np.ndarray, deviation: float) -> np.ndarray:
@@ -167,3 +177,56 @@ def test_the_spectrum_is_that_of_singular_values_and_counts_filled_directions() 
     assert spectrum_numbers(principal_deviations(codes[:24])) == {}, (
         "fewer codes than numbers have empty directions of their own"
     )
+
+
+# Hits of hash table entries at the finest resolution (figure 5b).
+
+SIDE = 4  # H_d
+
+
+def tiny_model(tiny_autoencoder, key_length, entries_log2):
+    settings = tiny_autoencoder(
+        code_size=f"2x2x{2 * key_length}",
+        feature_size=SIDE,
+        tables={"finest_resolution": 6, "key_length": key_length, "entries_log2": entries_log2},
+        encoder={"multipliers": [1] * 5},
+        decoder={"channels": [16, 8, 8, 8]},
+    )
+    return Bright(Autoencoder.model_validate(settings), 32, 1)
+
+
+def count_by_hand(codes, key_length, level):
+    """Each key of each pixel reads the corners of its cell whose weights are above zero (tcnn's convention)."""
+    groups = codes.shape[1] // key_length
+    hits = torch.zeros(groups, level[-1], dtype=torch.long)
+    for code, group, row, column in itertools.product(codes, range(groups), range(SIDE), range(SIDE)):
+        key = code[group * key_length : (group + 1) * key_length, row * 2 // SIDE, column * 2 // SIDE]
+        query = torch.cat([key, torch.tensor([(row + 0.5) / SIDE, (column + 0.5) / SIDE])])
+        for index, weight in corners(query, level):
+            hits[group, index] += weight > 0
+    return hits
+
+
+@pytest.mark.parametrize(("key_length", "entries_log2"), [(1, 18), (2, 18), (1, 5)])
+def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_log2):
+    model = tiny_model(tiny_autoencoder, key_length, entries_log2)
+    codes = torch.randint(0, 65, (7, 2 * key_length, 2, 2), generator=torch.Generator().manual_seed(0)) / 64
+    expected = count_by_hand(codes, key_length, geometry(1, 6, 6, key_length + 2, entries_log2, "tcnn")[0])
+    for micro_batch in (1, 3, 64):
+        hits, reachable = count_hits(model, codes, micro_batch)
+        assert torch.equal(hits, expected)
+    assert torch.equal(reachable, model.tables.reachable_entries(len(model.tables.levels) - 1))
+    assert not expected[:, ~reachable].any()
+
+
+def test_statistics_are_of_the_reachable_entries_alone_and_hits_are_written_without_pickle(tmp_path):
+    hits = torch.tensor([[4, 0, 2, 99, 6], [1, 1, 1, 0, 1]])
+    reachable = torch.tensor([True, True, True, False, True])
+    found = hit_statistics(hits, reachable)
+    assert (found["entries"], found["reachable"]) == (5, 4)
+    assert found["share_hit"] == [0.75, 1.0]
+    among = np.array([4, 0, 2, 6])
+    assert found["coefficient_of_variation"] == pytest.approx([among.std() / among.mean(), 0])
+    write_hits(tmp_path / "hits.npz", hits, reachable)
+    with np.load(tmp_path / "hits.npz", allow_pickle=False) as file:
+        assert file["hits"].tolist() == hits.tolist() and file["reachable"].tolist() == reachable.tolist()

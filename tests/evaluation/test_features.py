@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
+from bright_pipeline.data.archive import ImageArchive, content_digest
 from bright_pipeline.data.sources import RawSequence
 from bright_pipeline.evaluation.feature_files import FeatureSet, read_features
 from bright_pipeline.evaluation.features import extract
@@ -25,6 +25,7 @@ from bright_pipeline.models.metric_networks.networks import (
     clip_l14_336,
     load_feature_network,
 )
+from feature_sets import archive, pictures
 from PIL import Image
 from reference_dinov2 import DinoV2
 from torch import nn
@@ -32,20 +33,6 @@ from torch_fidelity.feature_extractor_clip import CLIPVisual
 from torchvision import transforms
 
 CPU = torch.device("cpu")
-
-
-def pictures(count: int, seed: int, channels: int = 3, size: int = 32) -> np.ndarray:
-    """Smooth random pictures (N, size, size, channels), uint8."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (count, 4, 4, channels), dtype=np.uint8)
-    return coarse.repeat(size // 4, 1).repeat(size // 4, 2)
-
-
-def archive(path: Path, images: np.ndarray, first: int = 0) -> ImageArchive:
-    with ArchiveWriter(path, images.shape[-1]) as writer:
-        for index, image in enumerate(images):
-            writer.add(f"00000/img{first + index:08d}.png", image)
-    return ImageArchive(path)
 
 
 def test_efficientnet_logits_equal_the_packages_forward(networks_folder: Path) -> None:

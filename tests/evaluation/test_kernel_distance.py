@@ -9,9 +9,7 @@ import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation import kernel_distance as module
-from bright_pipeline.evaluation.feature_files import FeatureSet
 from bright_pipeline.evaluation.kernel_distance import gaussian_kernel_distance, kernel_distance
-from bright_pipeline.evaluation.metrics import generation_metrics, metric_settings
 from bright_pipeline.evaluation.summary import Value
 from feature_sets import gaussian
 from scipy.spatial.distance import cdist
@@ -113,10 +111,9 @@ def test_too_few_images_are_an_input_error(distance: Distance) -> None:
         distance(embeddings(3, 0), embeddings(30, 1))
 
 
-@pytest.mark.parametrize("subsets", [False, True], ids=["all pairs", "subsets"])
-@pytest.mark.parametrize(("shift", "most"), [(0.0, 1.0), (0.4, 0.98)])
+@pytest.mark.parametrize(("subsets", "shift", "most"), [(False, 0.0, 1.0), (False, 0.4, 0.98), (True, 0.4, 0.98)])
 def test_95_of_100_intervals_hold_the_true_distance(
-    monkeypatch: pytest.MonkeyPatch, shift: float, most: float, subsets: bool
+    monkeypatch: pytest.MonkeyPatch, subsets: bool, shift: float, most: float
 ) -> None:
     """Of 150 draws of 60 and 70 points in 8 dimensions, whose mean is the truth; of equal ones nearly all hold it."""
     if subsets:
@@ -133,7 +130,7 @@ def test_95_of_100_intervals_hold_the_true_distance(
 def expected(one: float, other: float, width: int = 8) -> float:
     """The mean of k(x, y) of x about `one` and y about `other`: given y, x y is Gaussian, of known moments."""
     rng = np.random.default_rng(7)
-    y = rng.normal(size=(400_000, width)) + other
+    y = rng.normal(size=(100_000, width)) + other
     mean, variance = one * y.sum(axis=1) / width, (y**2).sum(axis=1) / width**2
     return float(np.mean((1 + mean) ** 3 + 3 * (1 + mean) * variance))
 
@@ -147,16 +144,3 @@ def test_no_more_than_two_groups_are_held_at_a_time() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.3e6
-
-
-def test_cmmd_has_its_name_and_its_protocol_in_its_space_alone() -> None:
-    facts = {"space": "clip_l14_336", "network": "clip_l14_336", "network_sha256": "0", "resize": "any"}
-    sets = [
-        FeatureSet(features, None, np.zeros((len(features), 32), np.uint8), facts)
-        for features in (embeddings(20, 0, 1.0), embeddings(25, 1))
-    ]
-    assert generation_metrics(*sets).keys() == {"gaussian_kernel_distance"}
-    told = metric_settings("clip_l14_336")
-    assert told["gaussian_kernel_distance"] == "google-research/cmmd"
-    assert told["kernel"] == "exp(-|x - y|^2 / 200), times 1000"
-    assert "gaussian_kernel_distance" not in metric_settings("clip"), "a smaller CLIP has no CMMD"

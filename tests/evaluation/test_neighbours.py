@@ -8,24 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, content_digest
+from bright_pipeline.data.archive import content_digest
 from bright_pipeline.evaluation.neighbours import LpipsEmbedding, Neighbours, distance_quantiles, memorization, nearest
 from bright_pipeline.models.perceptual import LpipsDistance
 from bright_pipeline.nearest_neighbours import nearest_neighbours
+from feature_sets import archive, pictures
 from PIL import Image
-
-
-def archive(
-    path: Path, count: int, seed: int, channels: int = 1, copy: ImageArchive | None = None, first: int = 0
-) -> ImageArchive:
-    """Smooth random pictures, numbered from `first`; the first one is the copy's first."""
-    rng = np.random.default_rng(seed)
-    with ArchiveWriter(path, channels) as writer:
-        for index in range(count):
-            coarse = rng.integers(0, 256, (4, 4, channels), dtype=np.uint8)
-            image = copy.read(0) if copy is not None and index == 0 else coarse.repeat(8, 0).repeat(8, 1)
-            writer.add(f"00000/img{first + index:08d}.png", image)
-    return ImageArchive(path)
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +41,11 @@ def test_neighbours_are_those_of_all_pairs(
     weights: Path, embedding: LpipsEmbedding, tmp_path: Path, memory_gb: float
 ) -> None:
     """Against LPIPS of every pair by the lpips package; also when queries are split into parts of two."""
-    train = archive(tmp_path / "train.zip", 23, seed=1)
-    queries = archive(tmp_path / "queries.zip", 7, seed=2)
+    train = archive(tmp_path / "train.zip", pictures(23, 1, 1))
+    queries = archive(tmp_path / "queries.zip", pictures(7, 2, 1))
     found = nearest(embedding, queries, 6, train, 4, 5, memory_gb)
-    distance, (made, real) = (
-        LpipsDistance("lpips_alex", weights),
-        (one.tensor() / 127.5 - 1 for one in (queries, train)),
-    )
+    distance = LpipsDistance("lpips_alex", weights)
+    made, real = (one.tensor() / 127.5 - 1 for one in (queries, train))
     with torch.no_grad():
         expected = torch.stack([distance(made[[i] * 23], real) for i in range(6)]).topk(4, largest=False)
     torch.testing.assert_close(found.distances, expected.values, rtol=1e-3, atol=1e-5)
@@ -67,15 +53,16 @@ def test_neighbours_are_those_of_all_pairs(
 
 
 def test_a_copy_of_a_training_image_is_found_at_distance_zero(embedding: LpipsEmbedding, tmp_path: Path) -> None:
-    train = archive(tmp_path / "train.zip", 9, seed=1, channels=3)
-    queries = archive(tmp_path / "queries.zip", 2, seed=2, channels=3, copy=train)
+    images = pictures(9, 1)
+    train = archive(tmp_path / "train.zip", images)
+    queries = archive(tmp_path / "queries.zip", np.concatenate([images[:1], pictures(1, 2)]))
     found = nearest(embedding, queries, 2, train, 1, 4, 1.0)
     assert found.indices[0, 0] == 0
     assert found.distances[0, 0] < 1e-5 < found.distances[1, 0]
 
 
 def test_more_images_than_there_are_is_an_input_error(embedding: LpipsEmbedding, tmp_path: Path) -> None:
-    train = archive(tmp_path / "train.zip", 3, seed=1)
+    train = archive(tmp_path / "train.zip", pictures(3, 1))
     with pytest.raises(InputError, match="count: must be at most 3, the number of images, not 4"):
         nearest(embedding, train, 4, train, 1, 4, 1.0)
     with pytest.raises(InputError, match="neighbours: must be at most 3, the number of training images, not 4"):
@@ -108,14 +95,14 @@ def test_quantiles_are_those_of_the_nearest_distances() -> None:
 
 
 def test_the_stage_writes_table_summary_and_picture(weights: Path, tmp_path: Path) -> None:
-    train = archive(tmp_path / "train.zip", 12, seed=1)
-    archive(tmp_path / "validation.zip", 5, seed=2)
-    archive(tmp_path / "first.zip", 2, seed=3, copy=train)
-    archive(tmp_path / "second.zip", 2, seed=4, first=2)
-    job = json.dumps({"method": "BRIGHT (LDM)", "count": 3, "neighbours": 2})
+    train = archive(tmp_path / "train.zip", pictures(12, 1, 1))
+    archive(tmp_path / "validation.zip", pictures(5, 2, 1))
+    archive(tmp_path / "first.zip", pictures(2, 1, 1))  # copies of the first training images
+    archive(tmp_path / "second.zip", pictures(2, 4, 1), first=2)
     first, second, train_zip, validation = (
         tmp_path / f"{name}.zip" for name in ("first", "second", "train", "validation")
     )
+    job = json.dumps({"method": "BRIGHT (LDM)", "count": 3, "neighbours": 2})
     outputs = [tmp_path / name for name in ("neighbours.csv", "summary.json", "neighbours.png")]
     nearest_neighbours(job, [first, second], train_zip, validation, weights, *outputs)
     frame = pd.read_csv(tmp_path / "neighbours.csv")

@@ -21,8 +21,6 @@ from bright_pipeline.models.checkpoints import load_autoencoder, save_autoencode
 from bright_pipeline.models.perceptual import LpipsDistance, PerceptualLoss
 from bright_pipeline.reconstruct import reconstruct
 from bright_pipeline.settings.autoencoder import Autoencoder
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
@@ -47,17 +45,7 @@ def test_ssim_and_psnr_equal_torchmetrics_to_the_bit(channels: int, size: int) -
     assert psnr(real, made)[0] == torch.inf
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 255), st.integers(1, 4))
-def test_psnr_of_a_constant_error_is_its_formula(error: int, count: int) -> None:
-    real = torch.zeros(count, 3, 8, 8)
-    expected = 20 * np.log10(255 / error)
-    # Near 0 dB the precision of the squared error in 32 bits is the limit: 2e-6 dB.
-    np.testing.assert_allclose(psnr(real, real + error / 255).numpy(), expected, rtol=1e-5, atol=2e-6)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("kind", "net"), [("lpips_alex", "alex"), ("lpips_vgg", "vgg")])
+@pytest.mark.parametrize(("kind", "net", "channels"), [("lpips_alex", "alex", 1), ("lpips_vgg", "vgg", 3)])
 def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, channels: int) -> None:
     originals, made = pairs(channels)
     weights_file = networks_folder / f"{kind}.safetensors"

@@ -4,7 +4,6 @@ LMDB files are excluded: the library crashes on internal damage, so only their s
 """
 
 import gzip
-import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +39,7 @@ from bright_pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSo
 from bright_pipeline.tables.measured import read_history
 from bright_pipeline.training.state import load_tree, save_tree
 from PIL import Image
+from small_collections import encoded
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 
@@ -58,11 +58,9 @@ class Target(NamedTuple):
         return found if isinstance(found, list) else [path.read_bytes()]
 
 
-def picture(kind: str, mode: str = "RGB", **how: Any) -> bytes:
+def picture(kind: str, mode: str = "RGB") -> bytes:
     noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).convert(mode).save(buffer, kind, **how)
-    return buffer.getvalue()
+    return encoded(Image.fromarray(noise).convert(mode), kind)
 
 
 def pictures(_: Path) -> list[bytes]:

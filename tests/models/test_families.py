@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.engine.code import Code
 from bright_pipeline.families import (
     AUTOENCODERS,
     GENERATORS,
@@ -85,18 +86,18 @@ FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "bright_p
 """
 
 
-def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_folder: Path) -> None:
+def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("outer", "inner").mkdir(parents=True)
     Path("outer", "inner", "own.py").write_text(NESTED)
     Path("outer", "inner", "network.py").write_text("class Own: pass\n")
     Path("config.yaml").write_text(yaml.safe_dump(with_key("autoencoders.main.family", "outer.inner.own")))
     done = subprocess.run([Path(sys.executable).parent / "bright", "config", "config.yaml"], capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    script = (
-        "from bright_pipeline.engine.code import *; print(*(one.name for one in Code().closure(['outer.inner.own'])))"
-    )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert {name for name in found if name.startswith("outer")} == {"outer.inner.own"}
+    monkeypatch.syspath_prepend("")
+    names = {module.name for module in Code().closure(["outer.inner.own"])}
+    assert {name for name in names if name.startswith("outer")} == {"outer.inner.own"}
 
 
 def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_autoencoder) -> None:
@@ -109,28 +110,46 @@ def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_
         parse_generator({"dataset": "any"}, "here")
 
 
-PATCH = {"kind": "patch"}
+PATCH: dict[str, Any] = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": "hinge"}}}
+ADAPTIVE: dict[str, Any] = {"losses": {"adversarial": {"adaptive": True}}}
+IN_PARTS: dict[str, Any] = {"execution": {"micro_batch": 2}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("family", "changes", "told"),
     [
-        ({"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
-        ({"discriminator": PATCH}, "discriminator.kind: must be stylegan2 with the gradient penalty of wgan_gp"),
+        ("bright", {"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
+        ("bright", {"discriminator": {"kind": "patch"}}, "must be stylegan2 with the gradient penalty of wgan_gp"),
+        ("bright", PATCH | {"execution": {"gpus": 2}}, "gpus: discriminator.kind patch needs one process, not 2"),
+        ("bright", PATCH | IN_PARTS, "micro_batch: .*batch norm in the discriminator"),
+        ("bright", ADAPTIVE | IN_PARTS, "micro_batch: .*adversarial.adaptive needs the whole batch"),
         (
-            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "logistic_r1"}}},
-            "stylegan2 with the gradient penalty of logistic_r1",
+            "bright",
+            {"discriminator": {"minibatch_deviation": 4}} | IN_PARTS,
+            "divisible by discriminator.minibatch_dev",
         ),
+        ("rqvae", IN_PARTS, "micro_batch: .*the codebook needs the whole batch"),
+        ("vqgan", {"codebook": {"restart_after_images": 9}} | IN_PARTS, "micro_batch: .*restart_after_images needs"),
+        ("stylegan2", {"training": {"batch": 6}}, "batch: must be divisible by discriminator.minibatch_deviation = 4"),
         (
-            {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}, "execution": {"gpus": 2}},
-            "execution.gpus: discriminator.kind patch needs one process, not 2",
+            "stylegan2",
+            {"training": {"batch": 5}, "discriminator": {"minibatch_deviation": 0}},
+            "path_batch_divisor = 2",
         ),
+        ("stylegan2", {"discriminator": {"kind": "patch"}}, "discriminator.kind: must be stylegan2, not patch"),
+        ("stylegan2", {"execution": {"compile": True}}, "cannot differentiate twice"),
+        ("stylegan2", {"autoencoder": "main"}, "autoencoder"),
+        ("imagebart", {"transformer": {"heads": 3}}, "width: must be divisible by heads = 3, not 8"),
     ],
 )
-def test_an_inconsistent_adversarial_loss_is_refused(
-    tiny_autoencoder: Any, changes: dict[str, Any], message: str
+def test_settings_that_contradict_each_other_are_refused(
+    family: str, changes: Any, told: str, tiny_autoencoder: Any, tiny_stylegan2: Any, tiny_imagebart: Any
 ) -> None:
-    with pytest.raises(InputError, match=message):
-        parse_autoencoder(tiny_autoencoder(**changes), "config")
-    right = {"discriminator": PATCH, "losses": {"adversarial": {"kind": "hinge"}}}
-    assert parse_autoencoder(tiny_autoencoder(**right), "config").discriminator.kind == "patch"
+    first_stage = {"code_size": "4x4x4", "training": {"batch": 4}, "losses": {"adversarial": {"kind": "none"}}}
+    values = {"bright": tiny_autoencoder, "stylegan2": tiny_stylegan2, "imagebart": tiny_imagebart}
+    with pytest.raises(InputError, match=told):
+        if family in values:
+            parse = parse_autoencoder if family == "bright" else parse_generator
+            parse(values[family](**changes), "config")
+        else:
+            parse_autoencoder({"family": family, "dataset": "any"} | first_stage | changes, "config")

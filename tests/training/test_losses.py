@@ -132,19 +132,14 @@ def test_a_model_has_its_own_weights_back_after_an_error_too() -> None:
     assert all(map(torch.equal, model.parameters(), own))
 
 
-def test_diffusion_warms_up_and_then_decays_to_zero() -> None:
-    rates = [learning_rate(0.5, step, 110, "cosine", warmup=10, decay_from=10) for step in range(111)]
-    assert [rates[step] for step in (0, 4, 9, 10, 60)] == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.25])
-    assert rates[35] == pytest.approx(0.5 * math.cos(math.pi / 8) ** 2)
-    assert rates[110] == pytest.approx(0, abs=1e-12)
+def rates(peak, steps, decay, **how):
+    return [learning_rate(peak, step, steps, decay, **how) for step in range(steps + 1)]
 
 
-def test_without_decay_the_rate_stays_after_the_warm_up() -> None:
-    rates = [learning_rate(0.5, step, 100, "none", warmup=10) for step in (0, 9, 50, 99)]
-    assert rates == pytest.approx([0.05, 0.5, 0.5, 0.5])
-
-
-def test_an_autoencoder_warms_up_over_images_while_its_cosine_falls_from_the_first_step() -> None:
-    rates = [learning_rate(1.0, step, 40, "cosine", warmup=32, per_step=4) for step in range(41)]
-    decay = [0.5 * (1 + math.cos(math.pi * step / 40)) for step in range(41)]
-    assert rates == pytest.approx([min(1, (step + 1) / 8) * factor for step, factor in enumerate(decay)])
+def test_rates_warm_up_and_decay_from_their_step_on() -> None:
+    diffusion = rates(0.5, 110, "cosine", warmup=10, decay_from=10)
+    assert [diffusion[step] for step in (0, 4, 9, 10, 60)] == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.25])
+    assert (diffusion[35], diffusion[110]) == pytest.approx((0.5 * math.cos(math.pi / 8) ** 2, 0), abs=1e-12)
+    assert rates(0.5, 100, "none", warmup=10)[9:] == [0.5] * 92
+    expected = [min(1, (step + 1) / 8) * 0.5 * (1 + math.cos(math.pi * step / 40)) for step in range(41)]
+    assert rates(1.0, 40, "cosine", warmup=32, per_step=4) == pytest.approx(expected), "an autoencoder's, over images"

@@ -92,7 +92,8 @@ def test_a_killed_autoencoder_ends_with_the_same_bits(tmp_path, tiny_images, tin
     for kill in range(KILLS):
         first = kill * steps // (KILLS + 1)
         killed.kill(moments.randint(first + 1, first + 4 * steps // 5 // (KILLS + 1)), moments.uniform(0, 0.1))
-    assert all(torch.equal(killed.finish()[name], weight) for name, weight in weights.items())
+    resumed = killed.finish()
+    assert all(torch.equal(resumed[name], weight) for name, weight in weights.items())
     resumed_at = [int(step) for step in re.findall(r"resumed at step (\d+)", (killed.folder / "log").read_text())]
     print(f"resumed at steps {resumed_at} of {steps}")
     assert len(resumed_at) == KILLS and resumed_at == sorted(resumed_at) and resumed_at[0] > 0

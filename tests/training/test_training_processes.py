@@ -118,13 +118,6 @@ def test_a_weight_that_one_process_uses_gets_the_same_mean_in_both(group: None, 
     torch.testing.assert_close(found[0][2:], list(halves))
 
 
-def test_a_lone_process_sends_nothing(events: list[Any]) -> None:
-    model = layers(4, 2)
-    with averaged_gradients(ALONE, model):
-        model(torch.ones(1, 4)).sum().backward()
-    assert events == [] and model[0].bias.grad is not None
-
-
 class Processes:
     """Stands in for accelerate in the first of several processes; `others`: what the others bring to a sum."""
 
@@ -204,6 +197,10 @@ def test_fast_steps_ask_about_once_a_second_slow_ones_at_each(monkeypatch: pytes
     assert late == list(range(late[0], STEPS + 1)), "steps that slow down ask more often"
 
 
-def test_one_process_alone_hears_at_once() -> None:
+def test_one_process_alone_sends_nothing_and_hears_at_once(events: list[Any]) -> None:
+    model = layers(4, 2)
+    with averaged_gradients(ALONE, model):
+        model(torch.ones(1, 4)).sum().backward()
+    assert events == [] and model[0].bias.grad is not None
     requests = EndRequests(ALONE)
     assert [requests.should_stop(done, asked_here=done >= 3) for done in range(1, 5)] == [False, False, True, True]
