@@ -122,7 +122,7 @@ def test_without_noise_the_curve_has_the_reconstructions_metrics(
     assert again == pytest.approx(once, rel=1e-6)
 
 
-@pytest.mark.parametrize(("entries", "bits"), [(1, 1), (8, 3), (1000, 10), (1024, 10), (1025, 11)])
+@pytest.mark.parametrize(("entries", "bits"), [(2, 1), (8, 3), (1000, 10), (1024, 10), (1025, 11)])
 def test_an_index_has_the_bits_of_the_entries_and_a_code_whole_bytes(entries: int, bits: int) -> None:
     model = small_model("rqvae", codebook={"entries": entries})  # depth 3
     found = storage(model, torch.zeros(7, 4, 4, 4))

@@ -171,13 +171,11 @@ def test_bytes_grow_to_the_right(inputs: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("figure", DRAWING)
-def test_plots_are_written_alike_each_time(figure: str, inputs: dict[str, list[str]], tmp_path: Path) -> None:
-    made = []
-    for turn in ("first", "second")[: 2 if figure == "rate_quality" else 1]:
-        png, pdf = tmp_path / turn / "figure.png", tmp_path / turn / "figure.pdf"
-        make_figure(job(figure).model_dump_json(), png, inputs[figure], pdf=pdf)
-        made.append((png.read_bytes(), pdf.read_bytes()))
-    assert made[0] == made[-1] and made[0][0].startswith(b"\x89PNG")
+def test_plots_are_written(figure: str, inputs: dict[str, list[str]], tmp_path: Path) -> None:
+    """That two plots of equal inputs are equal is tested in test_figures.py."""
+    png, pdf = tmp_path / "figure.png", tmp_path / "figure.pdf"
+    make_figure(job(figure).model_dump_json(), png, inputs[figure], pdf=pdf)
+    assert png.read_bytes().startswith(b"\x89PNG") and pdf.read_bytes().startswith(b"%PDF")
 
 
 def test_spectra_are_drawn_by_rank_with_the_bound_of_empty_directions(inputs: dict[str, list[str]]) -> None:

@@ -19,7 +19,7 @@ from targets import TARGETS, Target
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "5")) / len(TARGETS)
 SEED = int(os.environ.get("FUZZ_SEED", str(random.SystemRandom().randrange(10**6))))
-AT_A_TIME = 100
+AT_A_TIME = 50
 SOON_S = 5.0
 FOUND = Path(__file__).with_name("found")
 

@@ -122,7 +122,7 @@ class Killed(BaseException):
 def test_a_killed_training_resumes_bit_identically(make: Make, tmp_path: Path, family: str) -> None:
     def run(folder: str, kill_at: int | None = None) -> tuple[list[Tensor], list[dict[str, float]]]:
         task = make(family, whole=True, save_every_s=1e-9, log_every=1)
-        task.steps, step = 8, task.step
+        task.steps, step = 6, task.step
 
         def step_or_die(number: int) -> dict[str, Tensor]:
             if number == kill_at:
@@ -136,11 +136,11 @@ def test_a_killed_training_resumes_bit_identically(make: Make, tmp_path: Path, f
 
     weights, rows = run("whole")
     with pytest.raises(Killed):
-        run("killed", kill_at=5)
+        run("killed", kill_at=4)
     again, resumed = run("killed")
     assert all(map(torch.equal, weights, again))
-    assert [row["step"] for row in resumed] == list(range(1, 9))
-    assert resumed[5:] == rows[5:]  # earlier rows come from the csv, with nine digits
+    assert [row["step"] for row in resumed] == list(range(1, 7))
+    assert resumed[4:] == rows[4:]  # earlier rows come from the csv, with nine digits
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -187,11 +187,11 @@ def check_close(one: Trained, other: Trained, name: str = "") -> None:
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
-def test_accumulation_over_2_and_4_micro_batches_gives_the_weights_of_1_after_20_steps(make: Make) -> None:
-    whole, (start, _) = trained(make("bright"), 20), trained(make("bright"), 0)
+def test_accumulation_over_2_and_4_micro_batches_gives_the_weights_of_1_after_8_steps(make: Make) -> None:
+    whole, (start, _) = trained(make("bright"), 8), trained(make("bright"), 0)
     assert difference(start, whole[0]) > 1e-3  # they have moved by a hundred times the tolerance
     for micro_batch in (2, 1):
-        check_close(trained(make("bright", micro_batch=micro_batch), 20), whole, str(micro_batch))
+        check_close(trained(make("bright", micro_batch=micro_batch), 8), whole, str(micro_batch))
 
 
 @pytest.mark.parametrize(
