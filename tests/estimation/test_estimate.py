@@ -32,7 +32,7 @@ from bright_pipeline.estimation.devices import (
     trainings,
 )
 from bright_pipeline.estimation.fake_gpu import NotCounted
-from bright_pipeline.estimation.report import facts, image_counts, text
+from bright_pipeline.estimation.report import text
 from bright_pipeline.estimation.space import missing_space, parameters
 from bright_pipeline.estimation.times import JobTime, Known, job_times, longest_chain
 from bright_pipeline.models.checkpoints import make_autoencoder
@@ -40,7 +40,7 @@ from bright_pipeline.models.discriminator import Discriminator
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.stages.autoencoders import TRAIN_AUTOENCODER, autoencoder
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.datasets import dataset, image_counts
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.generation import diffusion, samples
 from finished_plan import TINY, finish, tiny_plan, tiny_values
@@ -234,14 +234,13 @@ def test_several_gpus_share_a_training_and_gpu_hours_stay(own_folder: Path) -> N
     assert (one.gpus, eight.gpus) == (1, 8)
     assert one.whole_s == pytest.approx(8 * eight.whole_s)
     estimate = make_estimate(tiny_plan(), "tiny.yaml", A100, 8)
-    assert facts(estimate)["total"]["gpu_s"] == facts(estimate)["total"]["s"]
+    assert all(one.gpus == 1 for one in estimate.times if one.seconds)
     assert "the GPU-hours shared by 8 GPUs" in text(estimate)
 
 
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
-    total = facts(make_estimate(plan, "tiny.yaml", CPU, 1))["total"]["s"]
-    assert total["missing"] == total["whole"] > 0
     found = job_times(plan, CPU)
+    assert sum(one.missing_s for one in found) == sum(one.whole_s for one in found) > 0
     trainings = [one for one in found if one.shard.job.is_training]
     seconds, chain = longest_chain(plan(planned).values(), found)
     assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
@@ -253,8 +252,7 @@ def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> Non
     manifest = Path(plan(dataset, "tiny").path("manifest.json"))
     manifest.write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
     after = make_estimate(plan, "tiny.yaml", CPU, 1)
-    total = facts(after)["total"]["s"]
-    assert total["missing"] == facts(after)["longest_chain_s"] == 0 < total["whole"]
+    assert sum(one.missing_s for one in after.times) == after.chain_s == 0 < sum(one.whole_s for one in after.times)
     assert "Nothing is missing" in text(after)
 
 
@@ -262,7 +260,7 @@ def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: 
     monkeypatch.setattr(costs, "training_cost", Mock(side_effect=NotCounted("the host waits")))
     found = make_estimate(plan, "tiny.yaml", CPU, 1)
     assert "jobs without a record" in text(found)
-    assert facts(found)["trainings"] == {}
+    assert found.costs == {}
     assert "- autoencoders.main: not counted: the host waits" in text(found)
 
 

@@ -1,6 +1,5 @@
 """What a config costs: hours and GPU-hours by stage, memory of each training, disk; no GPU is needed."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,13 +7,13 @@ import typer
 from bright_pipeline.engine.command import ConfigArgument, run_stage
 from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
-from bright_pipeline.estimation.report import Estimate, facts, known_images, text
+from bright_pipeline.estimation.report import Estimate, text
 from bright_pipeline.estimation.times import job_times, longest_chain
 from bright_pipeline.models.metric_networks.manifest import available, fetchable
 from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import known_images
 
 
 def estimate(
@@ -25,7 +24,6 @@ def estimate(
     tflops: Annotated[float | None, typer.Option(min=1e-3, help="The rate of the device, not the table's.")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs that work side by side, on all nodes together.")] = 1,
     all_networks: Annotated[bool, typer.Option("--all-networks", help="Also plan metrics without weights.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Also write the estimate to this file, with every job.")] = None,
 ) -> None:
     """Estimate the time, memory and disk of a config: of the missing jobs, and of the whole.
 
@@ -37,8 +35,6 @@ def estimate(
     jobs = Jobs(read_config(config), every_network=all_networks)
     found = make_estimate(jobs, str(config), chosen, gpus)
     print(text(found))
-    if json is not None:
-        write_json(json, facts(found))
     if device is not None and found.too_large:
         raise typer.Exit(1)
 

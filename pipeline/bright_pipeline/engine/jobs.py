@@ -61,6 +61,7 @@ class Stage:
     kind: Any = None  # the kind of numbers that it measures for a row of a table, and the files with them
     numbers_of_row: "Callable[[Any, str], list[Output]]" = lambda jobs, row: []
     title: "Callable[[Job], str]" = lambda job: ""  # of its numbers on a model card
+    size: "Callable[[Job, int], int]" = lambda job, images: 0  # bytes of a range of so many images, at most
     seeded: bool = True  # whether a training seed can change its numbers
     copies_states: bool = False  # whether it reads the work folder of the job upstream
     package: str = __name__.partition(".")[0]  # of the command

@@ -1,15 +1,12 @@
-"""The estimate of a config's run: time, memory and disk, as tables for people and as JSON."""
+"""The estimate of a config's run: time, memory and disk, as tables for people."""
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
 from bright_pipeline.base.amounts import readable_bytes, readable_duration
-from bright_pipeline.data.fingerprint import split_counts
 from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.records import read_record, record_path
 from bright_pipeline.estimation.devices import (
@@ -24,35 +21,10 @@ from bright_pipeline.estimation.devices import (
     too_large,
 )
 from bright_pipeline.estimation.times import JobTime, Known
-from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import dataset, raw_images
+from bright_pipeline.stages.datasets import ImageCounts
 
-ASSUMED_IMAGES = 10_000  # for training, where no source has a count
 HOUR, MILLION = 3600, 1e6
-
-
-@dataclass(frozen=True)
-class ImageCounts:
-    """Images of both splits, and the source of the counts."""
-
-    train: int
-    validation: int
-    known_from: str
-
-
-def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manifest: Path) -> ImageCounts:
-    """From the manifest, else the fingerprint of the raw images, else the config's `expected`, else an assumption."""
-    if manifest.exists():
-        facts = json.loads(manifest.read_text(encoding="utf-8"))
-        return ImageCounts(facts["train"]["count"], facts["validation"]["count"], "prepared")
-    if found := split_counts(fingerprint, dataset):
-        return ImageCounts(found["train"], found["validation"], "raw images")
-    if dataset.expected is not None:
-        return ImageCounts(dataset.expected.train, dataset.expected.validation, f"datasets.{name}.expected")
-    validation = dataset.split.validation or ASSUMED_IMAGES // 10
-    return ImageCounts(ASSUMED_IMAGES, validation, f"assumed; set datasets.{name}.expected")
 
 
 @dataclass(frozen=True)
@@ -90,66 +62,25 @@ class Estimate:
         ]
 
 
-def facts(estimate: Estimate) -> dict[str, Any]:
-    """The estimate as JSON values: seconds, bytes, floating-point operations."""
-    by_stage = {stage: [one for one in estimate.times if one.shard.job.stage.name == stage] for stage in all_stages()}
-    return {
-        "config": estimate.config,
-        "device": str(estimate.device),
-        "device_memory_gib": estimate.device.memory_gib,
-        "gpus": estimate.gpus,
-        "images": {name: vars(found) for name, found in estimate.images.items()},
-        "longest_chain_s": estimate.chain_s,
-        "longest_chain": [f"{job.stage.name} {job.label}" for job in estimate.chain],
-        "stages": {stage: _sums(times) for stage, times in by_stage.items() if times},
-        "total": _sums(estimate.times),
-        "jobs": [
-            {"job": one.shard.log_name, "known": one.known, "seconds": one.seconds, "gpus": one.gpus}
-            | {"seconds_missing": None if one.seconds is None else one.missing_s}
-            for one in estimate.times
-        ],
-        "trainings": {
-            entry: asdict(cost) | {"needed_gib": needed_gib(cost), "fits": fits(cost, estimate.device)}
-            for entry, cost in estimate.costs.items()
-        },
-        "not_counted": estimate.not_counted,
-        "too_large": estimate.too_large,
-        "disk_bytes": estimate.space,
-        "notes": notes(estimate),
-    }
-
-
-def _sums(times: list[JobTime]) -> dict[str, Any]:
-    return {
-        "jobs": {"missing": sum(one.share_left > 0 for one in times), "whole": len(times)},
-        "s": {key: sum(getattr(one, f"{key}_s") for one in times) for key in ("missing", "whole")},
-        "gpu_s": {key: sum(getattr(one, f"{key}_s") * one.gpus for one in times) for key in ("missing", "whole")},
-        "known": dict(Counter(one.known for one in times)),
-    }
-
-
 def text(estimate: Estimate) -> str:
     """The estimate as lines for a terminal."""
-    found = facts(estimate)
-    total, rows = found["total"], []
-    for stage, sums in (found["stages"] | {"total": total}).items():
-        known = sums["known"]
-        basis = ", ".join(f"{count} {how}" for how, count in known.items()) if len(known) > 1 else "".join(known)
-        rows.append([stage, _pair(sums["jobs"], str), _pair(sums["s"], _hours), _pair(sums["gpu_s"], _hours), basis])
+    by_stage = {stage: [one for one in estimate.times if one.shard.job.stage.name == stage] for stage in all_stages()}
+    rows = [_sums(name, times) for name, times in (by_stage | {"total": estimate.times}).items() if times]
     header = ["stage", "jobs", "hours", "GPU-hours", "known by"]
     if not estimate.device.is_gpu:
         header, *rows = ([*row[:3], *row[4:]] for row in (header, *rows))
     lines = [f"{estimate.config} on {estimate.device.name}; missing / whole where they differ", ""]
     lines += [_table(header, rows), ""]
     # Lower bounds: the longest chain, and all work shared by all devices.
-    if total["jobs"]["missing"]:
-        chain = " > ".join(found["longest_chain"]) or "none of known time"
+    if any(one.share_left for one in estimate.times):
+        chain = " > ".join(f"{job.stage.name} {job.label}" for job in estimate.chain) or "none of known time"
         lines.append(f"At least {readable_duration(estimate.chain_s)}, the longest chain of jobs: {chain}.")
         if estimate.device.is_gpu:
-            shared = readable_duration(total["gpu_s"]["missing"] / estimate.gpus)
+            shared = readable_duration(sum(one.missing_s * one.gpus for one in estimate.times) / estimate.gpus)
             lines.append(f"At least {shared}, the GPU-hours shared by {estimate.gpus} GPU{'s' * (estimate.gpus > 1)}.")
         else:
-            lines.append(f"{readable_duration(total['s']['missing'])} where one job runs after the other.")
+            missing = sum(one.missing_s for one in estimate.times)
+            lines.append(f"{readable_duration(missing)} where one job runs after the other.")
     else:
         lines.append("Nothing is missing.")
     lines.append("")
@@ -162,9 +93,22 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return tabulate(rows, header, tablefmt="simple", stralign="right", colalign=("left",), disable_numparse=True)
 
 
-def _pair(found: dict[str, Any], readable: Any) -> str:
-    missing, whole = readable(found["missing"]), readable(found["whole"])
-    return "" if not found["whole"] else whole if missing == whole else f"{missing} / {whole}"
+def _sums(name: str, times: list[JobTime]) -> list[str]:
+    """A row of the first table: numbers of the missing jobs and of all, and the sources of their times."""
+    known = Counter(one.known for one in times)
+    basis = ", ".join(f"{count} {how}" for how, count in known.items()) if len(known) > 1 else "".join(known)
+    return [
+        name,
+        _pair(sum(one.share_left > 0 for one in times), len(times), str),
+        _pair(sum(one.missing_s for one in times), sum(one.whole_s for one in times), _hours),
+        _pair(sum(one.missing_s * one.gpus for one in times), sum(one.whole_s * one.gpus for one in times), _hours),
+        basis,
+    ]
+
+
+def _pair(missing: float, whole: float, readable: Callable[[float], str]) -> str:
+    words = list(dict.fromkeys([readable(missing), readable(whole)]))
+    return " / ".join(words) if whole else ""
 
 
 def _hours(seconds: float) -> str:
@@ -231,11 +175,3 @@ def notes(estimate: Estimate) -> list[str]:
         most = max(estimate.space, key=lambda stage: estimate.space[stage])
         lines.append(f"{total}, {readable_bytes(estimate.space[most])} of it by {most}")
     return [*lines, "never in these numbers: queues"]
-
-
-def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
-    """The image counts of each dataset of a config."""
-    return {
-        name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
-        for name, settings in jobs.config.datasets.items()
-    }

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +26,8 @@ from bright_pipeline.settings.fields import CodeSizeField, Section, operational
 from bright_pipeline.settings.generator import GeneratorSettings
 from bright_pipeline.settings.quantities import RECONSTRUCTIONS
 from bright_pipeline.settings.weights import OwnWeights, training_steps
-from bright_pipeline.stages.common import Jobs, network, trained
-from bright_pipeline.stages.datasets import dataset, image_size
+from bright_pipeline.stages.common import FLOAT32, Jobs, network, trained
+from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
 MODEL_KINDS = ("autoencoder", "diffusion", "generator")
@@ -191,6 +192,20 @@ TAKE_SNAPSHOT = Stage(
     problems=lost_snapshot,
     copies_states=True,
 )
+
+
+def size_of_reconstructions(job: Job, images: int) -> int:
+    """Bytes of a model's reconstructions, at most."""
+    name = job.jobs.config.autoencoders[job.entry.partition(".")[2]].dataset
+    return int(job.jobs(known_images)[name].validation * png_bytes(job, name))
+
+
+def size_of_codes(job: Job, images: int) -> int:
+    """Bytes of the codes of a training split."""
+    model = job.jobs.config.autoencoders[job.entry.partition(".")[2]]
+    return int(job.jobs(known_images)[model.dataset].train * prod(model.code_size) * FLOAT32)
+
+
 RECONSTRUCT = Stage(
     "reconstruct",
     "reconstructions",
@@ -209,6 +224,7 @@ RECONSTRUCT = Stage(
     kind=q.RECONSTRUCTIONS,
     numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],
     title=lambda job: "Reconstruction of the validation images",
+    size=size_of_reconstructions,
 )
 COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
 DUMP_CODES = Stage(
@@ -219,6 +235,7 @@ DUMP_CODES = Stage(
     gpu=True,
     memory_mb=16_000,
     summary="statistics.json",
+    size=size_of_codes,
 )
 EXPLORE_CODES = Stage(
     "explore_codes",

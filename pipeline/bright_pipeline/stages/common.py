@@ -13,6 +13,7 @@ from bright_pipeline.engine.store import Accepted, Store
 from bright_pipeline.models.metric_networks.manifest import network_path
 from bright_pipeline.stages import all_stages
 
+FLOAT32 = 4  # bytes of a number in codes, features and weights
 CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process; --set-threads overrides it
 
 

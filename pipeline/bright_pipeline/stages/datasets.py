@@ -1,6 +1,7 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.common import Jobs
 
+ASSUMED_IMAGES = 10_000  # for training, where no source has a count
+PNG = 0.75  # of the raw bytes; photographs take 0.5 to 0.7
 UNKNOWN = 10**9  # the size of a split whose raw images have not been counted: all of it is one range
 
 
@@ -47,6 +50,7 @@ PREPARE_DATASET = Stage(
     problems=no_images,
     outcome=lambda job: f"{job.entry}: {outcome(read_json(Path(job.path('manifest.json')), job.entry))}",
     page=lambda job: {f"manifest:{job.settings['name']}": job["manifest.json"]},
+    size=lambda job, images: job.jobs(known_images)[job.settings["name"]].total * png_bytes(job, job.settings["name"]),
 )
 FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
 
@@ -72,6 +76,46 @@ def raw_images(jobs: Jobs, name: str) -> dict[str, Any]:
 def split_count(jobs: Jobs, name: str, split: str) -> int:
     """The largest possible number of images in a split."""
     return split_counts(jobs(raw_images, name), jobs.config.datasets[name]).get(split, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """Images of both splits, and the source of the counts."""
+
+    train: int
+    validation: int
+    known_from: str
+
+    @property
+    def total(self) -> int:
+        return self.train + self.validation
+
+
+def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manifest: Path) -> ImageCounts:
+    """From the manifest, else the fingerprint of the raw images, else the config's `expected`, else an assumption."""
+    if manifest.exists():
+        facts = read_json(manifest, f"manifest {manifest}")
+        return ImageCounts(facts["train"]["count"], facts["validation"]["count"], "prepared")
+    if found := split_counts(fingerprint, dataset):
+        return ImageCounts(found["train"], found["validation"], "raw images")
+    if dataset.expected is not None:
+        return ImageCounts(dataset.expected.train, dataset.expected.validation, f"datasets.{name}.expected")
+    validation = dataset.split.validation or ASSUMED_IMAGES // 10
+    return ImageCounts(ASSUMED_IMAGES, validation, f"assumed; set datasets.{name}.expected")
+
+
+def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
+    """The image counts of each dataset of a config."""
+    return {
+        name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
+        for name, settings in jobs.config.datasets.items()
+    }
+
+
+def png_bytes(job: Job, name: str) -> int:
+    """An upper bound of an image of a dataset as a PNG."""
+    images = job.jobs.config.datasets[name]
+    return int(images.resolution**2 * images.channels * PNG)
 
 
 def image_size(config: Config, name: str) -> dict[str, int]:

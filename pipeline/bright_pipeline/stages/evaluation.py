@@ -30,8 +30,8 @@ from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
 from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
 from bright_pipeline.stages.autoencoders import reconstruction, summary_of_page
-from bright_pipeline.stages.common import Jobs, network
-from bright_pipeline.stages.datasets import UNKNOWN, dataset, prepared, split_count
+from bright_pipeline.stages.common import FLOAT32, Jobs, network
+from bright_pipeline.stages.datasets import UNKNOWN, dataset, known_images, prepared, split_count
 from bright_pipeline.stages.generation import sample_seed, samples
 
 GAUSSIAN, REAL = "Gaussian codes", "Real images"  # methods for comparison
@@ -109,8 +109,27 @@ def title_of_scores(job: Job) -> str:
     return f"{job.settings['count']} images of {entry.replace(' in ', ', ')}"
 
 
+WIDEST = 4096  # numbers in a feature: VGG16's
+
+
+def size_of_features(job: Job, images: int) -> int:
+    """Bytes of so many features, at most; of a whole split, whose images the plan has not counted, by the estimate."""
+    if images >= UNKNOWN:
+        name, split, *_ = job.entry.partition(".")[2].split()
+        if not job.entry.startswith("datasets."):
+            name, split = job.jobs.config.autoencoders[name].dataset, "validation"
+        images = int(getattr(job.jobs(known_images)[name], split))
+    return images * WIDEST * FLOAT32
+
+
 EXTRACT_FEATURES = Stage(
-    "extract_features", "features", Extraction, {"features": "features-{first}-{last}.npz"}, gpu=True, memory_mb=16_000
+    "extract_features",
+    "features",
+    Extraction,
+    {"features": "features-{first}-{last}.npz"},
+    gpu=True,
+    memory_mb=16_000,
+    size=size_of_features,
 )
 SCORE_FEATURES = Stage(
     "score_features",

@@ -33,7 +33,7 @@ from bright_pipeline.stages.autoencoders import (
     with_autoencoder,
 )
 from bright_pipeline.stages.common import Jobs, trained
-from bright_pipeline.stages.datasets import dataset, image_size, split_count
+from bright_pipeline.stages.datasets import dataset, image_size, png_bytes, split_count
 
 
 class DiffusionJob(Section):
@@ -82,6 +82,14 @@ TRAIN_DIFFUSION = Stage(
     problems=missing_initial_weights,
 )
 TRAIN_GENERATOR = Stage("train_generator", "generators", GeneratorJob, trained("generator"), gpu=True, memory_mb=24_000)
+
+
+def size_of_samples(job: Job, images: int) -> int:
+    """Bytes of so many images, at most."""
+    config = job.jobs.config
+    return images * png_bytes(job, config.dataset_of(config.samples[job.entry.partition(".")[2].partition(" ")[0]]))
+
+
 GENERATE = Stage(
     "generate",
     "samples",
@@ -91,6 +99,7 @@ GENERATE = Stage(
     memory_mb=8000,
     shown=lambda jobs: jobs(sample_sets),
     problems=too_few_files,
+    size=size_of_samples,
 )
 
 
