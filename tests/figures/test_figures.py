@@ -63,9 +63,8 @@ def test_pictures_have_whole_pixels_and_equal_bytes_twice(figure: str, folder: P
     made = []
     for turn in ("first", "second"):
         png = folder / turn / f"{figure}.png"
-        make_figure(
-            json.dumps({"figure": figure, "title": "Title"}), png, inputs(folder, figure), png.with_suffix(".pdf")
-        )
+        settings = json.dumps({"figure": figure, "title": "Title"})
+        make_figure(settings, png, inputs(folder, figure), png.with_suffix(".pdf"))
         made.append(png.read_bytes())
     assert made[0] == made[1]
     assert png.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
@@ -123,16 +122,14 @@ def test_statistics_are_share_hit_and_deviation_over_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "given", "told"),
+    ("figure", "given", "told"),
     [
-        ({"figure": "fig10"}, [], "input samples=PATH is missing"),
-        ({"figure": "fig10"}, ["samples"], "NAME=PATH"),
-        ({"figure": "fig10"}, ["samples=nowhere.zip"], "no such file"),
-        ({"figure": "fig99"}, [], "figure"),
-        ({"figure": "curves_diffusion"}, ["history=nowhere.csv"], "no such file"),
+        ("fig10", [], "input samples=PATH is missing"),
+        ("fig10", ["samples"], "NAME=PATH"),
+        ("fig10", ["samples=nowhere.zip"], "no such file"),
+        ("fig99", [], "figure"),
     ],
 )
-def test_bad_input_gets_one_line(settings: dict[str, str], given: list[str], told: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as error:
-        make_figure(json.dumps(settings), tmp_path / "x.png", given)
-    assert told in str(error.value) and "\n" not in str(error.value)
+def test_bad_input_gets_one_line(figure: str, given: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^[^\n]*{told}[^\n]*$"):
+        make_figure(json.dumps({"figure": figure}), tmp_path / "x.png", given)

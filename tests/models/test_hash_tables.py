@@ -171,14 +171,6 @@ def test_separable_retrieval_of_all_groups_at_once_gives_the_bits_of_one_after_t
     assert all(torch.equal(one, other) for one, other in zip(one_by_one, together, strict=True))
 
 
-@pytest.mark.parametrize("retrieval", ["gather", "separable"])
-def test_an_image_does_not_depend_on_the_others_of_its_batch(retrieval):
-    tables, code = make_tables(retrieval), unit_keys(5, 2, 4, 4)
-    together = tables.retrieve(code)
-    for n in range(5):
-        assert torch.equal(together[n : n + 1], tables.retrieve(code[n : n + 1]))
-
-
 def test_retrieval_stays_in_float32_under_autocast():
     tables, code = make_tables("separable"), unit_keys(1, 2, 4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
