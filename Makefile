@@ -56,7 +56,7 @@ $(TEST): $(LOCKS)/test.txt $(RUN)
 
 lock: $(RUN)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade takes the newest allowed versions
 	$(INSTALL) uv
-	python $(LOCKS)/lock.py $(UPGRADE)
+	python tools/lock.py $(UPGRADE)
 
 demo: setup  ## run the embedded dataset through to all tables and figures
 	snakemake --cores $(CORES) --prioritize nearest_neighbours  # its chain of jobs is the longest
@@ -92,16 +92,16 @@ lint: $(TEST)
 	lint-imports
 	bright config --check
 	python tools/sentences.py
-	python $(LOCKS)/lock.py --check
+	python tools/lock.py --check
 
 docs: $(TEST)  ## build the documentation as web pages; warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
 
 site: $(TEST)  ## build the public site in site/: documentation, pages of finished runs (the demo at least), the notebook
-	python workflow/publication/website.py site
+	python tools/publication/website.py site
 
 release: setup  ## write release/VERSION: models, pages and curves of finished runs (the demo at least), checksums, changes
-	python workflow/publication/release.py
+	python tools/publication/release.py
 
 $(NETWORKS): | $(RUN)
 	bright fetch_network $(basename $(notdir $@)) --output $@

@@ -35,12 +35,14 @@ def locked(name: str, here: bool = True) -> dict[str, str]:
 def checkout(tmp_path: Path) -> Path:
     """What the check reads."""
     shutil.copytree(LOCKS, tmp_path / "workflow" / "environments")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tools").mkdir()
+    for name in ("pyproject.toml", "tools/lock.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def check(checkout: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, checkout / "workflow" / "environments" / "lock.py", "--check"]
+    command = [sys.executable, checkout / "tools" / "lock.py", "--check"]
     return subprocess.run(command, capture_output=True, text=True)
 
 

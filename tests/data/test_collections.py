@@ -1,4 +1,4 @@
-"""The collections that scripts of workflow/collections make, and what is shipped of them."""
+"""The collections that scripts of tools/collections make, and what is shipped of them."""
 
 import hashlib
 import importlib.util
@@ -24,8 +24,8 @@ SHIPPED = EMBEDDED / "openclipart" / "openclipart.zip"
 
 
 def script(name: str) -> ModuleType:
-    """A script of workflow/collections as a module."""
-    specification = importlib.util.spec_from_file_location(name, ROOT / "workflow" / "collections" / f"{name}.py")
+    """A script of tools/collections as a module."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "tools" / "collections" / f"{name}.py")
     assert specification is not None and specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)

@@ -230,8 +230,8 @@ def test_each_model_of_a_release_decodes_with_the_core_alone(
     installed: Path, bare: dict[str, str], places: Places, tmp_path: Path
 ) -> None:
     place = places.copy("public")
-    assert "release/0.1.0: " in place.type("python workflow/publication/release.py").text
-    assert "exists, and nothing is replaced" in place.type("python workflow/publication/release.py", expect=2).text
+    assert "release/0.1.0: " in place.type("python tools/publication/release.py").text
+    assert "exists, and nothing is replaced" in place.type("python tools/publication/release.py", expect=2).text
     release = place.folder / "release" / "0.1.0"
     model = "bright-fashion-mnist"
     made = [f"{model}-autoencoder.csv", f"{model}-diffusion.csv", f"{model}.html", f"{model}.zip"]

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 
-BUILD = "python workflow/publication/website.py site"
+BUILD = "python tools/publication/website.py site"
 WIDTHS = (390, 1300)
 
 
@@ -80,7 +80,7 @@ def test_without_the_demo_one_line_names_its_command(places: Places, script: str
     place = places.copy("fresh")
     for name in ("CHANGELOG.md", "CITATION.cff"):
         shutil.copy(ROOT / name, place.folder)
-    (line,) = place.type(f"python workflow/publication/{script}", expect=2).text.splitlines()
+    (line,) = place.type(f"python tools/publication/{script}", expect=2).text.splitlines()
     command = "snakemake --cores 2 --configfile config/demo.yaml"
     assert line.endswith(f"config/demo.yaml: not finished here; run `{command}` first, or dvc pull")
 
@@ -88,7 +88,7 @@ def test_without_the_demo_one_line_names_its_command(places: Places, script: str
 def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "workflow" / "publication")
+    monkeypatch.syspath_prepend(ROOT / "tools" / "publication")
     runs = [run["config"] for run in importlib.import_module("runs").RUNS]
     released = importlib.import_module("release").released
     found = {run: released(read_config(ROOT / run)) for run in runs}
@@ -102,7 +102,7 @@ def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_pag
 def test_dead_links_are_links_to_files_and_headings_that_the_site_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(ROOT / "workflow" / "publication")
+    monkeypatch.syspath_prepend(ROOT / "tools" / "publication")
     (tmp_path / "docs").mkdir()
     (tmp_path / "outside.html").write_text("")
     for name in ("a b.html", "one.png"):

@@ -1,7 +1,7 @@
 """Lock files: the version and hashes of every package of an environment, resolved from pyproject.toml.
 
-    python workflow/environments/lock.py [--upgrade]     # `make lock`: needs uv and the package index
-    python workflow/environments/lock.py --check         # `make lint`: whether the locks match pyproject.toml
+    python tools/lock.py [--upgrade]     # `make lock`: needs uv and the package index
+    python tools/lock.py --check         # `make lint`: whether the locks match pyproject.toml
 
 run.txt is for runs, test.txt also for tests. Both have one version of each package, for every system and Python version
 that pyproject.toml allows. torch.txt has only PyTorch's version: its builds differ by machine and bring their own CUDA
@@ -17,8 +17,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-HERE = Path(__file__).parent
-PYPROJECT = HERE.parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
+LOCKS, PYPROJECT = ROOT / "workflow/environments", ROOT / "pyproject.toml"
 PROJECT = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
 RUN = ("workflow", "metrics", "figures", "dvc", "trackers", "slurm")  # extras
 ENVIRONMENTS = {"test": (*RUN, "test"), "run": RUN}  # the largest one determines the versions
@@ -40,13 +40,13 @@ def resolved(name: str, upgrade: bool) -> dict[str, str]:
     """uv's lines for each package of an environment, by name."""
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder, "found.txt")
-        known = [file.read_text() for file in (HERE / f"{name}.txt", HERE / "torch.txt") if file.exists()]
+        known = [file.read_text() for file in (LOCKS / f"{name}.txt", LOCKS / "torch.txt") if file.exists()]
         found.write_text("".join(known))  # the versions that uv keeps
         extras = [word for extra in ENVIRONMENTS[name] for word in ("--extra", extra)]
         oldest = PROJECT["requires-python"].removeprefix(">=")
         how = ["--universal", "--generate-hashes", "--fork-strategy", "fewest", "--annotation-style", "line"]
         command = ["uv", "pip", "compile", str(PYPROJECT), *extras, *how, "--no-header", "--python-version", oldest]
-        decided = [HERE / "test.txt", HERE / "torch.txt"] if name != "test" else []
+        decided = [LOCKS / "test.txt", LOCKS / "torch.txt"] if name != "test" else []
         constraints = [word for file in decided for word in ("--constraint", str(file))]
         upgrades = ["--upgrade"] if upgrade else []
         subprocess.run([*command, *constraints, *upgrades, "--quiet", "--output-file", str(found)], check=True)
@@ -55,7 +55,7 @@ def resolved(name: str, upgrade: bool) -> dict[str, str]:
 
 
 def write(name: str, blocks: list[str]) -> None:
-    (HERE / f"{name}.txt").write_text(f"{HEADER}{requirements_digest()}\n" + "".join(blocks), encoding="utf-8")
+    (LOCKS / f"{name}.txt").write_text(f"{HEADER}{requirements_digest()}\n" + "".join(blocks), encoding="utf-8")
 
 
 def lock(upgrade: bool) -> None:
@@ -71,8 +71,8 @@ def lock(upgrade: bool) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        mark, files = f"{MARK}{requirements_digest()}\n", [HERE / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
+        mark, files = f"{MARK}{requirements_digest()}\n", [LOCKS / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
         if found := [file.name for file in files if not file.exists() or mark not in file.read_text()]:
-            sys.exit(f"{', '.join(found)} in {HERE.name}: does not match pyproject.toml; run `make lock`")
+            sys.exit(f"{', '.join(found)} in {LOCKS.name}: does not match pyproject.toml; run `make lock`")
     else:
         lock(upgrade=sys.argv[1:] == ["--upgrade"])

@@ -2,7 +2,7 @@
 
     apt-get download budgie-backgrounds lomiri-wallpapers-16.04 mate-backgrounds
     for package in *.deb; do dpkg-deb -x $package /tmp/backgrounds; done
-    python workflow/collections/photographs.py /tmp/backgrounds/usr/share/backgrounds data/photographs
+    python tools/collections/photographs.py /tmp/backgrounds/usr/share/backgrounds data/photographs
 
 A photograph is resized so that its shorter side has 8 tiles, and cut into disjoint tiles. Up to 72 evenly spaced tiles
 that are neither flat nor blurred are written to one folder per photograph. `validation.txt` lists the tiles of every

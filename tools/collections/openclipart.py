@@ -1,7 +1,7 @@
 """The embedded collection `openclipart`: drawings of Debian's package openclipart-png, 64 x 64, in a zip.
 
     apt-get download openclipart-png && dpkg-deb -x openclipart-png_*.deb /tmp/openclipart
-    python workflow/collections/openclipart.py /tmp/openclipart/usr/share/openclipart/png
+    python tools/collections/openclipart.py /tmp/openclipart/usr/share/openclipart/png
 
 Each drawing is composited on white, centered in a white square with the length of its longer side, and resized. Links,
 the folders EXCLUDED, drawings that are too elongated, nearly empty or nearly gray, and drawings similar to an earlier

@@ -1,6 +1,6 @@
 """The public site: the documentation, the pages of finished runs, and the executed notebook.
 
-    python workflow/publication/website.py site     # `make site`
+    python tools/publication/website.py site     # `make site`
 
 Sphinx builds a copy of the repository's files with two more pages, the start page and the notebook. The site replaces
 an earlier one only if no link within it is dead; links to other sites are not fetched.

@@ -1,6 +1,6 @@
 """The files of a release: models, pages and training curves of finished runs, checksums, and the changes.
 
-    python workflow/publication/release.py     # `make release` writes release/VERSION
+    python tools/publication/release.py     # `make release` writes release/VERSION
 
 Each model is one zip of an exported folder, which `load_autoencoder` reads from the address of the uploaded file.
 """
