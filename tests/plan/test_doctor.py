@@ -15,7 +15,8 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.commands.doctor import doctor, free_disk
 from bright_pipeline.config.root import load_config
-from bright_pipeline.engine.jobs import path_of, planned
+from bright_pipeline.engine.checks import problems
+from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.engine.run import Needed, outputs_of, unfinished
 from bright_pipeline.evaluation.feature_files import FeatureSet
 from bright_pipeline.evaluation.metrics import generation_metrics
@@ -227,7 +228,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, images: int, change: Callable[[dict[s
     jobs = tiny_plan(values)
     known = {"sha256": "0" * 64, "images": {"all": images}}
     monkeypatch.setattr(datasets, "raw_images", lambda jobs, name: known)
-    return sorted({line for job in jobs(planned).values() for line in job.stage.problems(job, Needed(()))})
+    return problems(unfinished(jobs))
 
 
 def split(**keys: Any) -> Callable[[dict[str, Any]], object]:

@@ -46,7 +46,7 @@ print(json.dumps(sorted(Jobs(read_config(Path(sys.argv[1])))(planned))))
 
 def digests(checkout: Path, folder: Path, **environment: str) -> list[list[str]]:
     """The stages and digests of the jobs that a checkout's code plans for the tiny config, in another process."""
-    environment = os.environ | {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    environment = os.environ | {"PYTHONPATH": str(checkout / "pipeline"), "PYTHONDONTWRITEBYTECODE": "1"} | environment
     command = [sys.executable, "-P", "-c", PLAN, str(TINY)]
     return json.loads(subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True).stdout)
 
