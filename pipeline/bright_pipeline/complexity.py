@@ -44,18 +44,18 @@ def complexity(
     for name, model in read_settings(Complexity, settings).models.items():
         architecture, family = model.autoencoder, autoencoder_family(model.autoencoder.family)
         try:
-            found = load(family.counts)(architecture, model.resolution, model.channels)
+            counted = load(family.counts)(architecture, model.resolution, model.channels)
         except ValueError as error:
             raise InputError(f"{model.entry or name}: {error}") from None
-        numbers = {key: found[key] / MILLION for key in ("decoder_params", "encoder_params")}
-        tables = found.get("hash_table_params", {})
+        numbers = {key: counted[key] / MILLION for key in ("decoder_params", "encoder_params")}
+        tables = counted.get("hash_table_params", {})
         numbers |= {f"hash_tables.{convention}": count / MILLION for convention, count in tables.items()}
-        numbers |= {f"gmacs.{rule}": count for rule, count in found["gmacs"].items()}
+        numbers |= {f"gmacs.{rule}": count for rule, count in counted["gmacs"].items()}
         summaries[name] = Summary(
             kind="complexity",
             traits={"method": family.method, **architecture_traits(architecture), "resolution": model.resolution},
             values={key: Value(number=number) for key, number in numbers.items()},
-            details=found,
+            details=counted,
         )
     write_summaries(output, summaries)
     logger.info("complexity written to %s", output)
@@ -71,13 +71,21 @@ def published_comparison() -> str:
             model, images = paper.autoencoders[name], paper.datasets[paper.autoencoders[name].dataset]
             if not isinstance(model, Autoencoder) or not (row := published_row(table, architecture_traits(model))):
                 continue
-            found = counts(model, images.resolution, images.channels)
-            ngp, tcnn = (found["hash_table_params"][name] / MILLION for name in ("ngp", "tcnn"))
+            ours = counts(model, images.resolution, images.channels)
+            ngp, tcnn = (ours["hash_table_params"][name] / MILLION for name in ("ngp", "tcnn"))
             columns = ("hash_table_params_millions", "decoder_params_millions", "decoder_gflops")
             tables, decoder, rule = (f"({row.get(column) or '-'})" for column in columns)
-            ours, gmacs = found["decoder_params"] / MILLION, found["gmacs"]
+            size, gmacs = ours["decoder_params"] / MILLION, ours["gmacs"]
             shape = (table, model.code_size, model.tables.key_length, model.feature_size)
-            counted = (f"{ngp:.3f}", f"{tcnn:.3f}", tables, f"{ours:.3f}", decoder, f"{gmacs['paper_rule']:.4f}", rule)
+            counted = (
+                f"{ngp:.3f}",
+                f"{tcnn:.3f}",
+                tables,
+                f"{size:.3f}",
+                decoder,
+                f"{gmacs['paper_rule']:.4f}",
+                rule,
+            )
             rows.append([*shape, *counted, f"{gmacs['true']:.2f}"])
     header = ["", "code", "C_key", "H_d", "tables ngp", "tcnn", "", "decoder", "", "paper rule", "", "true"]
     title = "Decoding at 256 x 256, counted (published); parameters in millions, multiply-accumulates in 10^9."

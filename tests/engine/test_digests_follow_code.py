@@ -148,7 +148,6 @@ READ = {
     "whole_batch_component": "a check of settings",
     "bright_pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
     "bright_pipeline.families.stylegan2: self.execution.processes": "a check of settings",
-    "bright_pipeline.settings.spaces: space.fewest_images": "its module is in the digest",
     "bright_pipeline.evaluation.metrics: job.of_reconstructions": "the kind of the summary, a setting",
 }
 

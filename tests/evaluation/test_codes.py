@@ -21,7 +21,7 @@ from bright_pipeline.generation.sampling import fit_gaussian, gaussian_draw
 from bright_pipeline.models.autoencoder import pad
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import read_codes, write_codes
-from bright_pipeline.models.code_bits import of_bounded_numbers, of_posteriors, posterior_moments
+from bright_pipeline.models.code_bits import noise_bits, posterior_bits, posterior_moments
 from bright_pipeline.models.generator import noise_generators
 from bright_pipeline.settings.autoencoder import Autoencoder
 from first_stages import images, small_model
@@ -57,24 +57,24 @@ def test_no_key_in_0_to_1_carries_more_than_the_bound_and_some_carry_nearly_as_m
     keys = np.linspace(0, 1, 193)
     outputs = np.linspace(-5 * deviation, 1 + 5 * deviation, 800)
     reached = capacity(density(outputs, keys, deviation))
-    bound = of_bounded_numbers(1, deviation).per_image
+    bound = noise_bits(1, deviation).per_image
     assert reached <= bound + 1e-6
     assert bound - reached < 0.2, f"{reached} of {bound} bits"
     # Of a small deviation that of uniform noise of the same entropy, within ± d: the output lies in an interval of
     # length 1 + 2 d, the noise in one of 2 d. Of a large one Shannon's, for a variance of at most 1/4.
     uniform, shannon = log2(1 + 1 / (deviation * sqrt(2 * pi * e))), log2(1 + 1 / (4 * deviation**2)) / 2
     assert bound == pytest.approx(uniform if deviation < 0.5 else shannon)
-    assert of_bounded_numbers(7, deviation, copies=4).per_image == 7 * of_bounded_numbers(1, deviation / 2).per_image
+    assert noise_bits(7, deviation, copies=4).per_image == 7 * noise_bits(1, deviation / 2).per_image
 
 
 def test_a_code_has_the_bits_of_its_indices_or_those_that_its_noise_leaves_and_32_a_number_without() -> None:
     assert small_model("vqgan").code_bits() == (4 * 4 * 4, "indices")
     assert small_model("rqvae").code_bits() == (4 * 4 * 3 * 4, "indices")
     deviation = 1 / (4 * 8)
-    assert small_model("bright", code_noise="before_tiling").code_bits() == of_bounded_numbers(64, deviation)
+    assert small_model("bright", code_noise="before_tiling").code_bits() == noise_bits(64, deviation)
     bits = small_model("bright").code_bits()
-    assert bits == of_bounded_numbers(64, deviation / 2), "four tiles, each with noise of its own"
-    assert small_model("bright", code_noise_cells=0.5).code_bits() == of_bounded_numbers(64, deviation)
+    assert bits == noise_bits(64, deviation / 2), "four tiles, each with noise of its own"
+    assert small_model("bright", code_noise_cells=0.5).code_bits() == noise_bits(64, deviation)
     assert small_model("bright", code_noise="none").code_bits() == (64 * 32, "float32")
 
 
@@ -91,7 +91,7 @@ def test_posteriors_of_normal_means_have_the_bits_of_a_gaussian_channel() -> Non
     means = torch.randn(4000, 2, 3, 3, generator=generator) * torch.tensor([1.0, 4.0])[:, None, None] + 7
     logarithms = torch.full_like(means, 0.25).log()
     parts = zip(means.split(1500), logarithms.split(1500), strict=True)
-    found = of_posteriors([posterior_moments(*part) for part in parts], 9)
+    found = posterior_bits([posterior_moments(*part) for part in parts], 9)
     expected = 9 * (log2(1 + 1 / 0.25) / 2 + log2(1 + 16 / 0.25) / 2)
     assert found.per_image == pytest.approx(expected, rel=0.01)
     assert found.counted_by == "posterior"

@@ -60,7 +60,7 @@ NAMES = {"score": {"score_mean"}, "precision_recall": BY_NEIGHBOURS}  # of a met
 def test_each_space_has_a_builder_and_known_metrics() -> None:
     assert METRICS.keys() == FEWEST_IMAGES.keys()
     for space in SPACES.values():
-        assert space.metrics.keys() <= METRICS.keys() and callable(getattr(networks, space.builder)), space.name
+        assert space.metrics.keys() <= METRICS.keys() and callable(getattr(networks, space.name)), space.name
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -11,8 +11,7 @@ from bright_pipeline.explore_codes import explore_codes
 from bright_pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder
 from bright_pipeline.models.checkpoints import save_autoencoder
 from bright_pipeline.models.complexity import counts, parameters
-from bright_pipeline.models.key_noise import NOISES, deviation, perturb, tile
-from bright_pipeline.models.key_penalties import fine_change
+from bright_pipeline.models.key_noise import NOISES, deviation, fine_change, perturb, tile
 from bright_pipeline.models.traits import architecture_traits, hash_tables, traits
 from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.autoencoder import Encoder as EncoderSettings
@@ -102,7 +101,7 @@ def test_the_smoothness_penalty_is_of_the_finer_levels_alone() -> None:
             model.tables.retrieve(keys.repeat_interleave(size, 2).repeat_interleave(size, 3)) for keys in (codes, moved)
         ]
         per_level = (read[1] - read[0]).square().unflatten(2, (levels, features)).mean((0, 1, 3, 4, 5))
-        found, expected = fine_change(model.settings, model.tables, codes), per_level[levels // 2 :].mean()
+        found, expected = fine_change(model.settings, model.tables.retrieve, codes), per_level[levels // 2 :].mean()
         assert float(found) == pytest.approx(float(expected))
         _, own = model.training_pass(torch.rand(3, 1, 16, 16) * 2 - 1, StepRandom(0, 0, 3, torch.device("cpu")))
     assert own.keys() == {"smoothness_penalty"} and float(own["smoothness_penalty"]) > 0
@@ -174,7 +173,7 @@ def test_without_coordinates_a_key_reads_the_same_everywhere_by_linear_interpola
     retrieved = model.tables.retrieve(tile(code, 8))
     assert torch.equal(retrieved, retrieved[..., :1, :1].expand_as(retrieved))
     level, group, key = model.tables.levels[-1], 2, float(code[0, 2, 0, 0])
-    table = level.of(model.tables.tables)[group].detach().numpy()
+    table = level.part(model.tables.tables)[group].detach().numpy()
     assert level.entries == 8, "a table of one dimension"
     place = key * (8 - 1) + 0.5
     expected = [np.interp(place, range(9), [*column, column[0]]) for column in table.T]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.autoencoder import inference_precision
 from bright_pipeline.models.bright import GroupMLPs
 from bright_pipeline.models.decoder import ModulatedConv
 from bright_pipeline.models.perceptual import LpipsDistance, Vgg16Distance
@@ -43,7 +43,7 @@ def calls(module: torch.nn.Module, *inputs: torch.Tensor | None, precision: str)
     first, *rest = inputs
     assert first is not None
     weight = torch.eye(first.shape[-1], requires_grad=True)
-    with Products() as forward, of_precision(precision, torch.device("cpu")):
+    with Products() as forward, inference_precision(precision, torch.device("cpu")):
         found = module(first @ weight, *rest)
         found = found.flatten()[None] @ torch.ones(found.numel(), 1)
     with Products() as backward:

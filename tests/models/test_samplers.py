@@ -9,7 +9,7 @@ from bright_pipeline.base.seeds import seed_for
 from bright_pipeline.data.archive import to_uint8
 from bright_pipeline.generation.sampling import sample
 from bright_pipeline.models import diffusion
-from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.autoencoder import inference_precision
 from bright_pipeline.models.diffusion import build_unet, denoise, make_scheduler
 from bright_pipeline.models.generator import noise_generators
 from bright_pipeline.models.noise import keys, normal
@@ -177,7 +177,7 @@ def test_the_others_draw_none(settings, kind, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_in_16_bits_are_nearly_those_in_32(unet, settings, kind):
     def sampled(precision):
-        with of_precision(precision, torch.device("cpu")):
+        with inference_precision(precision, torch.device("cpu")):
             return denoise(unet, settings, Sampler(kind=kind, steps=4), [0, 1], 0, SHAPE, KEYS)
 
     codes, exact = sampled("bf16"), sampled("fp32")

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import torch
 import typer
 from bright_pipeline.evaluation.decoding_speed import take_turns
-from bright_pipeline.models.autoencoder import of_precision
+from bright_pipeline.models.autoencoder import inference_precision
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.execution import compile_networks
 from bright_pipeline.settings.autoencoder import Autoencoder
@@ -64,7 +64,7 @@ def best_rates(models: dict[str, nn.Module], batch: int, repeats: int, precision
                     torch.cuda.synchronize()
 
             calls.append(decode)
-        stack.enter_context(of_precision(precision, device))
+        stack.enter_context(inference_precision(precision, device))
         taken = take_turns(calls, repeats)
     best: dict[tuple[str, str], tuple[float, str]] = {}
     for (name, how, layout), seconds in zip(found, taken, strict=True):

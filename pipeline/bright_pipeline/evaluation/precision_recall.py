@@ -78,9 +78,9 @@ def precision_recall_intervals(found: dict[str, float], made: int, real: int) ->
     recall = _share_interval(found["recall"], real)
     ends = []
     for end, sign in ((0, -1), (1, 1)):
-        of_precision = f1(precision[end], found["recall"]) - found["f1"]
+        inference_precision = f1(precision[end], found["recall"]) - found["f1"]
         of_recall = f1(found["precision"], recall[end]) - found["f1"]
-        ends.append(found["f1"] + sign * (of_precision**2 + of_recall**2) ** 0.5)
+        ends.append(found["f1"] + sign * (inference_precision**2 + of_recall**2) ** 0.5)
     half = student_quantile(made - 1) * found["density_std"] / made**0.5
     return {
         "precision": precision,

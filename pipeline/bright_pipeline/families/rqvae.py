@@ -50,5 +50,5 @@ FAMILY = AutoencoderFamily(
     settings=RQVAE,
     model="bright_pipeline.models.rqvae:RQVAE",
     counts="bright_pipeline.models.complexity:first_stage_counts",
-    traits="bright_pipeline.models.traits:of_indices",
+    traits="bright_pipeline.models.traits:index_traits",
 )

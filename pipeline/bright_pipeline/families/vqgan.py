@@ -40,5 +40,5 @@ FAMILY = AutoencoderFamily(
     settings=VQGAN,
     model="bright_pipeline.models.vqgan:VQGAN",
     counts="bright_pipeline.models.complexity:first_stage_counts",
-    traits="bright_pipeline.models.traits:of_indices",
+    traits="bright_pipeline.models.traits:index_traits",
 )

@@ -58,7 +58,7 @@ def explorer_decoder(model: Bright) -> dict[str, Any]:
                 "resolution": plan.level.resolution,
                 "scale": plan.level.scale,
                 "cells": plan.level.cells,
-                "rows": packed(plan.grid(plan.level.of(tables.tables.cpu().float()))),
+                "rows": packed(plan.grid(plan.level.part(tables.tables.cpu().float()))),
             }
             for plan in plans
         ],

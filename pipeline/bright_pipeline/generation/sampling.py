@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import to_uint8
-from bright_pipeline.models.autoencoder import ImageAutoencoder, of_precision
+from bright_pipeline.models.autoencoder import ImageAutoencoder, inference_precision
 from bright_pipeline.models.checkpoints import pick_device
 from bright_pipeline.models.generator import noise_generators
 
@@ -31,7 +31,7 @@ def sample(
     """
     with decoder.frozen() if decoder else nullcontext(), Progress("generate", len(indices), "images") as progress:
         for start in indices[::micro_batch]:
-            with of_precision(precision, pick_device()):
+            with inference_precision(precision, pick_device()):
                 images = draw(list(range(start, start + micro_batch)))
                 if decoder is not None:
                     codes = images.to(next(decoder.parameters()).device)

@@ -32,8 +32,8 @@ class ImageAutoencoder(nn.Module):
     channels: int
     encoder: nn.Module  # its parameters have their own learning rate in training
     code_range: tuple[float, float] | None = None  # bounds of the codes; None: unbounded
+    # The networks, or lists of them, that torch.compile compiles one by one; the code between stays uncompiled.
     compiled_parts: tuple[str, ...] = ("encoder",)
-    """The networks, or lists of them, that torch.compile compiles one by one; the code between stays uncompiled."""
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> codes (N, C_z, H_z, W_z), for diffusion; each code depends on its image alone."""
@@ -89,7 +89,7 @@ def pad(batch: Tensor, size: int) -> Tensor:
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def of_precision(precision: str, device: torch.device) -> AbstractContextManager[None]:
+def inference_precision(precision: str, device: torch.device) -> AbstractContextManager[None]:
     """Inference at this precision: autocast to 16 bits as in training; tf32 for matrix products."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     if precision not in HALF:

@@ -16,8 +16,7 @@ from bright_pipeline.models.autoencoder import Draws, ImageAutoencoder, in_float
 from bright_pipeline.models.code_bits import CodeBits
 from bright_pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
 from bright_pipeline.models.hash_tables import HashTableGroups
-from bright_pipeline.models.key_noise import NOISES, tile
-from bright_pipeline.models.key_penalties import key_penalties
+from bright_pipeline.models.key_noise import NOISES, key_penalties, tile
 from bright_pipeline.models.tiled_keys import TiledKeys
 from bright_pipeline.models.vqgan_network import Encoder, network_shape
 from bright_pipeline.settings.autoencoder import Autoencoder
@@ -73,8 +72,8 @@ class GroupMLPs(nn.Module):
                     features = features.relu()
             return features
 
-        found = in_float32(mlps, retrieved.flatten(3), *self.weights, *self.biases)
-        return found.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
+        features = in_float32(mlps, retrieved.flatten(3), *self.weights, *self.biases)
+        return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
 
 
 class Bright(ImageAutoencoder):
@@ -129,7 +128,7 @@ class Bright(ImageAutoencoder):
         """Reconstructions from perturbed key codes, with noise in the synthesis, and the penalties on keys."""
         keys, predicted = self.encoded(images)
         penalties = self.noise.penalties(keys, predicted, self.settings)
-        penalties |= key_penalties(self.settings, self.tables, keys)
+        penalties |= key_penalties(self.settings, self.tables.retrieve, keys)
         # A NaN key would index a table out of range, which ends the process: it reads the first entry instead.
         tiled_code = self.noise.tiled(keys.nan_to_num(), predicted.nan_to_num(), self.settings, random)
         reconstructions = self.decode_tiled(tiled_code, noise=random.normal)
@@ -150,10 +149,10 @@ class Bright(ImageAutoencoder):
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits that training's noise leaves to keys in [0, 1]."""
         height, width, channels = self.settings.code_size
-        known = [each for each in moments if each is not None]
-        bounds = [code_bits.of_posteriors(known, height * width)] if known else []
+        sums = [batch for batch in moments if batch is not None]
+        bounds = [code_bits.posterior_bits(sums, height * width)] if sums else []
         if (fixed := self.noise.fixed(self.settings)) is not None:
-            bounds.append(code_bits.of_bounded_numbers(height * width * channels, *fixed))
+            bounds.append(code_bits.noise_bits(height * width * channels, *fixed))
         return min(bounds, default=super().code_bits())
 
     @property

@@ -51,7 +51,8 @@ def pick_device() -> torch.device:
 
 
 def make_autoencoder(settings: AutoencoderSettings, resolution: int, channels: int) -> Any:
-    """Make the untrained network of these settings, an `ImageAutoencoder`."""
+    """Make the untrained network of these settings, an `ImageAutoencoder`; ValueError for an unsuitable resolution."""
+    settings.check_resolution(resolution)
     return load(autoencoder_family(settings.family).model)(settings, resolution, channels)
 
 
@@ -64,19 +65,15 @@ def save_autoencoder(
 
 def load_autoencoder(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
     """Load an `ImageAutoencoder`, ready to encode and decode; families: those not built in that may run."""
-    found, weights = load_model(path, "autoencoder", AutoencoderFacts)
-    check_family(found.autoencoder.get("family"), str(path), families)
-    settings = parse_autoencoder(found.autoencoder, str(path))
-
-    def make() -> Any:
-        settings.check_resolution(found.resolution)
-        return make_autoencoder(settings, found.resolution, found.channels)
-
-    return filled(make, weights, path, device)
+    facts, weights = load_model(path, "autoencoder", AutoencoderFacts)
+    check_family(facts.autoencoder.get("family"), str(path), families)
+    settings = parse_autoencoder(facts.autoencoder, str(path))
+    return filled(lambda: make_autoencoder(settings, facts.resolution, facts.channels), weights, path, device)
 
 
 def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> Any:
-    """Make the untrained network of these settings, a `Generator` of images or codes (C, H, W)."""
+    """Make the untrained `Generator` of images or codes of this shape (C, H, W); ValueError for an unsuitable shape."""
+    settings.check_shape(shape)
     return load(generator_family(settings.family).model)(settings, shape)
 
 
@@ -87,15 +84,10 @@ def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, sh
 
 def load_generator(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
     """Load a `Generator`, ready to sample; families: those not built in that may run."""
-    found, weights = load_model(path, "generator", GeneratorFacts)
-    check_family(found.generator.get("family"), str(path), families)
-    settings = parse_generator(found.generator, str(path))
-
-    def make() -> Any:
-        settings.check_shape(found.shape)
-        return make_generator(settings, found.shape)
-
-    return filled(make, weights, path, device)
+    facts, weights = load_model(path, "generator", GeneratorFacts)
+    check_family(facts.generator.get("family"), str(path), families)
+    settings = parse_generator(facts.generator, str(path))
+    return filled(lambda: make_generator(settings, facts.shape), weights, path, device)
 
 
 def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **facts: Any) -> None:
@@ -123,23 +115,21 @@ def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[s
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load tensors by the module's own names; InputError lists missing, unexpected, misshapen and infinite ones."""
-    own = module.state_dict()
-    misshapen = {
-        f"{name}: {_shape(tensors[name])} in the file, {_shape(own[name])} by the settings"
-        for name in own.keys() & tensors.keys()
-        if tensors[name].shape != own[name].shape
-    }
-    missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    mistyped = {
-        f"{name}: {tensors[name].dtype}"
-        for name in own.keys() & tensors.keys()
-        if tensors[name].is_floating_point() != own[name].is_floating_point() or tensors[name].is_complex()
-    }
+    expected = module.state_dict()
+    pairs = [(name, tensors[name], expected[name]) for name in expected.keys() & tensors.keys()]
     problems = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": misshapen,
-        "of another type": mistyped,
+        "missing": expected.keys() - tensors.keys(),
+        "unexpected": tensors.keys() - expected.keys(),
+        "of another shape": {
+            f"{name}: {_shape(read)} in the file, {_shape(needed)} by the settings"
+            for name, read, needed in pairs
+            if read.shape != needed.shape
+        },
+        "of another type": {
+            f"{name}: {read.dtype}"
+            for name, read, needed in pairs
+            if read.is_floating_point() != needed.is_floating_point() or read.is_complex()
+        },
     }
     if any(problems.values()):
         listed = (f"{len(names)} {problem}: {_listed(names)}" for problem, names in problems.items() if names)

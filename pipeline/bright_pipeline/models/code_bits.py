@@ -41,7 +41,7 @@ class CodeBits(NamedTuple):
     counted_by: Literal["indices", "noise", "posterior", "float32"]
 
 
-def of_bounded_numbers(numbers: int, deviation: float, copies: int = 1) -> CodeBits:
+def noise_bits(numbers: int, deviation: float, copies: int = 1) -> CodeBits:
     """The bits of numbers in [0, 1], each read `copies` times with normal noise of this standard deviation."""
     noise = deviation / sqrt(copies)
     return CodeBits(numbers * min(log2(1 + 1 / (noise * sqrt(2 * pi * e))), log2(1 + 1 / (4 * noise**2)) / 2), "noise")
@@ -51,10 +51,10 @@ def posterior_moments(means: Tensor, log_variances: Tensor) -> Tensor:
     """Sums over images and positions, (4, C_z), of m, m^2 + v, ln v and 1; m and ln v: (N, C_z, H_z, W_z)."""
     mean, logarithm = (part.double().transpose(0, 1).flatten(1).cpu() for part in (means, log_variances))
     numbers = (mean, mean.square() + logarithm.exp(), logarithm, torch.ones_like(mean))
-    return torch.stack([each.sum(1) for each in numbers])
+    return torch.stack([number.sum(1) for number in numbers])
 
 
-def of_posteriors(moments: Sequence[Tensor], positions: int) -> CodeBits:
+def posterior_bits(moments: Sequence[Tensor], positions: int) -> CodeBits:
     """The bits of codes with this number of positions, from the `posterior_moments` of all images."""
     mean, square, logarithm, count = sum(moments, torch.zeros(4, 1, dtype=torch.float64))
     mean, square, logarithm = mean / count, square / count, logarithm / count  # each (C_z,)

@@ -54,9 +54,9 @@ def random_codes(codes: Tensor, count: int, random: Draws) -> Tensor:
     positions = codes.shape[1]
     drawn = random.shared_integers(random.batch * positions, count)
     rows = drawn // positions - random.rows.start
-    own = (rows >= 0) & (rows < len(codes))
+    is_local = (rows >= 0) & (rows < len(codes))
     chosen = codes[rows.clamp(0, len(codes) - 1), drawn % positions]
-    return summed_over_processes(torch.where(own[:, None], chosen, 0))
+    return summed_over_processes(torch.where(is_local[:, None], chosen, 0))
 
 
 def summed_over_processes(values: Tensor) -> Tensor:

@@ -146,10 +146,10 @@ class SynthesisBlock(nn.Module):
         """Features and image of the resolution below -> this one's; `styles`: of each convolution, then the image's."""
         for layer, style, drawn in zip(self.convolutions, styles[:-1], noise, strict=True):
             features = layer(features, style, drawn)
-        own = self.to_image(features, styles[-1]).float()
+        addition = self.to_image(features, styles[-1]).float()
         if image is None or self.upsample is None:
-            return features, own
-        return features, self.upsample(image) + own
+            return features, addition
+        return features, self.upsample(image) + addition
 
 
 class Synthesis(nn.Module):
@@ -172,10 +172,10 @@ class Synthesis(nn.Module):
         styles = [style] * self.layers if isinstance(style, Tensor) else style
         image: Tensor | None = None
         for block in self.blocks:
-            own, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
+            block_styles, styles = styles[: len(block.convolutions) + 1], styles[len(block.convolutions) :]
             shapes = [(len(features), *layer.noise_buffer.shape[1:]) for layer in block.convolutions]
             drawn = [None if noise is None else noise(shape) for shape in shapes]
-            features, image = run(block, features, image, own, drawn)
+            features, image = run(block, features, image, block_styles, drawn)
         assert image is not None
         return image
 

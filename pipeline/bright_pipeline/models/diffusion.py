@@ -28,9 +28,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ddpm": {"flip_sin_to_cos": False, "freq_shift": 1, "norm_eps": 1e-6, "downsample_padding": 0},
 }
 
-
+# diffusers' names of the predictions, for exported models.
 PREDICTION_TYPES: dict[Prediction, str] = {"noise": "epsilon", "velocity": "v_prediction"}
-"""diffusers' names of the predictions, for exported models."""
 
 
 def build_unet(settings: UNet, code_size: CodeSize) -> UNet2DModel:
@@ -140,10 +139,10 @@ def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size:
 
 def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
     """Load a diffusion model, ready to sample."""
-    found, weights = load_model(path, "diffusion", DiffusionFacts)
-    code_size = CodeSize(*found.code_size)
-    unet = filled(lambda: build_unet(found.diffusion.unet, code_size), weights, path, device)
-    return TrainedDiffusion(found.diffusion, code_size, found.rescaling, unet)
+    facts, weights = load_model(path, "diffusion", DiffusionFacts)
+    code_size = CodeSize(*facts.code_size)
+    unet = filled(lambda: build_unet(facts.diffusion.unet, code_size), weights, path, device)
+    return TrainedDiffusion(facts.diffusion, code_size, facts.rescaling, unet)
 
 
 class DDPM(Generator):

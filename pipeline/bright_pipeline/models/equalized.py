@@ -31,8 +31,8 @@ def transposed_fir(features: Tensor, kernel: Tensor, stride: int, padding: int) 
         return F.conv2d(features, kernel.expand(channels, 1, 4, 4), padding=3 - padding, groups=channels)
     # (parity of the row, of the column, 2, 2): pixel 2a + b reads entries b and 2 + b of the kernel at a and a - 1.
     parities = kernel.view(2, 2, 2, 2).permute(1, 3, 0, 2).flip(2, 3).reshape(4, 1, 2, 2)
-    found = F.conv2d(features.flatten(0, 1)[:, None], parities, padding=1)
-    whole = F.pixel_shuffle(found, 2)[:, 0].unflatten(0, (-1, channels))
+    by_parity = F.conv2d(features.flatten(0, 1)[:, None], parities, padding=1)
+    whole = F.pixel_shuffle(by_parity, 2)[:, 0].unflatten(0, (-1, channels))
     return whole[:, :, padding : -padding or None, padding : -padding or None]
 
 

@@ -24,10 +24,10 @@ def enable_checkpointing(model: nn.Module) -> int:
     blocks = [module for module in model.modules() if hasattr(type(module), "checkpointed")]
     for block in blocks:
         block.checkpointed = True
-    of_diffusers: list[Any] = [module for module in model.modules() if hasattr(module, "enable_gradient_checkpointing")]
-    for network in of_diffusers:
-        network.enable_gradient_checkpointing()
-    return len(blocks) + len(of_diffusers)
+    unets: list[Any] = [module for module in model.modules() if hasattr(module, "enable_gradient_checkpointing")]
+    for unet in unets:  # of diffusers
+        unet.enable_gradient_checkpointing()
+    return len(blocks) + len(unets)
 
 
 def run(block: nn.Module, *inputs: Any, **options: Any) -> Any:

@@ -86,8 +86,7 @@ class MultinomialDiffusion:
     def __init__(self, steps: int, categories: int):
         self.steps, self.categories = steps, categories
         self.betas = torch.cat([torch.zeros(1), 1 / torch.arange(steps, 0, -1)])
-        self.left = torch.cumprod(1 - self.betas, dim=0)
-        """The share of x_0 in x_t: the product of 1 - beta up to t."""
+        self.left = torch.cumprod(1 - self.betas, dim=0)  # the share of x_0 in x_t: the product of 1 - beta up to t
 
     def advance(self, indices: Tensor, t: int, chances: Tensor, others: Tensor) -> Tensor:
         """x_{t-1} -> x_t: `others`, uniform indices, where `chances`, uniform in [0, 1), are below beta_t."""

@@ -6,6 +6,7 @@ The plan and the tables use this module: it does not import torch.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ class KeyNoise:
         """The tiled key code (N, C_z, H_d, W_d) that training decodes, in [0, 1]."""
         return tile(keys, settings.feature_size)
 
+    def needs_moments(self, settings: Autoencoder) -> bool:
+        """Whether the moments of noisy keys can limit a code's bits more than the bounds of [0, 1] do."""
+        return False
+
     def log_widths(self, keys: "Tensor", predicted: "Tensor", settings: Autoencoder) -> "Tensor":
         """The logarithms (N, C_z, H_z, W_z) of the standard deviations of all that is read of a key."""
         raise NotImplementedError(f"code_noise {self.name}: log_widths")
@@ -41,10 +46,6 @@ class KeyNoise:
     def penalties(self, keys: "Tensor", predicted: "Tensor", settings: Autoencoder) -> dict[str, "Tensor"]:
         """Weighted losses of the predicted numbers, by name."""
         return {}
-
-    def needs_moments(self, settings: Autoencoder) -> bool:
-        """Whether the moments of noisy keys can limit a code's bits more than the bounds of [0, 1] do."""
-        return False
 
     def fixed(self, settings: Autoencoder) -> tuple[float, int] | None:
         """A standard deviation for all keys, and how often the decoder reads a key with noise of its own."""
@@ -63,13 +64,13 @@ class FixedNoise(KeyNoise):
         code = perturb(code, settings.tables.finest_resolution, noise, settings.code_noise_cells)
         return code if self.after_tiling else tile(code, settings.feature_size)
 
-    def log_widths(self, keys: "Tensor", predicted: "Tensor", settings: Autoencoder) -> "Tensor":
-        """The mean of a key's noisy copies has all their information: its deviation is the one returned."""
-        width, copies = self.fixed(settings)
-        return keys.new_full(keys.shape, math.log(width) - math.log(copies) / 2)
-
     def needs_moments(self, settings: Autoencoder) -> bool:
         return settings.losses.key_penalty > 0  # keys then fill a part of [0, 1] only
+
+    def log_widths(self, keys: "Tensor", predicted: "Tensor", settings: Autoencoder) -> "Tensor":
+        """The mean of a key's noisy copies has all their information: its deviation is returned."""
+        width, copies = self.fixed(settings)
+        return keys.new_full(keys.shape, math.log(width) - math.log(copies) / 2)
 
     def fixed(self, settings: Autoencoder) -> tuple[float, int]:
         copies = (settings.feature_size // settings.code_size.height) ** 2 if self.after_tiling else 1
@@ -129,3 +130,23 @@ def perturb(code: "Tensor", finest_resolution: int, noise: "Tensor", cells: floa
     finest resolution, by default a quarter: 1 / (4 r_max). The perturbed key stays in [0, 1].
     """
     return (code + noise / (finest_resolution / cells)).clamp(0, 1)
+
+
+def key_penalties(settings: Autoencoder, retrieve: "Callable[[Tensor], Tensor]", keys: "Tensor") -> dict[str, "Tensor"]:
+    """The weighted penalties (`losses`) on keys (N, C_z, H_z, W_z), by name: they make codes easier to model."""
+    losses, penalties = settings.losses, dict[str, "Tensor"]()
+    if losses.key_penalty:
+        penalties["key_penalty"] = losses.key_penalty * (keys - 0.5).square().mean()
+    if losses.smoothness_penalty:
+        change = fine_change(settings, retrieve, keys.nan_to_num())
+        penalties["smoothness_penalty"] = losses.smoothness_penalty * change
+    return penalties
+
+
+def fine_change(settings: Autoencoder, retrieve: "Callable[[Tensor], Tensor]", keys: "Tensor") -> "Tensor":
+    """The mean squared change of features at the finer half of the levels when keys move by one finest cell."""
+    cell = 1 / settings.tables.finest_resolution
+    coarse = settings.tables.resolutions // 2 * settings.tables.features_per_entry
+    moved = (keys + cell).where(keys < 0.5, keys - cell)  # towards the middle, within [0, 1]
+    here, there = (retrieve(tile(each, settings.feature_size)) for each in (keys, moved))
+    return (there - here)[:, :, coarse:].square().mean()

@@ -50,7 +50,7 @@ class KLAutoencoder(FirstStageAutoencoder):
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits of the posteriors."""
         height, width, _ = self.settings.code_size
-        return code_bits.of_posteriors([found for found in moments if found is not None], height * width)
+        return code_bits.posterior_bits([batch for batch in moments if batch is not None], height * width)
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions of sampled codes, and the divergence.

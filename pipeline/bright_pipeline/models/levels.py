@@ -54,8 +54,8 @@ class Level:
         """Cells per dimension for inputs in [0, 1], which read nodes 0 to `cells`."""
         return math.floor(self.scale + 0.5) + 1
 
-    def of(self, tables: Tensor) -> Tensor:
-        """This level's part of tables (N_h, entries of all levels, C_v)."""
+    def part(self, tables: Tensor) -> Tensor:
+        """The entries of this level in tables (N_h, entries of all levels, C_v)."""
         return tables[:, self.offset : self.offset + self.entries]
 
     def index(self, nodes: list[Tensor]) -> Tensor:

@@ -20,15 +20,14 @@ HALF = 2**32
 
 def keys(seed: int, indices: Sequence[int], what: str, step: int, device: torch.device) -> Tensor:
     """Keys (N,) for the numbers of images with these indices in a step; `what` names their purpose."""
-    named = [seed_for(seed, what, index, step) for index in indices]
-    return torch.tensor(named).to(device, non_blocking=True)
+    return torch.tensor([seed_for(seed, what, index, step) for index in indices]).to(device, non_blocking=True)
 
 
 def normal(keys: Tensor, shape: Sequence[int]) -> Tensor:
     """Standard normal numbers (N, *shape), float32; each row is a function of its key alone."""
     count = math.prod(shape)
-    places = torch.arange(1, (count + 1) // 2 + 1, device=keys.device)
-    bits = keys[:, None] + places * _signed(GOLDEN)
+    positions = torch.arange(1, (count + 1) // 2 + 1, device=keys.device)
+    bits = keys[:, None] + positions * _signed(GOLDEN)
     for shift, factor in ROUNDS:
         bits = (bits ^ _shifted(bits, shift)) * _signed(factor)
     first = (_shifted(bits, 32) + 1).double() / HALF  # in (0, 1]: its logarithm is finite

@@ -77,8 +77,8 @@ class LpipsDistance(FrozenModule):
             warnings.simplefilter("ignore")  # it calls torchvision with a deprecated argument
             self.network = lpips.LPIPS(net=kind.removeprefix("lpips_"), pnet_rand=True, pretrained=True, verbose=False)
         # The package's slices keep torchvision's indices: features.3.weight is sliceK.3.weight for some K.
-        own = self.network.net.state_dict()
-        self.network.net.load_state_dict({name: tensors[f"features.{name.split('.', 1)[1]}"] for name in own})
+        names = self.network.net.state_dict()
+        self.network.net.load_state_dict({name: tensors[f"features.{name.split('.', 1)[1]}"] for name in names})
         self.freeze()
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
@@ -101,12 +101,10 @@ class Vgg16Distance(FrozenModule):
         import torchvision
 
         self.apart = torch.abs if distance == "absolute" else torch.square
-
         tensors = _tensors("lpips_vgg", weights)
         with torch.device("meta"):  # no time and no random numbers for weights that are replaced below
             features = torchvision.models.vgg16().features[: VGG16_LAYERS[-1] + 1]
-        own = {name.removeprefix("features."): tensor for name, tensor in tensors.items()}
-        features.load_state_dict({name: own[name] for name in features.state_dict()}, assign=True)
+        features.load_state_dict({name: tensors[f"features.{name}"] for name in features.state_dict()}, assign=True)
         for layer in features:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False  # the gradient may need the layer before
@@ -118,17 +116,17 @@ class Vgg16Distance(FrozenModule):
 
     def layers(self, images: Tensor) -> list[Tensor]:
         """The features of the four layers, of images (N, 1 or 3, H, W)."""
-        found = []
+        chosen = []
         hidden = (to_rgb(images).float() - self.mean) / self.std
         for index, layer in enumerate(self.features):
             hidden = layer(hidden)
             if index in VGG16_LAYERS:
-                found.append(hidden)
-        return found
+                chosen.append(hidden)
+        return chosen
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         def distance(images: Tensor) -> Tensor:
             pairs = zip(self.layers(images), self.layers(reference), strict=True)
-            return torch.stack([self.apart(one - two).mean(dim=(1, 2, 3)) for one, two in pairs]).sum(dim=0)
+            return torch.stack([self.apart(left - right).mean(dim=(1, 2, 3)) for left, right in pairs]).sum(dim=0)
 
         return in_float32(distance, images)

@@ -59,7 +59,7 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
                 raise ValueError(f"rescaling: standardize: {constant}; use range")
             return Rescaling(tuple(mean.tolist()), tuple((1 / deviation).tolist()), bounds)
         case "range" if bounds is None:
-            raise ValueError("rescaling: range needs codes with bounds, which this family's have not; use first_batch")
+            raise ValueError("rescaling: range needs codes with bounds; this family has none: use first_batch")
     # The middle of the bounds becomes zero.
     low, high = bounds or (0.0, 0.0)
     middle = ((low + high) / 2,)

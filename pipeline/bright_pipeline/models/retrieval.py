@@ -81,9 +81,9 @@ class TinyCudaNNRetrieval:
             dtype=torch.float32,
         )
         expected = sum(level.entries for level in levels) * settings.features_per_entry
-        found = sum(parameter.numel() for parameter in self.encoding.parameters())
-        if found != expected:
-            raise RuntimeError(f"tinycudann has {found} numbers in a group's tables, expected {expected}")
+        numbers = sum(parameter.numel() for parameter in self.encoding.parameters())
+        if numbers != expected:
+            raise RuntimeError(f"tinycudann has {numbers} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
         """See `retrieval.Retrieval`."""
@@ -143,10 +143,10 @@ def difference(kernels: Kernels, settings: HashTables, feature_size: int, device
     tables, keys = tables.to(device), keys.to(device)
     expected = differentiated(GatherRetrieval(levels, feature_size), tables, keys)
     try:
-        found = differentiated(kernels.make(levels, settings, feature_size), tables, keys)
+        computed = differentiated(kernels.make(levels, settings, feature_size), tables, keys)
     except Exception as error:  # no compiler on this machine, a driver too old for it, ...
         return f"it does not run here ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
-    for name, ours, theirs in zip(("features", "tables' gradient", "keys' gradient"), found, expected, strict=True):
+    for name, ours, theirs in zip(("features", "tables' gradient", "keys' gradient"), computed, expected, strict=True):
         deviation, allowed = (ours - theirs).abs(), NODE_SHARE if name.startswith("keys") else 0
         close = deviation <= TOLERANCE * max(1.0, float(theirs.abs().max()))
         if float((~close).float().mean()) > allowed:

@@ -113,14 +113,14 @@ class _SeparableLookup(torch.autograd.Function):
         output = code.new_empty(images, groups, len(plans), tables.shape[2], pixels)
         slope = torch.empty_like(output) if code.requires_grad else None
         for number, plan in enumerate(plans):
-            for turn, (part, own) in enumerate(zip(parts, keys, strict=True)):
-                grid = plan.grid(plan.level.of(tables)[part]) if grids is None else grids[number][turn]
-                row, weight = plan.rows(own)
+            for turn, (part, part_keys) in enumerate(zip(parts, keys, strict=True)):
+                grid = plan.grid(plan.level.part(tables)[part]) if grids is None else grids[number][turn]
+                row, weight = plan.rows(part_keys)
                 low = grid.index_select(0, row)
                 difference = grid.index_select(0, row + 1).sub_(low)
-                output[:, part, number] = _image_major(low.addcmul_(difference, weight), own)
+                output[:, part, number] = _image_major(low.addcmul_(difference, weight), part_keys)
                 if slope is not None:
-                    slope[:, part, number] = _image_major(difference, own)
+                    slope[:, part, number] = _image_major(difference, part_keys)
         ctx.save_for_backward(slope, *keys)
         ctx.plans, ctx.parts, ctx.shape = plans, parts, tables.shape
         return output.flatten(2, 3)
@@ -139,11 +139,11 @@ class _SeparableLookup(torch.autograd.Function):
         if needs_tables:
             table_gradient = gradient.new_empty(ctx.shape)
             for number, plan in enumerate(plans):
-                for part, own in zip(ctx.parts, keys, strict=True):
+                for part, part_keys in zip(ctx.parts, keys, strict=True):
                     # (H_d W_d, N_h, N, C_v), in the order of the keys
                     rows = upstream[:, part, number].permute(3, 1, 0, 2).contiguous()
-                    found = plan.grid_transposed(plan.scatter(own, rows), own.shape[1])
-                    plan.level.of(table_gradient)[part].copy_(found)
+                    gradients = plan.grid_transposed(plan.scatter(part_keys, rows), part_keys.shape[1])
+                    plan.level.part(table_gradient)[part].copy_(gradients)
         return table_gradient, code_gradient, None, None
 
 
@@ -190,6 +190,6 @@ class SeparableRetrieval:
         if self._keeps and self._grids is None:
             parts = groups_at_once(len(tables), tables.device)
             with torch.no_grad():
-                self._grids = [[plan.grid(plan.level.of(tables)[part]) for part in parts] for plan in plans]
+                self._grids = [[plan.grid(plan.level.part(tables)[part]) for part in parts] for plan in plans]
         output = _SeparableLookup.apply(tables, code.flatten(2), plans, self._grids)
         return output.unflatten(-1, code.shape[-2:])

@@ -134,8 +134,8 @@ def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None,
         raise RuntimeError("retrieval: triton has no second derivatives; use gather")
     tables, keys, *geometry = ctx.saved_tensors
     upstream, (needs_tables, needs_keys, *_) = upstream.contiguous(), ctx.needs_input_grad
-    of_tables = tables_gradient(upstream, keys, geometry, tables.shape[1]) if needs_tables else None
-    return of_tables, keys_gradient(upstream, tables, keys, geometry) if needs_keys else None, [None] * len(geometry)
+    gradient = tables_gradient(upstream, keys, geometry, tables.shape[1]) if needs_tables else None
+    return gradient, keys_gradient(upstream, tables, keys, geometry) if needs_keys else None, [None] * len(geometry)
 
 
 retrieve.register_autograd(_backward, setup_context=_keep)

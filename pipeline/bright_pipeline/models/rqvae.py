@@ -115,8 +115,8 @@ class RQVAE(CodebookAutoencoder):
                 drawn = random_codes(residuals.flatten(1, 2), self.codebook_size, random)
                 self.quantizer.restart(self.quantizer.uses < settings.restart_below, drawn, RESTARTED_USE)
         quantized = chosen.sum(2).movedim(1, 2).view_as(codes)
-        own_losses = {"commitment": settings.commitment_weight * commitment.mean()}
-        return self.decoder(codes + (quantized - codes).detach()), own_losses
+        losses = {"commitment": settings.commitment_weight * commitment.mean()}
+        return self.decoder(codes + (quantized - codes).detach()), losses
 
 
 def _vectors(codes: Tensor) -> Tensor:

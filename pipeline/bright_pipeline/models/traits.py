@@ -15,16 +15,16 @@ ARCHITECTURE = ("code_size", "key_length", "feature_size", "ablation")
 
 def traits(settings: AutoencoderSettings) -> dict[str, Any]:
     """The traits of every family, then those of this family, which may replace some."""
-    own = autoencoder_family(settings.family).traits
+    family_traits = autoencoder_family(settings.family).traits
     common = {
         "code_size": "x".join(map(str, settings.code_size)),
         "adversarial": settings.losses.adversarial.kind,
         "train_images": settings.training.images,
     }
-    found = common | (load(own)(settings) if own else {})
+    all_traits = common | (load(family_traits)(settings) if family_traits else {})
     if settings.decoder_stage is not None:
-        found["ablation"] = ", ".join(filter(None, [found.get("ablation"), "decoder stage"]))
-    return found
+        all_traits["ablation"] = ", ".join(filter(None, [all_traits.get("ablation"), "decoder stage"]))
+    return all_traits
 
 
 def architecture_traits(settings: AutoencoderSettings) -> dict[str, Any]:
@@ -51,11 +51,11 @@ def bright(settings: Any) -> dict[str, Any]:
         f"smoothness penalty {settings.losses.smoothness_penalty:g}": settings.losses.smoothness_penalty > 0,
     }
     ablation = ", ".join(words for words, is_so in without.items() if is_so)
-    found = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}
-    return found | ({"ablation": ablation} if ablation else {})
+    varied = {"key_length": tables.key_length, "feature_size": settings.feature_size, "code_noise": noise}
+    return varied | ({"ablation": ablation} if ablation else {})
 
 
-def of_indices(settings: Any) -> dict[str, Any]:
+def index_traits(settings: Any) -> dict[str, Any]:
     """The code is H_z x W_z, with one index at each position (VQGAN), or H_z x W_z x depth (RQ-VAE)."""
     size = [settings.code_size.height, settings.code_size.width, getattr(settings.codebook, "depth", None)]
     return {"code_size": "x".join(str(side) for side in size if side is not None)}
@@ -63,8 +63,8 @@ def of_indices(settings: Any) -> dict[str, Any]:
 
 def changes(settings: AutoencoderSettings, base: AutoencoderSettings) -> str:
     """The keys of a model's config that differ from those of another, with their values."""
-    own, other = dict(_flat(settings.model_dump(mode="json"))), dict(_flat(base.model_dump(mode="json")))
-    return ", ".join(f"{key} {value}" for key, value in own.items() if other.get(key) != value)
+    changed, other = (dict(_flat(entry.model_dump(mode="json"))) for entry in (settings, base))
+    return ", ".join(f"{key} {value}" for key, value in changed.items() if other.get(key) != value)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

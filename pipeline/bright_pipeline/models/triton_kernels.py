@@ -95,9 +95,9 @@ def forward(
     entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
     values = tl.load(tables + entry[:, :, None] * FEATURES + feature[None, None, :],
                      mask=feature[None, None, :] < FEATURES, other=0.0)  # fmt: skip
-    found = tl.sum(values * weight[:, :, None], axis=1)
-    place = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
-    tl.store(output + place, found, mask=inside[:, None] & (feature < FEATURES)[None, :])
+    interpolated = tl.sum(values * weight[:, :, None], axis=1)
+    at = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
+    tl.store(output + at, interpolated, mask=inside[:, None] & (feature < FEATURES)[None, :])
 
 
 @triton.jit
@@ -115,13 +115,13 @@ def tables_backward(
         KEYS, DIMENSIONS, CORNERS, BLOCK, -1,
     )  # fmt: skip
     feature = tl.arange(0, WIDTH)
-    there = inside[:, None] & (feature < FEATURES)[None, :]
-    place = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
-    given = tl.load(upstream + place, mask=there, other=0.0) * (1.0 / tl.load(unit))
-    part = (given[:, None, :] * weight[:, :, None]).to(tl.int64)
+    used = inside[:, None] & (feature < FEATURES)[None, :]
+    at = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
+    gradient_part = tl.load(upstream + at, mask=used, other=0.0) * (1.0 / tl.load(unit))
+    part = (gradient_part[:, None, :] * weight[:, :, None]).to(tl.int64)
     entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
-    where = sums + entry[:, :, None] * FEATURES + feature[None, None, :]
-    tl.atomic_add(where, part, mask=there[:, None, :] & (part != 0), sem="relaxed")
+    sum_at = sums + entry[:, :, None] * FEATURES + feature[None, None, :]
+    tl.atomic_add(sum_at, part, mask=used[:, None, :] & (part != 0), sem="relaxed")
 
 
 @triton.jit
@@ -135,7 +135,7 @@ def keys_backward(
     group = tl.program_id(1)
     inside = query < queries
     feature, key = tl.arange(0, WIDTH), tl.arange(0, KEY_WIDTH)
-    there = inside[:, None] & (feature < FEATURES)[None, :]
+    used = inside[:, None] & (feature < FEATURES)[None, :]
     total = tl.full((BLOCK, KEY_WIDTH), 0.0, tl.float32)
     for level in range(count):
         index, weight = corner_tiles(
@@ -145,9 +145,9 @@ def keys_backward(
         entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
         values = tl.load(tables + entry[:, :, None] * FEATURES + feature[None, None, :],
                          mask=feature[None, None, :] < FEATURES, other=0.0)  # fmt: skip
-        place = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
-        given = tl.load(upstream + place, mask=there, other=0.0)
-        slope = tl.sum(values * given[:, None, :], axis=2) * tl.load(scales + level)
+        at = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
+        gradient_part = tl.load(upstream + at, mask=used, other=0.0)
+        slope = tl.sum(values * gradient_part[:, None, :], axis=2) * tl.load(scales + level)
         for along in tl.static_range(KEYS):
             index, weight = corner_tiles(
                 keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,

@@ -72,7 +72,7 @@ class VQGAN(CodebookAutoencoder):
         settings, codes = self.settings.codebook, self.encode(images)
         indices = self.indices(codes.detach())
         entries = self.codes_of(indices)
-        own_losses = {
+        losses = {
             "commitment": settings.commitment_weight * F.mse_loss(codes, entries.detach()),
             "codebook": settings.entry_weight * F.mse_loss(entries, codes.detach()),
         }
@@ -84,4 +84,4 @@ class VQGAN(CodebookAutoencoder):
                 expired = self.use.expired(settings.restart_after_images)
                 weight = self.quantize.embedding.weight
                 weight.copy_(torch.where(expired[:, None], vectors, weight))
-        return reconstructions, own_losses
+        return reconstructions, losses

@@ -24,15 +24,13 @@ OF_RECONSTRUCTIONS = "rfid."  # begins the names of the distances of reconstruct
 
 @dataclass(frozen=True)
 class Space:
-    """A feature space.
+    """A feature space; the function of its name in `bright_pipeline/models/metric_networks/networks.py` builds it.
 
-    builder: the function in `bright_pipeline/models/metric_networks/networks.py` that builds the network.
     metrics: the names of its metrics, with the library or the protocol whose numbers they have.
     """
 
     name: str
     network: str  # in weights.yaml
-    builder: str
     metrics: dict[str, str]
     words: str = ""  # the network's metrics, for the config's reference
     label: str = ""  # names the features in titles of columns; "": the columns are in settings/quantities.py
@@ -40,62 +38,33 @@ class Space:
     precision_recall: PrecisionRecall | None = None  # used only with this value of the config's key
     measures_reconstructions: bool = False  # whether it has the distance of reconstructions to their originals (rFID)
 
-    @property
-    def fewest_images(self) -> int:
-        """The fewest images of a set from which all its metrics can be computed."""
-        return max(FEWEST_IMAGES[metric] for metric in self.metrics)
 
-
-def _of_one(library: str, *metrics: str) -> dict[str, str]:
-    return dict.fromkeys(metrics, library)
-
+TORCH_FIDELITY = dict.fromkeys((DISTANCE, "kernel_distance", "score"), "torch-fidelity")
 
 ALL = (
-    Space(
-        "inception",
-        "inception",
-        "inception",
-        _of_one("torch-fidelity", DISTANCE, "kernel_distance", "score"),
-        words="FID, KID, IS",
-        measures_reconstructions=True,
-    ),
-    Space(
-        "inception_clean",
-        "inception",
-        "clean_fid_inception",
-        _of_one("clean-fid", DISTANCE),
-        measures_reconstructions=True,
-    ),
-    Space("clip", "clip", "clip", _of_one("clean-fid", DISTANCE), words="CLIP-FID"),
+    Space("inception", "inception", TORCH_FIDELITY, "FID, KID, IS", measures_reconstructions=True),
+    Space("inception_clean", "inception", {DISTANCE: "clean-fid"}, measures_reconstructions=True),
+    Space("clip", "clip", {DISTANCE: "clean-fid"}, "CLIP-FID"),
     Space(
         "vgg16",
         "vgg16",
-        "vgg16",
-        _of_one("torch_fidelity", "precision_recall"),
+        {"precision_recall": "torch_fidelity"},
         words="precision, recall, density, coverage",
         precision_recall="torch_fidelity",
     ),
     Space(
         "vgg16_paper",
         "vgg16",
-        "paper_vgg16",
-        _of_one("paper_repository", "precision_recall"),
+        {"precision_recall": "paper_repository"},
         columns_of="vgg16",
         precision_recall="paper_repository",
     ),
-    Space("dinov2", "dinov2", "dinov2", _of_one("dgm-eval", DISTANCE), words="FD-DINOv2"),
-    Space(
-        "clip_l14_336",
-        "clip_l14_336",
-        "clip_l14_336",
-        _of_one("google-research/cmmd", "gaussian_kernel_distance"),
-        words="CMMD",
-    ),
+    Space("dinov2", "dinov2", {DISTANCE: "dgm-eval"}, "FD-DINOv2"),
+    Space("clip_l14_336", "clip_l14_336", {"gaussian_kernel_distance": "google-research/cmmd"}, "CMMD"),
     Space(
         "efficientnet_lite0",
         "efficientnet_lite0",
-        "EfficientNetFeatures",
-        _of_one("torch-fidelity", DISTANCE, "kernel_distance", "score") | {"precision_recall": "torch_fidelity"},
+        TORCH_FIDELITY | {"precision_recall": "torch_fidelity"},
         words="metrics of the same kind, under its own name",
         label="EfficientNet-Lite0",
         measures_reconstructions=True,
@@ -120,4 +89,4 @@ def spaces_of(network: str, precision_recall: PrecisionRecall) -> tuple[str, ...
 
 def fewest_images(network: str) -> int:
     """The fewest images of a set from which all metrics of a network can be computed."""
-    return max(space.fewest_images for space in ALL if space.network == network)
+    return max(FEWEST_IMAGES[metric] for space in ALL if space.network == network for metric in space.metrics)

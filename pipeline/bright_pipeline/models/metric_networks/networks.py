@@ -38,10 +38,9 @@ class FeatureNetwork(nn.Module):
         self.network, self.prepare, self.resize, self.resizer = network, prepare, resize, resizer
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = self.network(self.prepare(images))
-        if isinstance(found, tuple):
-            return found[0], found[1] if len(found) > 1 else None
-        return found, None
+        outputs = self.network(self.prepare(images))
+        features, *logits = outputs if isinstance(outputs, tuple) else (outputs,)
+        return features, logits[0] if logits else None
 
 
 class EfficientNetFeatures(FeatureNetwork):
@@ -64,17 +63,20 @@ class EfficientNetFeatures(FeatureNetwork):
         return features, self.network._fc(features)
 
 
+efficientnet_lite0 = EfficientNetFeatures
+
+
 def inception(weights: Weights) -> FeatureNetwork:
     """torch-fidelity's InceptionV3: 2,048 features, 1,008 unbiased logits."""
-    return torch_fidelity_features("inception-v3-compat", ["2048", "logits_unbiased"], 299, weights)
+    return resized_by_torch_fidelity("inception-v3-compat", ["2048", "logits_unbiased"], 299, weights)
 
 
 def vgg16(weights: Weights) -> FeatureNetwork:
     """torch-fidelity's VGG16: 4,096 features of fc2 after its ReLU."""
-    return torch_fidelity_features("vgg16", ["fc2_relu"], 224, weights)
+    return resized_by_torch_fidelity("vgg16", ["fc2_relu"], 224, weights)
 
 
-def torch_fidelity_features(name: str, outputs: list[str], size: int, weights: Weights) -> FeatureNetwork:
+def resized_by_torch_fidelity(name: str, outputs: list[str], size: int, weights: Weights) -> FeatureNetwork:
     """A network of torch-fidelity with its resizing."""
     resize = f"torch-fidelity {name}: bilinear as in TensorFlow 1 to {size}"
     return FeatureNetwork(torch_fidelity_network(name, outputs, weights), nn.Identity(), resize)
@@ -92,7 +94,7 @@ def torch_fidelity_network(name: str, outputs: list[str], weights: Weights) -> n
         return create_feature_extractor(name, outputs, **how)
 
 
-def clean_fid_inception(weights: Weights) -> FeatureNetwork:
+def inception_clean(weights: Weights) -> FeatureNetwork:
     """InceptionV3's 2,048 features of images resized by clean-fid: torch-fidelity's, without its resizing."""
     from cleanfid.resize import build_resizer
 
@@ -103,7 +105,7 @@ def clean_fid_inception(weights: Weights) -> FeatureNetwork:
     return FeatureNetwork(network, lambda images: (images - 128) / 128, f"clean-fid clean: {resize}", resizer)
 
 
-def paper_vgg16(weights: Weights) -> FeatureNetwork:
+def vgg16_paper(weights: Weights) -> FeatureNetwork:
     """torchvision's VGG16, 4,096 features of fc2 before its ReLU, as in the repository that the paper names."""
     import torchvision
 
@@ -120,7 +122,8 @@ def clip(weights: Weights) -> FeatureNetwork:
 
 def clip_l14_336(weights: Weights) -> FeatureNetwork:
     """CLIP ViT-L/14's 768 image embeddings, of length 1, at 336 px, as CMMD's authors prepare images for it."""
-    network = nn.Sequential(clip_image_network(weights), UnitLength())
+    network = clip_image_network(weights)
+    network.register_forward_hook(lambda module, images, embeddings: F.normalize(embeddings, dim=1))
     return resized_by_pillow(network, "google-research/cmmd", 336, of_clip=True)
 
 
@@ -129,13 +132,6 @@ def clip_image_network(weights: Weights) -> nn.Module:
     from torch_fidelity.feature_extractor_clip import build_model as build_clip
 
     return build_clip({name: weight.float() for name, weight in weights.items()}, torch.float32).visual
-
-
-class UnitLength(nn.Module):
-    """Scales embeddings (N, D) to length 1."""
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        return F.normalize(embeddings, dim=1)
 
 
 def dinov2(weights: Weights) -> FeatureNetwork:
@@ -207,11 +203,11 @@ def resized_by_pillow(
 
 def load_feature_network(space: str, weights: Path) -> tuple[FeatureNetwork, str]:
     """Load the network of a feature space in evaluation mode; returns it with the sha256 of its weights."""
-    name, builder = space_of(space).network, space_of(space).builder
+    name = space_of(space).network
     tensors, digest = read_network(name, weights)
     try:
         with torch.random.fork_rng(devices=[]):
-            network: FeatureNetwork = globals()[builder](tensors)
+            network: FeatureNetwork = globals()[space](tensors)
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"network {name}: {weights} has the weights of another network ({reason})") from None
