@@ -9,7 +9,7 @@ import scipy.stats
 from bright_pipeline.page.comparison import differences, headline
 from bright_pipeline.stages.evaluation import GAUSSIAN, REAL
 from bright_pipeline.stages.tables import FIRST_ROW
-from bright_pipeline.tables.differences import holm, of_pairs, welch
+from bright_pipeline.tables.differences import holm, paired, welch
 from bright_pipeline.tables.display_table import DisplayTable
 from document import table_block
 from report_inputs import display_rows
@@ -76,7 +76,7 @@ def test_intervals_are_those_of_welchs_and_students_t() -> None:
     one, other = [24.1, 24.6, 23.9, 24.4, 24.2], [23.2, 24.0, 23.9, 23.1, 23.6]
     for ours, theirs in (
         (welch(one, other), scipy.stats.ttest_ind(one, other, equal_var=False)),
-        (of_pairs([a - b for a, b in zip(one, other, strict=True)]), scipy.stats.ttest_rel(one, other)),
+        (paired(one, other), scipy.stats.ttest_rel(one, other)),
     ):
         low, high = theirs.confidence_interval(0.95)
         assert (*ours.interval, ours.p) == pytest.approx((low, high, theirs.pvalue))

@@ -11,7 +11,7 @@ from bright_pipeline.settings.quantities import GENERATION as GENERATION_METRICS
 from bright_pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRICS
 from bright_pipeline.stages.evaluation import GAUSSIAN, REAL
 from bright_pipeline.stages.tables import FIRST_ROW
-from bright_pipeline.tables.differences import Difference, difference, holm
+from bright_pipeline.tables.differences import Difference, holm, paired, welch
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, listed, plus_minus
 
 FEWEST_SEEDS = 3  # of a verdict
@@ -43,29 +43,27 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
     rows = [(row, label) for row, label in labelled(table) if table.cell(row, "Method").text not in (GAUSSIAN, REAL)]
     if not rows:
         return {}, ""
-    first, own = rows[0]
+    first, name_of_first = rows[0]
     base = {name: cell for name, cell in table.measured_cells(first).items() if name in QUALITY}
-    pairs = [
-        (row, label, name, cell)
-        for row, label in rows[1:]
-        for name, cell in table.measured_cells(row).items()
-        if name in base
-    ]
-    known = {
-        (label, name): found
-        for row, label, name, cell in pairs
-        if min(len(cell.seeds), len(base[name].seeds)) >= FEWEST_SEEDS
-        and (found := difference(cell, base[name], paired=_same_start(table, row))) is not None
-    }
-    if not known:
-        return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if pairs else ""
+    has_pairs, found = False, dict[tuple[str, str], Difference]()
+    for row, label in rows[1:]:
+        for name, cell in table.measured_cells(row).items():
+            seeds, of_first = cell.seeds, base[name].seeds if name in base else ()
+            has_pairs |= name in base
+            if min(len(seeds), len(of_first)) >= FEWEST_SEEDS:
+                compare = paired if len(seeds) == len(of_first) and _same_start(table, row) else welch
+                found[label, name] = compare(seeds, of_first)
+    if not found:
+        return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if has_pairs else ""
     judged: dict[str, dict[str, Compared]] = {}
-    for (key, found), is_significant in zip(known.items(), holm([one.p for one in known.values()]), strict=True):
-        label, name = key
-        judged.setdefault(label, {})[name] = Compared(_with_interval(found, base[name]), is_significant)
+    significant = holm([difference.p for difference in found.values()])
+    for ((label, name), difference), is_significant in zip(found.items(), significant, strict=True):
+        digits = len(base[name].text.partition(".")[2])  # as many decimals as the cell has
+        numbers = (f"{number:+.{digits}f}".replace("-", "−") for number in (difference.number, *difference.interval))
+        judged.setdefault(label, {})[name] = Compared("{} [{}, {}]".format(*numbers), is_significant)
     return judged, (
-        f"Each row minus {own}, with 95% intervals over training seeds. Bold: significant at 5% after Holm's correction"
-        f" for {len(known)} comparison{'s' * (len(known) > 1)}."
+        f"Each row minus {name_of_first}, with 95% intervals over training seeds. Bold: significant at 5% after Holm's"
+        f" correction for {len(found)} comparison{'s' * (len(found) > 1)}."
     )
 
 
@@ -74,13 +72,6 @@ def _same_start(table: DisplayTable, row: Row) -> bool:
     keys = table.changes[table.rows.index(row)] if table.changes else table.cell(row, "Changed").text
     is_ablation = table.cell(table.measured_rows()[0], "Changed").text == FIRST_ROW
     return is_ablation and all(key.strip().startswith(SAME_START) for key in keys.split(","))
-
-
-def _with_interval(found: Difference, like: DisplayCell) -> str:
-    """The number and its interval, with as many decimals as a cell."""
-    digits = len(like.text.partition(".")[2])
-    number, low, high = (f"{one:+.{digits}f}".replace("-", "−") for one in (found.number, *found.interval))
-    return f"{number} [{low}, {high}]"
 
 
 def labelled(table: DisplayTable) -> list[tuple[Row, str]]:
