@@ -120,7 +120,8 @@ def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") 
 def _differences(table: DisplayTable) -> list[str]:
     """The differences from the first row as a table, and what they are."""
     found, note = differences(table)
-    names = [name for name in table.quantities if any(name in of_row for of_row in found.values())]
+    headings = dict.fromkeys(name for name, _ in table.columns)
+    names = [name for name in headings if any(name in of_row for of_row in found.values())]
     rows = [
         [escape_markdown(label), *(f"**{text}**" if is_significant else text for text, is_significant in cells)]
         for label, of_row in found.items()

@@ -78,7 +78,7 @@ def write_table(
         "columns": columns,
         "rows": json_rows(columns, rows, seeded),
         "seeded": seeded,
-        "look": f"what to look at in {name}",
+        "hint": f"what to look at in {name}",
         "entries": [None if row[0] == "published" else "autoencoders.main" for row in rows],
         "notes": ["a remark", "missing: network x is missing (LPIPS): put x.pth into results/networks"],
     }

@@ -143,8 +143,8 @@ def test_it_says_what_happened_to_the_files_of_a_collection(page: Page) -> None:
 
 
 def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
-    looks = re.findall(r'<p class="look">(.*?)</p>', page.source)
-    assert looks == [f"what to look at in {name}" for name in ("table2", "table5")]
+    hints = re.findall(r'<p class="hint">(.*?)</p>', page.source)
+    assert hints == [f"what to look at in {name}" for name in ("table2", "table5")]
     entry = [attrs for tag, attrs in page.tags if tag == "a" and attrs.get("class") == "entry"]
     assert [attrs["href"] for attrs in entry] == ["#autoencoders.main"] * 4, "of measured rows only"
     assert page.source.count('<ul class="why-missing">') == 1, "once for all tables"

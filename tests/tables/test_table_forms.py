@@ -16,7 +16,7 @@ from bright_pipeline.make_table import make_table
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import MEASURED
-from bright_pipeline.tables.display import display, footnotes, look, rounded
+from bright_pipeline.tables.display import display, footnotes, hint, rounded
 from bright_pipeline.tables.display_table import read_display
 from bright_pipeline.tables.render import escape_latex, no_formula, to_csv, to_json, to_latex, to_markdown
 from hypothesis import given
@@ -259,15 +259,15 @@ def test_wrong_summaries_are_named(table: str, summaries: list[Any], rows: list[
 
 
 def test_the_line_of_what_to_look_at_names_or_counts_the_columns(built: Built) -> None:
-    told = look(built("table2", reconstruction("main"), church("c", "32x32x8")))
+    told = hint(built("table2", reconstruction("main"), church("c", "32x32x8")))
     assert told == (
         "Compare rows of one dataset by Method and Code size: lower is better for LPIPS and LPIPS-VGG;"
         " higher is better for SSIM and PSNR (dB)."
     )
-    told = look(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
+    told = hint(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
     assert told.endswith("; less is cheaper for Hash tables (M), Decoder (M) and Decoding GFLOPs.")
     assert "C_key" in told
-    told = look(built("table5", generation("main")))
+    told = hint(built("table5", generation("main")))
     assert "lower is better for FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
     assert told.endswith("higher is better for IS, Precision, Recall and 7 more.")
 
@@ -340,7 +340,7 @@ def test_a_notes_sentences_have_at_most_250_characters_and_two_methods(name: str
     code = {f"stage_{number}": "ab" * 32 for number in range(20)}
     provenance = {"seed": 7, "code": code, "data": {f"images-{number}": "ef" * 32 for number in range(9)}}
     table = built(name, *SUMMARIES[name], provenance=provenance)
-    texts = [*footnotes(table), look(table), TABLES[name].caption]
+    texts = [*footnotes(table), hint(table), TABLES[name].caption]
     for sentence in (one for text in texts for one in SENTENCE.split(text)):
         assert len(sentence) <= 250, sentence
         assert len(set(METHODS.findall(sentence))) <= 2, sentence

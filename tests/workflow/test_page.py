@@ -173,9 +173,9 @@ def test_at_1300_pixels_every_tables_names_and_measured_columns_are_in_view(visi
 
 
 def test_a_table_says_what_to_look_at_and_a_row_leads_to_its_entry_of_the_config(opened: Page) -> None:
-    looks = opened.locator(".table .look").all_inner_texts()
-    assert len(looks) == opened.locator(".table").count() >= 8
-    assert all(look.endswith(".") for look in looks)
+    hints = opened.locator(".table .hint").all_inner_texts()
+    assert len(hints) == opened.locator(".table").count() >= 8
+    assert all(hint.endswith(".") for hint in hints)
     link = opened.locator("#table2 .entry").first
     entry = link.inner_text()
     link.click()

@@ -35,8 +35,8 @@ class Table:
     identity: tuple[str, ...]
     quantities: tuple[q.Quantity, ...]
     samples: int | None = None  # images behind each published number, where the paper's caption states it
-    states_noise: bool = False  # whether a row's method also says that it was trained with noise
-    changed_from: Literal["first", "namesake"] | None = None
+    shows_noise: bool = False  # whether a row's method also says that it was trained with noise
+    baseline: Literal["first", "first of the same method"] | None = None
     """The row from which the column `Changed` counts changed keys: the first, or the first with the same identity."""
 
     @property
@@ -77,9 +77,11 @@ _SAMPLES = ("dataset", "method", "samples")
 
 
 def _table(description: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
-    """A key with a table's rows, by default names under `autoencoders`; the other arguments are those of `Table`."""
-    field: Any = Field(default or [], description=description)
-    field.metadata.append(Table(*columns, **rest))
+    """A key with a table's rows; the other arguments are those of `Table`."""
+    table = Table(*columns, **rest)
+    empty: Any = GenerationRows() if table.of_samples else []
+    field: Any = Field(default or empty, description=description)
+    field.metadata.append(table)
     return field
 
 
@@ -106,7 +108,7 @@ class Tables(Section):
         "Reconstruction with and without noise on the tiled key codes (section 3.4).",
         (*_IMAGES, "train_images"),
         q.RECONSTRUCTION,
-        states_noise=True,
+        shows_noise=True,
     )
     table5: GenerationRows = _table(
         "Generation on FFHQ: names under `samples`.",
@@ -115,7 +117,6 @@ class Tables(Section):
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
-        default=GenerationRows(),
     )
     table6: GenerationRows = _table(
         "Generation on LSUN-Church.",
@@ -124,7 +125,6 @@ class Tables(Section):
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
-        default=GenerationRows(),
     )
     table7: list[str] = _table(
         "The length of a unit key.",
@@ -161,8 +161,7 @@ class Tables(Section):
         "Metrics of images from diffusion on codes that were trained with and without noise (section 3.4).",
         _SAMPLES,
         q.unpublished(q.GENERATION),
-        states_noise=True,
-        default=GenerationRows(),
+        shows_noise=True,
     )
     table_sizes: list[str] = _table(
         "Bytes against quality: entries that differ in `tables.entries_log2`.",
@@ -182,7 +181,7 @@ class Tables(Section):
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
             *(*q.SAMPLE_DISTANCE, *q.unpublished(q.COUNTS)),
         ),
-        changed_from="first",
+        baseline="first",
         default=AutoencoderRows(),
     )
     latent_diffusion: AutoencoderRows = _table(
@@ -196,7 +195,7 @@ class Tables(Section):
             *(*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS),
         ),
-        changed_from="namesake",
+        baseline="first of the same method",
         default=AutoencoderRows(),
     )
     equal_budget: list[str] = _table(
@@ -208,7 +207,7 @@ class Tables(Section):
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
             *(q.DECODING_SPEED, q.TRAINING_SECONDS),
         ),
-        changed_from="namesake",
+        baseline="first of the same method",
     )
     decoding: list[str] = Field(
         [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."
@@ -218,10 +217,10 @@ class Tables(Section):
     @property
     def sample_sets(self) -> list[str]:
         """The sample sets of all tables, each once."""
-        found = [getattr(self, key) for key in type(self).model_fields]
-        named = [one.rows for one in found if isinstance(one, GenerationRows)]
-        named += [one.samples for one in found if isinstance(one, AutoencoderRows)]
-        return list(dict.fromkeys(name for names in named for name in names))
+        sections = [getattr(self, key) for key in type(self).model_fields]
+        names = [name for section in sections if isinstance(section, GenerationRows) for name in section.rows]
+        names += [name for section in sections if isinstance(section, AutoencoderRows) for name in section.samples]
+        return list(dict.fromkeys(names))
 
     def rows_of(self, table: str) -> list[str]:
         """The names of a table's rows, under `samples` or `autoencoders`."""
@@ -230,4 +229,4 @@ class Tables(Section):
                 return list(rows)
 
 
-TABLES = {name: one for name, field in Tables.model_fields.items() for one in field.metadata if isinstance(one, Table)}
+TABLES = {key: mark for key, field in Tables.model_fields.items() for mark in field.metadata if isinstance(mark, Table)}

@@ -335,9 +335,9 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     if entry.of_samples:
         row = {"name": name, **_images(config, config.dataset_of(config.samples[name]))}
         if (model := model_of(jobs, name)) is None:
-            return row | ({"label": name} if entry.states_noise else {})
+            return row | ({"label": name} if entry.shows_noise else {})
         row["code_size"] = traits(models[model])["code_size"]
-        if entry.states_noise:
+        if entry.shows_noise:
             noise = "without" if noise_of(models[model]) is NONE else "with"
             row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
         elif isinstance(config.samples[name], DiffusionSamples):
@@ -350,12 +350,12 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
     # Where the identity columns do not distinguish two rows, the changed keys of the config do.
     rows = config.tables_or_default.rows_of(table)
     identity = {row: (models[row].family, traits(models[row])) for row in rows}
-    compared = {"first": rows[:1], "namesake": [row for row in rows if identity[row] == identity[name]], None: []}
-    base = next(iter(compared[entry.changed_from]), name)
+    same_method = [row for row in rows if identity[row] == identity[name]]
+    base = {"first": rows[0], "first of the same method": same_method[0], None: name}[entry.baseline]
     if name != base:
         row["variant"] = changes(models[name], models[base])
-    elif entry.changed_from == "first":
+    elif entry.baseline == "first":
         row["variant"] = FIRST_ROW
-    if name != base or entry.changed_from != "first":
+    if name != base or entry.baseline != "first":
         row["variant_label"] = models[name].label
     return row

@@ -48,11 +48,10 @@ class BuiltTable:
         return len(self.job.training_seeds) > 1
 
     @cached_property
-    def alike(self) -> bool:
+    def has_one_adversarial_loss(self) -> bool:
         """Whether all rows are measured, with one kind of adversarial loss or none: then no row's method names it."""
-        measurements = [line.measurement for line in self.lines if line.published is None]
-        kinds = {one.traits.get("adversarial") for one in measurements if one is not None}
-        return len(measurements) == len(self.lines) and len(kinds) == 1
+        kinds = {line.measurement.traits.get("adversarial") for line in self.lines if line.measurement is not None}
+        return len(kinds) == 1 and all(line.published is None for line in self.lines)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -142,19 +141,19 @@ def source(line: Line) -> str:
 
 
 def identity(line: Line, table: BuiltTable) -> dict[str, Any]:
-    """The columns that identify a line; as published where it stands in a published row."""
+    """The columns that identify a line; as published where it belongs to a published row."""
     entry = table.entry
-    found: dict[str, Any] = dict.fromkeys(entry.identity)
+    columns: dict[str, Any] = dict.fromkeys(entry.identity)
     if (measurement := line.measurement) is not None:
-        found |= {key: measurement.traits.get(key) for key in entry.identity}
-        found["method"] = _method(measurement, table)
-        if "samples" in found:
-            found["samples"] = ", ".join(map(str, image_counts(measurement, entry, GENERATED))) or None
+        columns |= {key: measurement.traits.get(key) for key in entry.identity}
+        columns["method"] = _method(measurement, table)
+        if "samples" in columns:
+            columns["samples"] = ", ".join(map(str, image_counts(measurement, entry, GENERATED))) or None
     if line.published is not None:
-        found |= {key: line.published[key] for key in entry.identity if line.published.get(key)}
+        columns |= {key: line.published[key] for key in entry.identity if line.published.get(key)}
         if entry.samples is not None:
-            found["samples"] = str(entry.samples)
-    return found
+            columns["samples"] = str(entry.samples)
+    return columns
 
 
 def _method(measurement: Measurement, table: BuiltTable) -> str:
@@ -162,12 +161,12 @@ def _method(measurement: Measurement, table: BuiltTable) -> str:
     if measurement.label is not None:
         return measurement.label
     traits = measurement.traits
-    words_of_entry = traits.get("variant_label") if table.entry.changed_from != "first" else None
+    words_of_entry = traits.get("variant_label") if table.entry.baseline != "first" else None
     noise = traits.get("code_noise") or ""
     noise_words = f"noise {noise}" if "," in noise else NOISES[noise].words if noise in NOISES else ""
-    if noise and table.entry.states_noise:
+    if noise and table.entry.shows_noise:
         noise_words = noise_words or "with noise"
-    adversarial = "" if table.alike else ADVERSARIAL_WORDS.get(traits.get("adversarial", ""))
+    adversarial = "" if table.has_one_adversarial_loss else ADVERSARIAL_WORDS.get(traits.get("adversarial", ""))
     words = (words_of_entry or traits.get("ablation"), noise_words, adversarial)
     variant = ", ".join(filter(None, words))
     method = traits.get("method", measurement.name)
@@ -189,9 +188,9 @@ def unexplained(line: Line, table: BuiltTable) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for quantity in table.entry.quantities:
         if line.cells[quantity.key].is_missing and not _explanations(quantity, table):
-            made = f"made with the network {quantity.network}" if quantity.network else "that has it"
-            names.setdefault(made, []).append(quantity.name)
-    return {f"{', '.join(found)}: missing: no summary {made} was given": found for made, found in names.items()}
+            summary = f"summary made with the network {quantity.network}" if quantity.network else "summary that has it"
+            names.setdefault(summary, []).append(quantity.name)
+    return {f"{', '.join(missing)}: missing: no {summary} was given": missing for summary, missing in names.items()}
 
 
 def _explanations(quantity: Quantity, table: BuiltTable) -> list[str]:
@@ -206,13 +205,12 @@ def _explanations(quantity: Quantity, table: BuiltTable) -> list[str]:
 
 def _provenance(measurement: Measurement, job: TableJob) -> dict[str, Any]:
     """The origin of a row: its summaries, and the digests of weights, data and code."""
-    made: dict[str, Any] = {"summaries": [path for paths in measurement.files.values() for path in paths]}
+    summaries = {"summaries": [path for paths in measurement.files.values() for path in paths]}
     if job.provenance is None:
-        return made
-    names: list[str] = []
-    if not measurement.is_counted:
-        names = [measurement.name, *(f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:])]
-    return made | {
+        return summaries
+    names = [measurement.name, *(f"{measurement.name}{SEED_MARK}{seed}" for seed in job.training_seeds[1:])]
+    names = [] if measurement.is_counted else names
+    return summaries | {
         "weights": [folder for name in names for folder in job.provenance.weights.get(name, [])],
         "data_sha256": job.provenance.data.get(measurement.traits.get("dataset", "")),
         "code": job.provenance.code,

@@ -293,6 +293,6 @@ def display_claims(frame: pd.DataFrame) -> DisplayTable:
         {heading: [cell_text(cell) for cell in frame[column]] for heading, column in HEADINGS.items()},
         notes,
         [None] * len(frame),
-        look="A verdict on each number in the paper's text, from the published tables and from this run.",
+        hint="A verdict on each number in the paper's text, from the published tables and from this run.",
         alignment="l" * len(HEADINGS),
     )

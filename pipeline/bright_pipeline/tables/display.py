@@ -51,11 +51,11 @@ def cell_text(cell: Any) -> str:
 
 def _labelled(line: Line, table: BuiltTable) -> dict[str, Any]:
     """A line's identity with its entry's label in place of the changed keys; elsewhere the method already has it."""
-    found = identity(line, table)
+    columns = identity(line, table)
     if line.measurement and (label := line.measurement.traits.get("variant_label")):
         ablation = {"variant": label, "method": line.measurement.traits["method"]}
-        found |= ablation if table.entry.changed_from == "first" else {"variant": None}
-    return found
+        columns |= ablation if table.entry.baseline == "first" else {"variant": None}
+    return columns
 
 
 def display(table: BuiltTable) -> DisplayTable:
@@ -64,7 +64,7 @@ def display(table: BuiltTable) -> DisplayTable:
     identities = [_labelled(line, table) for line in table.lines]
     columns: dict[Heading, Sequence[str | DisplayCell]] = {("Source", ""): [source(line) for line in table.lines]}
     for key in table.entry.identity:
-        if any(cells := [cell_text(found[key]) for found in identities]):
+        if any(cells := [cell_text(columns_of_line[key]) for columns_of_line in identities]):
             columns[HEADINGS[key], ""] = cells
     for quantity in table.entry.quantities:
         if is_shown(table, quantity):
@@ -80,12 +80,12 @@ def display(table: BuiltTable) -> DisplayTable:
         columns,
         footnotes(table),
         [f"{section}.{line.measurement.name}" if line.measurement else None for line in table.lines],
-        look=look(table),
+        hint=hint(table),
         seeded=table.seeded,
         unmeasured=[
-            one.name
-            for one, cells in ((one, [line.cells[one.key] for line in table.lines]) for one in table.entry.quantities)
-            if any(cell.is_missing for cell in cells) and not any(cell.values for cell in cells)
+            quantity.name
+            for quantity in table.entry.quantities
+            if any(line.cells[quantity.key].is_missing for line in table.lines) and not has_values(table, quantity)
         ],
         changes=changes,
         alignment="l" * words + "r" * (len(columns) - words - 1) + "l",
@@ -98,13 +98,10 @@ def _quantity(table: BuiltTable, quantity: Quantity) -> dict[Heading, list[Displ
     decimals, _ = table.decimals[quantity.key]
     columns = {}
     if quantity.is_published:
+        spreads = [f"± {cell.published_two_std}" if cell.published_two_std else "" for cell in cells]
         columns[quantity.label, "published"] = [
-            DisplayCell(
-                cell.published, float(cell.published), f"± {cell.published_two_std}" if cell.published_two_std else ""
-            )
-            if cell.published is not None
-            else DisplayCell()
-            for cell in cells
+            DisplayCell() if cell.published is None else DisplayCell(cell.published, float(cell.published), spread)
+            for cell, spread in zip(cells, spreads, strict=True)
         ]
     for variant in quantity.measured:
         heading = f"measured ({variant})" if variant else "measured"
@@ -125,8 +122,7 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
         return DisplayCell(MISSING if cell.is_missing else "")
     (decimals, of_spread), number = table.decimals[quantity.key], cell.values[variant].number
     text = rounded(number, decimals, quantity.significant)
-    value = cell.compared
-    if value is None:
+    if (value := cell.compared) is None:
         return DisplayCell(text, number)
     if table.seeded and quantity.kind.has_seeds and value.seed_std is not None:
         spread = f"± {rounded(value.seed_std, decimals, significant=1)}"
@@ -139,8 +135,8 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
     return DisplayCell(text, number)
 
 
-def look(table: BuiltTable) -> str:
-    """What to compare, in one line: the columns in which rows differ, and the direction of each quantity."""
+def hint(table: BuiltTable) -> str:
+    """Which columns and rows to compare, and in which direction a number is better."""
     columns: dict[str, list[str]] = {}
     for quantity in table.entry.quantities:
         # Which way is better, by the arrow of the label; counts without one are costs.
@@ -155,9 +151,14 @@ def look(table: BuiltTable) -> str:
     return f"Compare rows of one dataset by {by}{': ' if directions else ''}{directions}."
 
 
+def has_values(table: BuiltTable, quantity: Quantity) -> bool:
+    """Whether a row has measured values of a quantity."""
+    return any(line.cells[quantity.key].values for line in table.lines)
+
+
 def is_shown(table: BuiltTable, quantity: Quantity) -> bool:
     """Whether a quantity has columns: the paper has it, or a row does; the notes name the other missing ones."""
-    return quantity.is_published or any(line.cells[quantity.key].values for line in table.lines)
+    return quantity.is_published or has_values(table, quantity)
 
 
 def footnotes(table: BuiltTable) -> list[str]:
@@ -196,8 +197,7 @@ def footnotes(table: BuiltTable) -> list[str]:
         for key in protocol
         if key.endswith(INTERVAL)
     ]
-    if words:
-        notes += sentences("[low, high] is an interval of the number before it", list(dict.fromkeys(words)), "; ")
+    notes += sentences("[low, high] is an interval of the number before it", list(dict.fromkeys(words)), "; ")
 
     # What the column `Changed` compares with, where no row is marked as the first.
     changed = {_labelled(line, table).get("variant") for line in table.lines} - {None}
@@ -208,27 +208,26 @@ def footnotes(table: BuiltTable) -> list[str]:
     notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in labelled]
     shown = {quantity.kind for quantity in quantities}
     notes += [kind.note for kind in KINDS.values() if kind in (shown if kind.note_where_shown else table.entry.kinds)]
-    if any(quantity is CODE_BITS for quantity in quantities):
-        notes.append(OF_BITS)
+    notes += [OF_BITS] if CODE_BITS in quantities else []
     notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]
 
     # Missing metrics that no note of the job explains, and the notes of the rows, each with its row.
     names = {quantity.name for quantity in quantities}
     notes += dict.fromkeys(
-        f"{_columns(of)}{note.removeprefix(', '.join(of))}"
+        f"{_columns(missing)}{note.removeprefix(', '.join(missing))}"
         for line in table.lines
-        for note, of in unexplained(line, table).items()
-        if names & set(of)
+        for note, missing in unexplained(line, table).items()
+        if names & set(missing)
     )
     for line in table.lines:
         row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
         notes += [part for note in line.notes for part in sentences(f"{source(line)} row {row}", note.split(", "))]
 
     # One line on the origins of the whole table; the csv has them row by row.
-    if (made := table.job.provenance) is not None:
-        origins = [f"root seed {made.seed}, training seeds {seeds}"] if made.seed is not None else []
-        origins += [f"data {name} {sha256[:12]}" for name, sha256 in sorted(made.data.items())]
-        origins += [f"code {stage} {digest[:8]}" for stage, digest in sorted(made.code.items())]
+    if (provenance := table.job.provenance) is not None:
+        origins = [f"root seed {provenance.seed}, training seeds {seeds}"] if provenance.seed is not None else []
+        origins += [f"data {name} {sha256[:12]}" for name, sha256 in sorted(provenance.data.items())]
+        origins += [f"code {stage} {digest[:8]}" for stage, digest in sorted(provenance.code.items())]
         notes += sentences("Provenance", origins or ["published numbers only"], "; ")
         notes.append(
             "The csv's column `provenance` has each row's folders in results/store; `bright provenance FOLDER` lists"
@@ -252,22 +251,16 @@ def _protocols(table: BuiltTable) -> list[str]:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
             if protocol:
                 columns.setdefault((dataset, *protocol_parts(protocol)), []).append(quantity.name)
-    found: dict[str, dict[str, dict[str, None]]] = {}
+    rows: dict[str, dict[str, dict[str, None]]] = {}  # library -> version -> names of rows
     for measurement in (line.measurement for line in table.lines if line.measurement is not None):
         for value in measurement.values.values():
             for library, version in value.protocol.get("versions", {}).items():
-                found.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
-    return [
-        *(
-            sentence
-            for (dataset, *words), names in columns.items()
-            for sentence in sentences(f"Protocol on {dataset} of {_columns(names)}", words)
-        ),
-        *(
-            sentence
-            for library, versions in sorted(found.items())
-            if len(versions) > 1
-            for version, rows in sorted(versions.items())
-            for sentence in sentences(f"Measured with {library} {version}", list(rows))
-        ),
+                rows.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
+    notes = [(f"Protocol on {dataset} of {_columns(names)}", words) for (dataset, *words), names in columns.items()]
+    notes += [
+        (f"Measured with {library} {version}", list(names))
+        for library, versions in sorted(rows.items())
+        if len(versions) > 1
+        for version, names in sorted(versions.items())
     ]
+    return [sentence for start, words in notes for sentence in sentences(start, words)]

@@ -44,7 +44,7 @@ class DisplayTable:
     rows: list[list[DisplayCell]]
     notes: list[str]
     entries: list[str | None]  # the config entry of each row, such as `autoencoders.main`; None for a published row
-    look: str = ""  # what to compare, in one line
+    hint: str = ""  # which columns and rows to compare
     seeded: bool = False  # whether ± is over training seeds, and not over images
     unmeasured: list[str] = field(default_factory=list)  # quantities that rows should have, but no row has
     changes: list[str] = field(default_factory=list)  # the config keys that each row changes, also under a label
@@ -54,19 +54,13 @@ class DisplayTable:
 
     def as_json(self) -> dict[str, Any]:
         """The content of `table.json`: a cell of words is a string, a number an object with its text."""
-        fields = ("title", "look", "columns", "entries", "notes", "seeded", "unmeasured", "changes")
+        fields = ("title", "hint", "columns", "entries", "notes", "seeded", "unmeasured", "changes")
         rows = [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in self.rows]
         return {name: getattr(self, name) for name in fields} | {"rows": rows}
 
-    @property
-    def quantities(self) -> list[str]:
-        """The first headings of the columns, each once."""
-        return list(dict.fromkeys(name for name, _ in self.columns))
-
     def cell(self, row: list[DisplayCell], name: str, part: str = "") -> DisplayCell:
         """The cell of a row in a column; an empty one where the table has no such column."""
-        heading = (name, part)
-        return row[self.columns.index(heading)] if heading in self.columns else DisplayCell()
+        return dict(zip(self.columns, row, strict=True)).get((name, part), DisplayCell())
 
     def measured_cells(self, row: list[DisplayCell]) -> dict[str, DisplayCell]:
         """Quantity -> measured number of a row, for those that it has."""
@@ -83,18 +77,18 @@ class DisplayTable:
 
     @cached_property
     def subject(self) -> int:
-        """The place of the column that names a row."""
-        return next((place for place, (name, _) in enumerate(self.columns) if name in SUBJECTS), 0)
+        """The index of the column that names a row."""
+        return next((index for index, (name, _) in enumerate(self.columns) if name in SUBJECTS), 0)
 
     @cached_property
     def identity(self) -> list[int]:
         """The columns that identify a row together with the subject; the page shows them below its name."""
-        words = [place for place, (name, part) in enumerate(self.columns) if not part and name not in LAST]
-        return [place for place in words if place != self.subject] if self.has_numbers else []
+        words = [index for index, (name, part) in enumerate(self.columns) if not part and name not in LAST]
+        return [index for index in words if index != self.subject] if self.has_numbers else []
 
-    def is_number(self, place: int) -> bool:
+    def is_number(self, index: int) -> bool:
         """Whether a column's cells are numbers of a quantity."""
-        return self.columns[place][1].partition(" ")[0] in NUMBERS
+        return self.columns[index][1].partition(" ")[0] in NUMBERS
 
     @cached_property
     def has_numbers(self) -> bool:
@@ -104,13 +98,13 @@ class DisplayTable:
     @property
     def spreads(self) -> str:
         """The meaning of the uncertainties in the cells, in small print; "" without any."""
-        found = {cell.spread[:1] for row in self.rows for cell in row}
-        over = f"± is {plus_minus(self.seeded)}."
-        published = [place for place, (_, part) in enumerate(self.columns) if part == "published"]
-        if self.seeded and any(row[place].spread for row in self.rows for place in published):
-            over += f" Behind a published number it is {plus_minus(seeded=False)}."
-        words = {"±": over, "[": "[low, high] is an interval; the notes state its method."}
-        return " ".join(words[sign] for sign in words if sign in found)
+        signs = {cell.spread[:1] for row in self.rows for cell in row}
+        meaning = f"± is {plus_minus(self.seeded)}."
+        published = [index for index, (_, part) in enumerate(self.columns) if part == "published"]
+        if self.seeded and any(row[index].spread for row in self.rows for index in published):
+            meaning += f" Behind a published number it is {plus_minus(seeded=False)}."
+        words = {"±": meaning, "[": "[low, high] is an interval; the notes state its method."}
+        return " ".join(words[sign] for sign in words if sign in signs)
 
     @property
     def missing(self) -> list[str]:
@@ -163,10 +157,10 @@ def sentences(start: str, parts: list[str], between: str = ", ") -> list[str]:
 def read_display(path: Path, name: str = "", latex: Path | None = None) -> DisplayTable:
     """The table in a `table.json`, with its name and its LaTeX."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        rows = [[_read_cell(cell) for cell in row] for row in found.pop("rows")]
-        columns = [(str(quantity), str(part)) for quantity, part in found.pop("columns")]
-        table = DisplayTable(rows=rows, columns=columns, name=name, **found)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [[_read_cell(cell) for cell in row] for row in content.pop("rows")]
+        columns = [(str(quantity), str(part)) for quantity, part in content.pop("columns")]
+        table = DisplayTable(rows=rows, columns=columns, name=name, **content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"table {path}: not a table as make_table writes it ({error!r})") from None
     try:
@@ -176,8 +170,8 @@ def read_display(path: Path, name: str = "", latex: Path | None = None) -> Displ
 
 
 def _read_cell(cell: str | dict[str, Any]) -> DisplayCell:
-    """A cell of a `table.json`, whose lists are tuples again."""
+    """A cell of a `table.json`, whose lists become tuples."""
     if isinstance(cell, str):
         return DisplayCell(cell)
-    fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in cell.items()}
+    fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in cell.items()}
     return DisplayCell(**fields)

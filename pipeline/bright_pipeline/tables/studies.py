@@ -90,6 +90,6 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
         ],
         [f"autoencoders.{name}" for name in frame["autoencoder"]],
         seeded=seeds > 1,
-        look=f"The best trial of each autoencoder has the lowest loss over {', '.join(searched).replace('_', ' ')}.",
+        hint=f"The best trial of each autoencoder has the lowest loss over {', '.join(searched).replace('_', ' ')}.",
         alignment="l" * words + "r" * (len(columns) - words),
     )
