@@ -247,7 +247,7 @@ def _provenance(summaries: list[RowSummary]) -> dict[str, Any]:
     for summary in summaries:
         models = [job for job in closure([summary.job]) if "weights" in job.stage.outputs]
         trained.setdefault(summary.name, set()).update(f"{job.stage.folder}/{job.name}" for job in models)
-    sources = {job.settings["name"]: job.numerical["source"] for job in behind if "source" in job.numerical}
+    sources = {job.settings["name"]: job.numerical["source"] for job in behind if "manifest" in job.stage.outputs}
     return {
         "code": {job.stage.name: job.identity["code"] for job in behind},
         "data": {name: sha256 if isinstance(sha256, str) else "absent" for name, sha256 in sources.items()},
