@@ -131,7 +131,7 @@ def difference(one: Value, other: Value, seeds: int) -> Value:
     if one.spread is None or other.spread is None or seeds < 2:
         return Value(number)
     pairs = product([max(0.0, bound) for bound in one.spread], [max(0.0, bound) for bound in other.spread])
-    halves = [welch(sample(0, a, seeds), sample(0, b, seeds)).half() for a, b in pairs]
+    halves = [welch(sample(0, a, seeds), sample(0, b, seeds)).interval[1] for a, b in pairs]  # means are 0
     return Value(number, (min(halves), max(halves)))
 
 
