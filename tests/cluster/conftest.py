@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from daemons import Unavailable
-from slurm import Cluster
+from daemons.slurm import Cluster
 from slurm_workflow import REPOSITORY, ClusterWorkflow
 from tiny_workflow import empty_workflow
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from daemons.slurm import Cluster
 from forkserver import REAL_PROCESSES
 from safetensors import safe_open
-from slurm import Cluster
 from tiny_workflow import REPOSITORY, Run, Workflow
 
 PROFILE = REPOSITORY / "profiles" / "slurm"

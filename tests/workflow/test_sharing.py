@@ -13,8 +13,8 @@ import forkserver
 import pytest
 import yaml
 from daemons import Unavailable
+from daemons.servers import s3_server, ssh_server
 from places import Place, Places
-from servers import s3_server, ssh_server
 from tiny_workflow import TABLE2_ALONE
 
 pytestmark = pytest.mark.slow

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
+
 from daemons import Unavailable, check_alive, free_ports, install, wait_for
 
 DEFAULT_FOLDER = Path("/etc/slurm")

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemons import answers, check_alive, free_ports, install, wait_for
 from moto.server import ThreadedMotoServer
+
+from daemons import answers, check_alive, free_ports, install, wait_for
 
 CONFIG = """\
 ListenAddress 127.0.0.1
