@@ -21,8 +21,8 @@ def measure_codes(
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
     codes: Annotated[Path, typer.Option(help="The codes of the training split (safetensors).")],
     hits: Annotated[Path, typer.Option(help="The hits per entry of those codes (npz).")],
-    lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
     summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
+    lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for LPIPS.")] = None,
 ) -> None:
     import torch
 
@@ -47,7 +47,8 @@ def measure_codes(
     with arrays(hits, "hits", "`bright_pipeline.dump_codes`") as counted:
         used = usage(counted["hits"], counted["reachable"])
     tables = hash_tables(job.autoencoder)
-    protocols = reconstruction_protocols(originals, content_digest(originals), {"lpips_alex": lpips_alex})
+    networks = {} if lpips_alex is None else {"lpips_alex": lpips_alex}
+    protocols = reconstruction_protocols(originals, content_digest(originals), networks)
     protocol = {
         **protocols["psnr"],
         **protocols["lpips_alex"],

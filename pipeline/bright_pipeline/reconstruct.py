@@ -22,12 +22,12 @@ def reconstruct(
     job: Reconstruction,
     images: Annotated[Path, typer.Option(help="The validation split, a zip of PNGs.")],
     autoencoder: Annotated[Path, typer.Option(help="The trained autoencoder (safetensors).")],
-    lpips_alex: Annotated[Path, typer.Option(help="AlexNet's weights, for LPIPS.")],
-    lpips_vgg: Annotated[Path, typer.Option(help="VGG16's weights, for LPIPS-VGG.")],
     reconstructions: Annotated[Path, typer.Option(help="Where the reconstructions go (a zip of PNGs).")],
     table: Annotated[Path, typer.Option(help="Where the per-image metrics go (csv).")],
     summary: Annotated[Path, typer.Option(help="Where their means and deviations go (json).")],
     picture: Annotated[Path, typer.Option(help="Where the side-by-side picture goes (png).")],
+    lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for LPIPS.")] = None,
+    lpips_vgg: Annotated[Path | None, typer.Option(help="VGG16's weights, for LPIPS-VGG.")] = None,
 ) -> None:
     import pandas as pd
     import torch
@@ -36,18 +36,19 @@ def reconstruct(
     from bright_pipeline.evaluation.reconstruction import (
         MICRO_BATCH,
         image_metrics,
+        network_metrics,
         reconstruction_protocols,
         reconstruction_values,
     )
     from bright_pipeline.models.autoencoder import pad
     from bright_pipeline.models.checkpoints import load_autoencoder, pick_device
-    from bright_pipeline.models.perceptual import LpipsDistance
 
     torch.set_num_threads(job.cpu_threads)
     device = pick_device()
     originals, model = ImageArchive(images), load_autoencoder(autoencoder, device)
-    networks = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
-    distances = {name: LpipsDistance(name, path).to(device) for name, path in networks.items()}
+    given = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
+    networks = {name: path for name, path in given.items() if path is not None}
+    distances = {name: metric(networks).to(device) for name, metric in network_metrics(networks).items()}
     digests, moments, measured, shown = [], [], [], []
     with (
         torch.no_grad(),

@@ -119,6 +119,9 @@ def test_without_noise_the_curve_has_the_reconstructions_metrics(
         [point["psnr"] for point in noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), 3, size, weights)]
         for size in (3, 8)
     )
+    without = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), 3, 8, None)
+    assert "lpips_alex" not in without[0] and [point["psnr"] for point in without] == once
+    assert noise_numbers(without).keys() == noise_numbers(curve).keys() - {"lpips_rise"}
     assert again == pytest.approx(once, rel=1e-6)
 
 
@@ -156,7 +159,7 @@ def measured(
     codes, hits, summary = (tmp_path / name for name in ("codes.safetensors", "hits.npz", "summary.json"))
     dump_codes("{}", split, weights, codes, hits, tmp_path / "statistics.json")
     job = {"autoencoder": settings.model_dump(mode="json"), "images": images, "micro_batch": 4}
-    measure_codes(json.dumps(job), split, weights, codes, hits, lpips, summary)
+    measure_codes(json.dumps(job), split, weights, codes, hits, summary, lpips)
     found = read_summary(summary)
     return found, {key.removeprefix("codes."): value.number for key, value in found.values.items()}
 

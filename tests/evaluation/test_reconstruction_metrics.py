@@ -97,7 +97,7 @@ def test_the_stage_measures_the_images_that_it_writes(
     networks = [networks_folder / f"{name}.safetensors" for name in ("lpips_alex", "lpips_vgg")]
     job = {"autoencoder": settings.model_dump(mode="json"), "micro_batch": micro_batch}
     outputs = [tmp_path / name for name in ("reconstructions.zip", "per_image.csv", "summary.json", "pairs.png")]
-    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *networks, *outputs)
+    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *outputs, *networks)
     originals, made, frame = ImageArchive(tiny_images), ImageArchive(outputs[0]), pd.read_csv(outputs[1])
     assert list(frame["image"]) == originals.names and len(made) == 14
     with torch.no_grad():
@@ -124,8 +124,12 @@ def test_the_stage_measures_the_images_that_it_writes(
         return image_metrics(real, *others) | {"psnr": psnr_of_batch}
 
     monkeypatch.setattr(reconstruction, "image_metrics", with_a_copy)
-    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *networks, *outputs)
-    assert read_summary(outputs[2]).details["exact_images"] == -(-14 // micro_batch)
+    reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *outputs, lpips_alex=networks[0])
+    without = read_summary(outputs[2])
+    assert without.details["exact_images"] == -(-14 // micro_batch)
+    assert summary.values.keys() - without.values.keys() == {"lpips_vgg"}
+    assert list(frame.columns.difference(pd.read_csv(outputs[1]).columns)) == ["lpips_vgg"]
+    assert without.values["lpips_alex"] == summary.values["lpips_alex"]
 
 
 KINDS = {"vgg16": "lpips_vgg", "lpips_alex": "lpips_alex", "lpips_vgg": "lpips_vgg"}

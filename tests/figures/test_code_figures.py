@@ -158,6 +158,20 @@ def test_noise_is_drawn_in_deviations_for_all_and_in_half_cells_for_bright(input
     np.testing.assert_allclose(axes[3].get_lines()[0].get_xydata(), [(8 * s, s / 9) for s in NOISE])
 
 
+def test_panels_of_lpips_say_that_its_network_is_missing(inputs: dict[str, list[str]]) -> None:
+    for argument in {path for name in ("rate_quality", "noise_robustness", "table_size") for path in inputs[name]}:
+        path = Path(argument.partition("=")[2])
+        facts = json.loads(path.read_text())
+        for numbers in (facts.get("values", {}), *facts.get("details", {}).get("noise", ())):
+            numbers.pop("lpips_alex", None)
+        written(path, facts)
+    for figure in ("rate_quality", "noise_robustness", "table_size"):
+        for axis, lacking in zip(drawn(figure, inputs), (False, True) * 2, strict=False):
+            texts = [text.get_text() for text in axis.texts]
+            assert ("LPIPS: network lpips_alex is missing" in texts) == lacking
+            assert bool(axis.get_lines()) != lacking
+
+
 def test_each_channel_has_its_range_and_its_deviation(inputs: dict[str, list[str]]) -> None:
     (axis,) = drawn("code_range", inputs)
     segments = [sorted(point[1] for point in lines.get_segments()[0]) for lines in axis.collections]

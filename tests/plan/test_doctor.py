@@ -25,15 +25,15 @@ from bright_pipeline.make_table import make_table
 from bright_pipeline.models.metric_networks.files import layout, network_state, write_network
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network, network_path
 from bright_pipeline.models.retrieval import KERNELS
-from bright_pipeline.plan.checks import networks_needed, obstacles, skipped_metrics
+from bright_pipeline.plan.checks import networks_needed, networks_used, obstacles, skipped_metrics
 from bright_pipeline.settings.spaces import NETWORKS as METRIC_NETWORKS
 from bright_pipeline.settings.spaces import SPACES, fewest_images
 from bright_pipeline.stages import datasets
-from bright_pipeline.stages.autoencoders import reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
-from bright_pipeline.stages.tables import tables
+from bright_pipeline.stages.tables import studies, tables
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -103,6 +103,47 @@ def test_missing_raw_images_stop_a_run_and_missing_networks_do_not() -> None:
     (line,) = skipped_metrics(unfinished(plan).jobs)
     absent = ", ".join(name for name in manifest() if not fetchable(name))
     assert "inception" in absent and f"missing networks ({absent}): `bright doctor CONFIG` lists" in line
+
+
+def not_fetchable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The network's only source is a file to download, as that of most networks."""
+    entry = network(name)
+    monkeypatch.setitem(manifest(), name, entry.model_copy(update={"source": entry.second_source}))
+
+
+def test_a_missing_network_of_single_images_omits_only_its_own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_network = tiny_plan()(reconstruction, "main")
+    not_fetchable(monkeypatch, "lpips_vgg")
+    plan = tiny_plan()
+    job = plan(reconstruction, "main")
+    assert networks_needed([job]) == ["lpips_alex"] and job.digest != with_network.digest
+    assert obstacles(plan, unfinished(plan)) == []
+    (note,) = (note for note in plan(tables)["table2"].settings["missing"] if "lpips_vgg" in note)
+    assert note.startswith("network lpips_vgg is missing (lpips_vgg, ") and "put vgg16-397923af.pth" in note
+    assert "lpips_vgg" in skipped_metrics(unfinished(plan).jobs)[0] and "lpips_vgg" in networks_used(plan)
+    # Numbers that were measured with it are kept.
+    with_network.folder.mkdir(parents=True)
+    for file in with_network.files:
+        (with_network.folder / file).touch()
+    assert tiny_plan()(reconstruction, "main").digest == with_network.digest
+
+
+def test_a_loss_neighbours_and_studies_need_their_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    not_fetchable(monkeypatch, "lpips_alex")
+    values = tiny_values()
+    loss = {"perceptual": {"network": "lpips_alex"}, "adversarial": {"kind": "none"}}
+    values["autoencoders"]["main"]["losses"] = loss
+    values["studies"] = {
+        "rates": {"autoencoders": ["main"], "grid": {"learning_rate": [0.1, 0.2]}, "images": 8, "tuning": 8}
+    }
+    plan = tiny_plan(values)
+    for job in (
+        plan(autoencoder, "main"),
+        plan(neighbours, next(iter(values["samples"]))),
+        plan(studies)["study_rates"],
+    ):
+        (line,) = set(obstacles(plan, Needed(outputs_of([job]))))
+        assert line.startswith("network lpips_alex is missing (lpips_alex, nearest_neighbours, perceptual loss")
 
 
 CONFIG = Path("config.yaml")

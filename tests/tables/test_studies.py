@@ -139,6 +139,15 @@ def test_the_record_says_what_was_searched_and_on_what(job, measured):
     assert len(to_csv(table).splitlines()) == 5
 
 
+def test_a_metric_without_its_network_is_missing_and_the_loss_needs_its_own(job, measured):
+    for path in measured.values():
+        pd.read_csv(path).drop(columns="lpips_vgg").to_csv(path, index=False)
+    text = to_markdown(build_study(job, list(measured.items())))
+    assert "LPIPS-VGG ↓" not in text and "missing: LPIPS-VGG: network lpips_vgg is missing" in text
+    with pytest.raises(InputError, match="the columns psnr, ssim, lpips_vgg is needed"):
+        build_study(job.model_copy(update={"perceptual": "lpips_vgg"}), list(measured.items()))
+
+
 def test_a_trial_without_metrics_and_a_file_of_something_else_are_named(job, measured, tmp_path):
     lacking = {name: path for name, path in measured.items() if not name.startswith("small.1")}
     with pytest.raises(InputError, match=r"study rates: no metrics of small\.1"):

@@ -12,6 +12,7 @@ from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
 from bright_pipeline.estimation.report import Estimate, text
 from bright_pipeline.estimation.times import job_times, longest_chain
 from bright_pipeline.models.metric_networks.manifest import available, fetchable
+from bright_pipeline.settings.quantities import IMAGE_NETWORKS
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import known_images
 
@@ -45,7 +46,7 @@ def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimat
 
     times = job_times(jobs, device)
     chain_s, chain = longest_chain(jobs(planned).values(), times)
-    networks = [] if jobs.every_network else jobs.config.evaluation.networks
+    networks = [] if jobs.every_network else [*IMAGE_NETWORKS, *jobs.config.evaluation.networks]
     absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
     space = missing_space(jobs)
     return Estimate(config, device, gpus, jobs(known_images), times, chain_s, chain, space, absent)

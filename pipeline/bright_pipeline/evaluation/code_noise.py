@@ -59,13 +59,17 @@ def noise_curve(
     sizes: list[NoiseSize],
     seed: int,
     micro_batch: int,
-    lpips_alex: Path,
+    lpips_alex: Path | None,
 ) -> list[dict[str, Any]]:
-    """Mean PSNR (dB) and LPIPS of the first `count` images at each size. Image i's noise depends on (seed, i) alone."""
+    """Mean PSNR (dB) and, with its network, LPIPS of the first `count` images at each size.
+
+    Image i's noise depends on (seed, i) alone.
+    """
     device = next(model.parameters()).device
-    distance = LpipsDistance("lpips_alex", lpips_alex).to(device)
+    distance = None if lpips_alex is None else LpipsDistance("lpips_alex", lpips_alex).to(device)
     count = min(count, len(images))
-    metrics = {name: torch.zeros(len(sizes), count, dtype=torch.float64) for name in ("psnr", "lpips_alex")}
+    names = ("psnr",) if distance is None else ("psnr", "lpips_alex")
+    metrics = {name: torch.zeros(len(sizes), count, dtype=torch.float64) for name in names}
     with model.frozen(), Progress("perturb codes", count, "images") as progress:
         for first in range(0, count, micro_batch):
             indices = list(range(first, min(first + micro_batch, count)))
@@ -77,7 +81,8 @@ def noise_curve(
                 perturbed = perturb(codes, noise, size.amplitude, model.code_range)
                 made = to_unit(to_uint8(model.decode(perturbed))[: len(indices)])
                 metrics["psnr"][number, indices] = psnr(real, made).double().cpu()
-                metrics["lpips_alex"][number, indices] = distance(2 * made - 1, 2 * real - 1).double().cpu()
+                if distance is not None:
+                    metrics["lpips_alex"][number, indices] = distance(2 * made - 1, 2 * real - 1).double().cpu()
             progress.advance(len(indices))
     return [
         size._asdict() | {name: float(values[number].mean()) for name, values in metrics.items()}
@@ -103,9 +108,10 @@ def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, float]:
     if quiet["half_cells"] is None:
         return numbers
     at = min(curve, key=lambda point: abs(point["half_cells"] - 1))
+    if "lpips_alex" in quiet:
+        numbers["lpips_rise"] = at["lpips_alex"] - quiet["lpips_alex"]
     return numbers | {
         "psnr_fall": quiet["psnr"] - at["psnr"],
-        "lpips_rise": at["lpips_alex"] - quiet["lpips_alex"],
         "tolerated_half_cells": tolerated(curve, "half_cells"),
     }
 

@@ -6,6 +6,8 @@ channels (LPIPS repeats gray three times), at their own resolution.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from bright_pipeline.data.archive import ImageArchive, to_unit
 from bright_pipeline.evaluation.summary import Value, versions
 from bright_pipeline.models.autoencoder import without_tf32
 from bright_pipeline.models.metric_networks.files import read_network
-from bright_pipeline.models.perceptual import LpipsDistance
+from bright_pipeline.models.perceptual import FrozenModule, LpipsDistance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +65,38 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
 
 
+@dataclass(frozen=True)
+class NetworkMetric:
+    """A metric of each image with the weights of networks; called with their paths, it loads the module.
+
+    module: the module's class or function, called with the path of each network. The module maps reconstructions and
+    originals (N, C, R, R) in [-1, 1] to (N,).
+    """
+
+    networks: tuple[str, ...]  # in weights.yaml
+    module: Callable[..., FrozenModule]
+    constants: dict[str, str]  # what its protocol adds
+    libraries: tuple[str, ...] = ("torch",)
+
+    def __call__(self, paths: Mapping[str, Path]) -> FrozenModule:
+        return self.module(*(paths[name] for name in self.networks))
+
+
+NETWORK_METRICS = {
+    name: NetworkMetric(
+        (name,), partial(LpipsDistance, name), {"lpips": "0.1, at the images' own resolution"}, ("torch", "lpips")
+    )
+    for name in ("lpips_alex", "lpips_vgg")
+}
+
+
+def network_metrics(paths: Mapping[str, Path]) -> dict[str, NetworkMetric]:
+    """The metrics whose networks are all given."""
+    return {name: metric for name, metric in NETWORK_METRICS.items() if paths.keys() >= {*metric.networks}}
+
+
 @torch.no_grad()
-def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, LpipsDistance]) -> dict[str, Tensor]:
+def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, FrozenModule]) -> dict[str, Tensor]:
     """Each of `distances` and METRICS for each image, on the CPU: uint8 (N, C, R, R), on their device, to (N,)."""
     real, made = to_unit(originals), to_unit(made)
     found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
@@ -75,7 +107,7 @@ def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, Lpips
 def reconstruction_protocols(
     originals: ImageArchive, images_sha256: str, networks: dict[str, Path]
 ) -> Mapping[str, dict[str, Any]]:
-    """The protocol of each metric: the images and its own constants, if any; networks: weights of LPIPS metrics."""
+    """The protocol of each metric: the images and its own constants, if any; networks: paths of weights."""
     images = {
         "count": len(originals),
         "reference": "validation",
@@ -86,9 +118,9 @@ def reconstruction_protocols(
         "versions": versions("torch"),
     }
     found = defaultdict(lambda: images, {name: images | {name: how} for name, how in CONSTANTS.items()})
-    for name, path in networks.items():
-        own = {f"{name}_sha256": read_network(name, path, "numpy")[1], "lpips": "0.1, at the images' own resolution"}
-        found[name] = images | own | {"versions": versions("torch", "lpips")}
+    for name, metric in network_metrics(networks).items():
+        own = {f"{file}_sha256": read_network(file, networks[file], "numpy")[1] for file in metric.networks}
+        found[name] = images | own | metric.constants | {"versions": versions(*metric.libraries)}
     return found
 
 

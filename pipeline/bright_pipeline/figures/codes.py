@@ -1,11 +1,13 @@
 """Figures of codes (sections 3.4 and 5): hits, noise, range, spectra, table size; quality against bits and time."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import cycle, product
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -52,6 +54,15 @@ def statistics(hits: np.ndarray) -> tuple[float, float]:
     return float((hits > 0).mean()), float(hits.std() / mean) if mean else 0.0
 
 
+def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some numbers lack a metric, because its network was missing; the panel then says so in one line."""
+    if is_missing := any(metric not in values for values in numbers):
+        axis.set_axis_off()
+        text = f"{name}: network {metric} is missing"
+        axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", fontsize=8)
+    return is_missing
+
+
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
     path = paths_of(inputs, "hits")[0]
@@ -92,6 +103,8 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
     for index, axis in enumerate(axes):
         (unit, axis_label), (metric, name) = rows[index // 2], METRICS[index % 2]
+        if lacks(axis, metric, name, (point for curve in curves.values() for point in curve)):
+            continue
         for label, curve in (curves if unit == "deviations" else bright).items():
             points = [(point[unit], point[metric]) for point in curve]
             axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
@@ -138,6 +151,8 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
     points.sort(key=lambda point: point[:2])
     figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
     for axis, (metric, name) in zip(axes, METRICS, strict=True):
+        if lacks(axis, metric, name, (values for _, _, values in points)):
+            continue
         numbers = [values[metric].number for _, _, values in points]
         axis.plot([size for size, _, _ in points], numbers, color=PALETTE[0], marker="o", markersize=4)
         for (size, log2, _), number in zip(points, numbers, strict=True):
@@ -178,7 +193,8 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         of_seeds = list(map(read_summary, paths))
         bits, _ = over_seeds(of_seeds, "code_bits")
         values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
-        values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS}
+        is_measured = {metric: all(metric in one.values for one in of_seeds) for metric, _ in METRICS}
+        values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS if is_measured[metric]}
         code_size = of_seeds[0].traits["code_size"]
         points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
@@ -187,6 +203,8 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
     for index, axis in enumerate(axes):
         (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
+        if lacks(axis, metric, name, (point.values for point in points)):
+            continue
         for curve, colour in colours.items():
             on_curve = [point for point in points if point.curve == curve]
             centres = [(point.values[x][0], point.values[metric][0]) for point in on_curve]

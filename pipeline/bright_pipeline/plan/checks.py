@@ -22,7 +22,8 @@ def networks_needed(made: Iterable[Job]) -> list[str]:
 
 def networks_used(jobs: Jobs) -> list[str]:
     """The networks that a config asks for, sorted, with those whose metrics a run leaves out without them."""
-    return sorted({*jobs.config.evaluation.networks, *networks_needed(jobs(planned).values())})
+    made = jobs(planned).values()
+    return sorted({*jobs.config.evaluation.networks, *networks_needed(made), *networks_omitted(made)})
 
 
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
@@ -32,10 +33,15 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     return [*lost_models(needed), *problems(needed), *lines]
 
 
+def networks_omitted(made: Iterable[Job]) -> list[str]:
+    """The missing networks whose metrics the tables among these jobs lack, in the manifest's order."""
+    lines = {line for job in made for line in job.stage.omissions(job)}
+    return [name for name in manifest() if missing_line(name, NETWORKS) in lines]
+
+
 def skipped_metrics(made: Iterable[Job]) -> list[str]:
     """At most one line: the missing networks whose metrics the tables among these jobs lack."""
-    lines = {line for job in made for line in job.stage.omissions(job)}
-    names = [name for name in manifest() if missing_line(name, NETWORKS) in lines]
+    names = networks_omitted(made)
     where = "`bright doctor CONFIG` lists these metrics and where to get the networks"
     return [f"the tables lack the metrics of missing networks ({', '.join(names)}): {where}"] if names else []
 

@@ -134,6 +134,7 @@ LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=F
 SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
+IMAGE_NETWORKS = tuple(dict.fromkeys(quantity.network for quantity in RECONSTRUCTION if quantity.network))
 
 CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, {"": "code_bits"}, decimals=0)
 
@@ -237,8 +238,9 @@ DISTANCE_RATIO = tuple(
 )
 
 
-def _of_codes(key: str, label: str, decimals: int, significant: int = 0) -> Quantity:
-    return Quantity(key, label, CODES, {"": f"codes.{key}"}, decimals=decimals, significant=significant)
+def _of_codes(key: str, label: str, decimals: int, significant: int = 0, network: str | None = None) -> Quantity:
+    measured = {"": f"codes.{key}"}
+    return Quantity(key, label, CODES, measured, decimals=decimals, significant=significant, network=network)
 
 
 # Beyond the paper's: codes (section 3.4), bytes (section 5), speed and time.
@@ -262,7 +264,7 @@ SPECTRUM = (
 NOISE = (
     _of_codes("psnr_quiet", "PSNR (dB) without noise ↑", 2),
     _of_codes("psnr_fall", "PSNR's fall within ±1/(2 r_max) (dB) ↓", 2, 2),
-    _of_codes("lpips_rise", "LPIPS' rise within ±1/(2 r_max) ↓", 4),
+    _of_codes("lpips_rise", "LPIPS' rise within ±1/(2 r_max) ↓", 4, network="lpips_alex"),
     _of_codes("tolerated_half_cells", "Noise for −1 dB, in 1/(2 r_max) ↑", 2),
     _of_codes("tolerated_deviations", "Noise for −1 dB, in deviations ↑", 3),
 )

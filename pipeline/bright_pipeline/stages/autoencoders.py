@@ -24,9 +24,8 @@ from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.diffusion import Diffusion, Sampler
 from bright_pipeline.settings.fields import CodeSizeField, Section, operational
 from bright_pipeline.settings.generator import GeneratorSettings
-from bright_pipeline.settings.quantities import RECONSTRUCTIONS
 from bright_pipeline.settings.weights import OwnWeights, training_steps
-from bright_pipeline.stages.common import FLOAT32, Jobs, network, trained
+from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network, trained
 from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
@@ -219,7 +218,7 @@ RECONSTRUCT = Stage(
     gpu=True,
     memory_mb=8000,
     summary="summary.json",
-    numbers=lambda job: (RECONSTRUCTIONS.name, job.entry.partition(".")[2]),
+    numbers=lambda job: (q.RECONSTRUCTIONS.name, job.entry.partition(".")[2]),
     page=summary_of_page,
     kind=q.RECONSTRUCTIONS,
     numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],
@@ -349,17 +348,25 @@ def with_autoencoder(
     inputs: Inputs | None = None,
     networks: Sequence[str] = (),
 ) -> Job:
-    """A job that reads a trained autoencoder, the images of a split, and metric networks."""
+    """A job that reads a trained autoencoder, the images of a split, and metric networks.
+
+    Without a network that is not available, the job lacks its metrics.
+    """
     model = jobs.config.autoencoders[name]
     read: Inputs = {
         "images": jobs(dataset, model.dataset)[f"{split}.zip"],
         "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
         **(inputs or {}),
-        **{key: network(key) for key in networks},
     }
-    facts = {key: network_digest(key) for key in networks}
-    entry, code = f"autoencoders.{name}", family_code(model)
-    return jobs.job(stage, entry, settings, numerical, inputs=read, facts=facts, code=code)
+
+    def reading(networks: Sequence[str]) -> Job:
+        every = read | {key: network(key) for key in networks}
+        facts, code = {key: network_digest(key) for key in networks}, family_code(model)
+        return jobs.job(stage, f"autoencoders.{name}", settings, numerical, inputs=every, facts=facts, code=code)
+
+    whole = reading(networks)
+    usable = [key for key in networks if is_network_available(jobs, key, [whole])]
+    return whole if len(usable) == len(networks) else reading(usable)
 
 
 def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
@@ -372,8 +379,7 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
     """The job that reconstructs the validation split."""
     numerical = encoding(jobs, name)
     settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
-    networks = ("lpips_alex", "lpips_vgg")
-    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, numerical, networks=networks)
+    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, numerical, networks=q.IMAGE_NETWORKS)
 
 
 def codes(jobs: Jobs, name: str) -> Job:

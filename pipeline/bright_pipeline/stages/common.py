@@ -1,6 +1,6 @@
 """Shared by the contracts: all jobs of a config, and the files that several stages have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from bright_pipeline.base.paths import NETWORKS
@@ -10,7 +10,7 @@ from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine import jobs as engine
 from bright_pipeline.engine.jobs import Job
 from bright_pipeline.engine.store import Accepted, Store
-from bright_pipeline.models.metric_networks.manifest import network_path
+from bright_pipeline.models.metric_networks.manifest import available, fetchable, network_path
 from bright_pipeline.stages import all_stages
 
 FLOAT32 = 4  # bytes of a number in codes, features and weights
@@ -71,3 +71,10 @@ def trained(model: str) -> dict[str, str]:
 def network(name: str) -> str:
     """The path of a metric network."""
     return str(network_path(name, NETWORKS))
+
+
+def is_network_available(jobs: Jobs, name: str, made: Sequence[Job]) -> bool:
+    """Whether a network's weights are present or can be fetched, or all these results of it exist."""
+    if jobs.every_network or available(name, NETWORKS) or fetchable(name):
+        return True
+    return bool(made) and all(jobs.is_result_available(job) for job in made)

@@ -30,7 +30,7 @@ from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
 from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
 from bright_pipeline.stages.autoencoders import reconstruction, summary_of_page
-from bright_pipeline.stages.common import FLOAT32, Jobs, network
+from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
 from bright_pipeline.stages.datasets import UNKNOWN, dataset, known_images, prepared, split_count
 from bright_pipeline.stages.generation import sample_seed, samples
 
@@ -292,13 +292,6 @@ def neighbours(jobs: Jobs, name: str) -> Job:
     )
 
 
-def usable(jobs: Jobs, name: str, made: list[Job]) -> bool:
-    """Whether a network's weights are present or can be fetched, or all these results of it exist."""
-    if jobs.every_network or manifest.available(name, NETWORKS) or manifest.fetchable(name):
-        return True
-    return bool(made) and all(jobs.is_result_available(job) for job in made)
-
-
 def distance_networks(jobs: Jobs) -> list[str]:
     """The networks of this config that measure distances of reconstructions."""
     measured = {space.network for space in SPACES.values() if space.measures_reconstructions}
@@ -310,7 +303,8 @@ def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
     found: list[str] = []
     for name in distance_networks(jobs):
         own = spaces(jobs, name)
-        if usable(jobs, name, [jobs(reconstruction_distance, one, space) for one in models for space in own]):
+        made = [jobs(reconstruction_distance, model, space) for model in models for space in own]
+        if is_network_available(jobs, name, made):
             found += own
     return found
 

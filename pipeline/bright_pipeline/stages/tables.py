@@ -5,7 +5,7 @@ several autoencoders, on images held out from their training.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import NETWORKS, PUBLISHED
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.jobs import Inputs, Job, Stage, closure
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.key_noise import NONE, noise_of
 from bright_pipeline.models.metric_networks.manifest import missing_line
@@ -24,7 +25,8 @@ from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
 from bright_pipeline.stages import autoencoders
-from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.common import Jobs, is_network_available
+from bright_pipeline.stages.common import network as network_file
 from bright_pipeline.stages.datasets import prepared
 from bright_pipeline.stages.evaluation import (
     distance_networks,
@@ -33,7 +35,6 @@ from bright_pipeline.stages.evaluation import (
     method,
     reconstruction_distance,
     spaces,
-    usable,
 )
 from bright_pipeline.stages.generation import model_of
 
@@ -102,7 +103,16 @@ class StudyJob(Section):
 
 
 FORMS = {"csv": "table.csv", "markdown": "table.md", "latex": "table.tex", "parts": "table.json"}  # of any table
-MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True)
+
+
+def missing_loss(job: Job, needed: Needed) -> Iterator[str]:
+    """A line if the network of a study's loss is missing where its trials are measured."""
+    perceptual = job.settings["perceptual"]
+    if perceptual != "none" and any(network_file(perceptual) not in trial.sources for trial in job.upstream):
+        yield missing_line(perceptual, NETWORKS)
+
+
+MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True, problems=missing_loss)
 MAKE_TABLE = Stage(
     "make_table",
     "tables",
@@ -259,7 +269,6 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
     """Summaries of rows that are autoencoders, by the kinds of the table's quantities; notes on missing metrics."""
     rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
     found: list[RowSummary] = []
-    notes: list[str] = []
     for seed, of_seed in jobs.every_seed:
         for kind in (kind for kind in q.KINDS.values() if kind in kinds):
             for stage in (stage for stage in jobs.stages.values() if stage.kind is kind):
@@ -267,6 +276,13 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
                 found += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
             for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
                 found += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+    lacking = [
+        quantity.network
+        for quantity, summary in product(TABLES[name].quantities, found)
+        if quantity.network is not None and quantity.kind is summary.job.stage.kind
+        if network_file(quantity.network) not in summary.job.sources
+    ]
+    notes = [missing_line(network, NETWORKS) for network in dict.fromkeys(lacking)]
     if q.TIMED_DECODING in kinds:
         timed = autoencoders.timed_models(jobs)
         found += [RowSummary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
@@ -276,7 +292,7 @@ def _of_models(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
         found += [RowSummary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
-        notes = [
+        notes += [
             missing_line(one, NETWORKS) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))
         ]
     if q.GENERATED in kinds:
@@ -298,7 +314,7 @@ def _scores(
             RowSummary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
             for (row, name), space in product(sets.items(), spaces(jobs, network))
         ]
-        if usable(of_seed, network, [score.job for score in scores]):
+        if is_network_available(of_seed, network, [score.job for score in scores]):
             found += scores
         else:
             notes[network] = missing_line(network, NETWORKS)

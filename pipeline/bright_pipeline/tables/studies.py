@@ -48,14 +48,17 @@ def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> FramedTable
 
 def _measured(job: StudyJob, path: Path) -> dict[str, float]:
     """Means over the tuning images: the metrics, and the loss l2_weight MSE + perceptual_weight LPIPS."""
+    needed = ["psnr", "ssim", *([job.perceptual] if job.perceptual != "none" else [])]
     try:
-        images = pd.read_csv(path, usecols=list(METRICS))
+        images = pd.read_csv(path, usecols=lambda name: name in METRICS)
+        if absent := [name for name in needed if name not in images]:
+            raise ValueError(f"without {', '.join(absent)}")
     except (ValueError, OSError) as error:
-        raise InputError(f"metrics {path}: a csv with the columns {', '.join(METRICS)} is needed ({error})") from None
+        raise InputError(f"metrics {path}: a csv with the columns {', '.join(needed)} is needed ({error})") from None
     squared = float((PEAK**2 * 10.0 ** (-images["psnr"] / 10)).mean())
     perceptual = float(images[job.perceptual].mean()) if job.perceptual != "none" else 0.0
     loss = job.l2_weight * squared + job.perceptual_weight * perceptual
-    return {"loss": loss} | {name: float(images[name][np.isfinite(images[name])].mean()) for name in METRICS}
+    return {"loss": loss} | {name: float(images[name][np.isfinite(images[name])].mean()) for name in images}
 
 
 def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
@@ -73,8 +76,10 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
         DisplayCell(rounded(loss, 4), loss, "" if std is None or std != std else f"± {rounded(std, 4)}")
         for loss, std in losses
     ]
+    missing = [name for name in METRICS if name not in frame]
     for name, (heading, decimals) in METRICS.items():
-        columns[heading, ""] = [DisplayCell(rounded(value, decimals), value) for value in frame[name]]
+        if name not in missing:
+            columns[heading, ""] = [DisplayCell(rounded(value, decimals), value) for value in frame[name]]
     words = 2 + len(searched)
     per_entry = len(job.trials) // len({trial.entry for trial in job.trials})
     seeds = int(frame["seeds"].iloc[0])
@@ -87,6 +92,7 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
             f"Each autoencoder: {per_entry} trials of {job.images:,} training images with {of_seeds}, measured on"
             f" {job.tuning:,} images that are held out from the training images. No validation image is used.",
             f"Loss: {job.l2_weight:g} L2{perceptual}, the loss of all trainings; lower is better.",
+            *(f"missing: {METRICS[name][0].rstrip(' ↑↓')}: network {name} is missing." for name in missing),
         ],
         [f"autoencoders.{name}" for name in frame["autoencoder"]],
         seeded=seeds > 1,
