@@ -191,7 +191,7 @@ def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables
 
 
 def _published_rows(row: ClaimRow, tables: Tables) -> list[Cells]:
-    """The published rows of a claim, and the measured rows that stand in them."""
+    """The published rows of a claim, and the measured rows that belong to them."""
     wanted = row.columns | {"method": row.method}
     rows = (cells for cells in tables.get(row.table, []) if cells["source"] != MEASURED)
     return [cells for cells in rows if all(cells.get(key) == value for key, value in wanted.items())]
@@ -200,14 +200,14 @@ def _published_rows(row: ClaimRow, tables: Tables) -> list[Cells]:
 def _counterparts(row: ClaimRow, tables: Tables) -> list[Cells]:
     """Measured rows of the same method on other images, in the order in which the claim takes them."""
     method, words = _method(row.method)
-    found = []
+    rows = []
     for cells in tables.get(row.table, []):
         base, variant = _method(cells["method"])
-        same = cells["source"] == MEASURED and base == method and words <= variant
-        if same and all(cells.get(key) == value for key, value in row.elsewhere.items()):
-            found.append(cells)
+        is_same = cells["source"] == MEASURED and base == method and words <= variant
+        if is_same and all(cells.get(key) == value for key, value in row.elsewhere.items()):
+            rows.append(cells)
     column, sign = row.order.removeprefix("-"), -1 if row.order.startswith("-") else 1
-    return sorted(found, key=lambda cells: sign * float(cells.get(column) or 0)) if column else found
+    return sorted(rows, key=lambda cells: sign * float(cells.get(column) or 0)) if column else rows
 
 
 def _method(text: str) -> tuple[str, set[str]]:
@@ -218,7 +218,7 @@ def _method(text: str) -> tuple[str, set[str]]:
 
 def _quantity(table: str, key: str) -> Quantity | None:
     quantities = TABLES[table].quantities if table in TABLES else ()
-    return next((one for one in quantities if one.key == key), None)
+    return next((quantity for quantity in quantities if quantity.key == key), None)
 
 
 def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measured: bool = True) -> Iterator[Number]:
@@ -226,7 +226,9 @@ def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measur
     columns = [f"{key}_published" for key in comparison.quantities]
     quantities = [_quantity(row.table, key) for key in comparison.quantities]
     if is_measured:
-        columns = [measured_column(one, next(iter(one.measured))) if one else "" for one in quantities]
+        columns = [
+            measured_column(quantity, next(iter(quantity.measured))) if quantity else "" for quantity in quantities
+        ]
     for cells in rows:
         texts = [cells.get(column, "") for column in columns]
         if texts[0]:

@@ -16,6 +16,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary
 from bright_pipeline.models.metric_networks.manifest import is_unchecked
 from bright_pipeline.settings.quantities import GENERATED, KINDS, RATIO, TIMED_TRAINING, Kind, Quantity
+from bright_pipeline.settings.spaces import OF_RECONSTRUCTIONS
 from bright_pipeline.stages.tables import TableJob, TableRow
 
 SEED_MARK = "#"
@@ -37,7 +38,7 @@ def parse_named(argument: str) -> NamedSummary:
     """`ROW=PATH`, or `ROW#SEED=PATH` for the summary of a further training seed."""
     row, equals, path = argument.partition("=")
     if not (row and equals and path):
-        raise InputError(f"summary {argument!r}: reads ROW=PATH, such as main=summary.json")
+        raise InputError(f"summary {argument!r}: must be ROW=PATH, such as main=summary.json")
     return NamedSummary(row, Path(path))
 
 
@@ -95,7 +96,7 @@ class Measurement:
         self.join_traits(summary.traits)
         for key in sorted(summary.values.keys() & self.values.keys()):
             differences = differing(self.values[key].protocol, summary.values[key].protocol)
-            problem = f"has two protocols: {differences}" if differences else "comes twice"
+            problem = f"has two protocols: {differences}" if differences else "is given twice"
             raise InputError(f"summaries of {self.name!r}: {key} {problem}; give each summary once")
         for key, value in summary.values.items():
             self.values[key] = MeasuredValue(**dict(value), kind=summary.kind)
@@ -126,9 +127,10 @@ def gather(
     """
     rows = {row.name: row for row in [*job.rows, *job.counted]}
     if len(rows) < len(job.rows) + len(job.counted):
-        raise InputError("settings: rows: a name comes twice; name each row once")
+        raise InputError("settings: rows: duplicate name; name each row once")
     of_samples = kinds == (GENERATED,)
-    found: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
+    expected = " and ".join(sorted(kind.name for kind in kinds))
+    measured: dict[str, dict[str, Measurement]] = {name: {} for name in rows}
     for name, path in summaries:
         base, mark, seed = name.rpartition(SEED_MARK)
         row = base if name not in rows and mark and seed in map(str, job.training_seeds[1:]) else name
@@ -136,20 +138,18 @@ def gather(
             raise InputError(f"summary {path}: {name!r} is none of the table's rows ({', '.join(rows)})")
         summary = read_history(path) if path.suffix == ".csv" else read_summary(path, rows[row].model or name)
         if KINDS.get(summary.kind) not in kinds:
-            wanted = " and ".join(sorted(kind.name for kind in kinds))
-            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {wanted}")
+            raise InputError(f"summary {path}: kind {summary.kind}, but this table is made of {expected}")
         if KINDS[summary.kind] is GENERATED and not of_samples:
             # The row is the autoencoder, not the model that made the samples.
             traits = {key: trait for key, trait in summary.traits.items() if key not in ("method", "sample_kind")}
             summary = summary.model_copy(update={"traits": traits})
-        found[row].setdefault(name, _empty(rows[row], name)).add(summary, str(path))
-    for measurement in (one for of_row in found.values() for one in of_row.values()):
-        measurement.values |= ratios(measurement.values)
-    for name in rows:
-        if not found[name] and not of_samples:  # all networks of a sample set may be missing
-            expected = " and ".join(sorted(kind.name for kind in kinds))
+        measured[row].setdefault(name, _empty(rows[row], name)).add(summary, str(path))
+    for name, of_seeds in measured.items():
+        if not of_seeds and not of_samples:  # all networks of a sample set may be missing
             raise InputError(f"row {name!r}: none of the summaries given is of it ({expected})")
-    seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in found.items()}
+        for measurement in of_seeds.values():
+            measurement.values |= ratios(measurement.values)
+    seeds = {name: list(of_seeds.values()) or [_empty(rows[name], name)] for name, of_seeds in measured.items()}
     joined = {name: over_seeds(name, of_row) for name, of_row in seeds.items()}
     each_seed = [measurement for row in job.rows for measurement in seeds[row.name]]
     return [joined[row.name] for row in job.rows], [joined[row.name] for row in job.counted], each_seed
@@ -162,16 +162,17 @@ def _empty(row: TableRow, name: str) -> Measurement:
 
 def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:
     """The distance of samples over that of their autoencoder's reconstructions, where both are to the same images."""
-    found: dict[str, MeasuredValue] = {}
-    for key, of_reconstructions in values.items():
-        name = key.removeprefix("rfid.")
-        if name == key or name not in values or of_reconstructions.number == 0:
+    quotients: dict[str, MeasuredValue] = {}
+    for name, of_samples in values.items():
+        of_reconstructions = values.get(OF_RECONSTRUCTIONS + name)
+        if of_reconstructions is None or of_reconstructions.number == 0:
             continue
-        of_samples, images = values[name], ("reference_sha256", "reference_count")
-        if all(of_samples.protocol.get(one) == of_reconstructions.protocol.get(one) for one in images):
+        protocols = (of_samples.protocol, of_reconstructions.protocol)
+        images, others = ([it.get(key) for key in ("reference_sha256", "reference_count")] for it in protocols)
+        if images == others:
             ratio = of_samples.number / of_reconstructions.number
-            found[RATIO + name] = of_samples.model_copy(update={"number": ratio, "std": None, "interval": None})
-    return found
+            quotients[RATIO + name] = of_samples.model_copy(update={"number": ratio, "std": None, "interval": None})
+    return quotients
 
 
 def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
@@ -187,17 +188,17 @@ def over_seeds(row: str, seeds: list[Measurement]) -> Measurement:
         values = [measurement.values[key] for measurement in seeds if key in measurement.values]
         joined.values[key] = values[0]
         if len(values) > 1:
-            numbers = [value.number for value in values]
+            numbers = tuple(value.number for value in values)
             deviations = [value.std for value in values if value.std is not None]
-            mean: dict[str, Any] = {"number": fmean(numbers), "of_seeds": tuple(numbers)}
             # The deviation over images is pooled; an interval belongs to the number of one seed, not to the mean.
-            mean |= {"std": sqrt(fmean(std**2 for std in deviations)) if deviations else None, "interval": None}
+            pooled = sqrt(fmean(std**2 for std in deviations)) if deviations else None
+            mean = {"number": fmean(numbers), "of_seeds": numbers, "std": pooled, "interval": None}
             joined.values[key] = values[0].model_copy(update=mean)
     return joined
 
 
 def shared_protocols(each_seed: list[Measurement], quantity: Quantity) -> dict[str, Protocol]:
-    """The protocol of a column for each dataset; InputError names two rows and the keys in which theirs differ."""
+    """The protocol of a column for each dataset; InputError names two rows whose protocols differ, and the keys."""
     first: dict[str, tuple[str, Protocol]] = {}
     for measurement in each_seed:
         if quantity.compared not in measurement.values:
@@ -223,9 +224,9 @@ def flat(values: dict[str, Any], without: frozenset[str] = NOT_COMPARED, prefix:
     return entries
 
 
-def differing(one: Protocol, other: Protocol) -> str:
+def differing(first: Protocol, second: Protocol) -> str:
     """The differences between two protocols, such as `count 1000 and 500`; empty where they are equal."""
-    first, second = flat(one), flat(other)
+    first, second = flat(first), flat(second)
     keys = [key for key in sorted({*first, *second}) if first.get(key) != second.get(key)]
     return "; ".join(f"{key} {first.get(key)!r} and {second.get(key)!r}" for key in keys)
 

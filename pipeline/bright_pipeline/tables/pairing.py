@@ -139,42 +139,43 @@ class Line:
 
 def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
     """The measured rows, then the published rows; a published row with a matching measurement is a measured one."""
-    placed: dict[int, Measurement] = {}
-    own: dict[str, Line] = {}
+    taken: dict[int, Measurement] = {}  # index of a published row -> the measurement that belongs to it
+    own_lines: dict[str, Line] = {}
 
-    def place_of(measurement: Measurement) -> int | None:
+    def published_row(measurement: Measurement) -> int | None:
         """The published row that a measurement matches: a free one, else a taken one, else None."""
         matching = [index for index, row in enumerate(rows) if not mismatches(row, measurement, table)]
-        return min(matching, key=lambda index: index in placed, default=None)
+        return min(matching, key=lambda index: index in taken, default=None)
 
-    # The paper's adversarial loss goes first, so that a variant of it never takes the published row's place.
+    # The paper's adversarial loss goes first, so that a variant of it never takes the published row.
     for measurement in sorted(listed, key=lambda m: m.traits.get("adversarial") not in PAPER_LOSSES):
-        index = place_of(measurement)
+        index = published_row(measurement)
         if index is None:
             # Why a row on a published dataset has no difference: how it differs from the nearest published row.
             found = [(row, mismatches(row, measurement, table)) for row in rows if measurement.kinds]
-            alike = [(row, differing) for row, differing in found if not IDENTITY_TRAITS & set(differing)]
+            similar = [(row, differing) for row, differing in found if not IDENTITY_TRAITS & set(differing)]
             reasons = []
-            if alike:
-                row, differing = min(alike, key=lambda pair: len(pair[1]))
+            if similar:
+                row, differing = min(similar, key=lambda pair: len(pair[1]))
                 words = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
                 reasons = [f"not compared with the published {row_name(row)}: {words}"]
-            own[measurement.name] = _line(None, measurement, None, table, reasons)
-        elif index in placed:
+            own_lines[measurement.name] = _line(None, measurement, None, table, reasons)
+        elif index in taken:
             note = f"compared with the published {row_name(rows[index])}"
-            own[measurement.name] = _line(None, measurement, rows[index], table, [note])
+            own_lines[measurement.name] = _line(None, measurement, rows[index], table, [note])
         else:
-            placed[index] = measurement
+            taken[index] = measurement
     # Counts can match a published row where the images of the same row do not.
     for measurement in [*listed, *counted]:
         if COUNTED.name in measurement.kinds:
             counts = measurement.counts()
-            if (index := place_of(counts)) is not None:
-                placed.setdefault(index, counts)
-    lines = [_line(row, placed.get(index), row, table, []) for index, row in enumerate(rows)]
-    measured = [line for line in lines if line.measurement is not None and not line.measurement.is_counted]
-    measured += [own[measurement.name] for measurement in listed if measurement.name in own]
-    return measured + [line for line in lines if all(line is not one for one in measured)]
+            if (index := published_row(counts)) is not None:
+                taken.setdefault(index, counts)
+    lines = [_line(row, taken.get(index), row, table, []) for index, row in enumerate(rows)]
+    is_measured = [line.measurement is not None and not line.measurement.is_counted for line in lines]
+    measured = [line for line, measured in zip(lines, is_measured, strict=True) if measured]
+    measured += [own_lines[measurement.name] for measurement in listed if measurement.name in own_lines]
+    return measured + [line for line, measured in zip(lines, is_measured, strict=True) if not measured]
 
 
 def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, str]:
@@ -185,7 +186,7 @@ def mismatches(row: Row, measurement: Measurement, table: Table) -> dict[str, st
     for kind in (KINDS[name] for name in sorted(measurement.kinds)):
         for trait, allowed in fixed_traits(row, kind).items():
             if (actual := measurement.traits.get(trait)) not in allowed:
-                published = " or ".join(str(one or "none") for one in allowed)
+                published = " or ".join(str(value or "none") for value in allowed)
                 differing[trait] = f"{actual or 'unknown'} (published {published})"
         first = next(quantity for quantity in table.quantities if quantity.kind is kind)
         wanted = fixed_protocol(row, table, first).get("count")
@@ -214,8 +215,8 @@ def _line(
         if measurement is None:
             cells[quantity.key] = Cell(*printed)
             continue
-        found = {variant: measurement.values.get(key) for variant, key in quantity.measured.items()}
-        values = {variant: value for variant, value in found.items() if value is not None}
+        measured = quantity.measured.items()
+        values = {variant: measurement.values[key] for variant, key in measured if key in measurement.values}
         value = measurement.values.get(quantity.compared)
         difference: float | None = None
         if compared is not None and value is not None and (number := _printed(compared, quantity)):

@@ -26,9 +26,9 @@ def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> FramedTable
         measured.setdefault(name.partition("#")[0], []).append(_measured(job, path))
     lines: dict[str, list[dict[str, Any]]] = {}
     for trial in job.trials:
-        if (found := measured.get(f"{trial.entry}.{trial.number}")) is None:
+        if (metrics := measured.get(f"{trial.entry}.{trial.number}")) is None:
             raise InputError(f"study {job.name}: no metrics of {trial.entry}.{trial.number} were given")
-        seeds = pd.DataFrame(found)
+        seeds = pd.DataFrame(metrics)
         line = {
             "autoencoder": trial.entry,
             "best": False,
