@@ -90,7 +90,7 @@ lint: $(TEST)
 	snakemake --lint
 	mypy
 	lint-imports
-	bright config --check
+	python tools/config_reference.py --check
 	python tools/sentences.py
 	python tools/lock.py --check
 

@@ -1,14 +1,13 @@
-"""The config's reference (config/README.md) and schema (config/schema.json), generated from the typed config."""
+"""Write the config's reference (config/README.md) and schema (config/schema.json), generated from the typed config.
+
+python tools/config_reference.py [--check]     # --check changes nothing; exit code 1 if a file is out of date
+"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.paths import PACKAGE
 from bright_pipeline.config.root import BASES, MODELS, Config
 from bright_pipeline.families import AUTOENCODERS, GENERATORS, find_family
 from bright_pipeline.settings.dataset import Dataset, Source, Split
@@ -16,8 +15,11 @@ from bright_pipeline.settings.diffusion import Diffusion, Samples
 from bright_pipeline.settings.evaluation import Evaluation, Figures
 from bright_pipeline.settings.fields import NAME, Section
 from bright_pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-INTRODUCTION = Path(__file__).with_name("introduction.md")
+FOLDER = Path(__file__).parents[1] / "config"
+INTRODUCTION = Path(__file__).with_name("config_introduction.md")
 
 
 def members(union: Any) -> tuple[type[BaseModel], ...]:
@@ -119,12 +121,10 @@ def _default(field: FieldInfo) -> str:
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
 
 
-def generated() -> dict[Path, str]:
-    """The generated files of the checkout and their expected texts; InputError in an installed package."""
-    folder = PACKAGE.parents[1] / "config"
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; its files are generated in a checkout of the project")
-    return {folder / "README.md": reference(), folder / "schema.json": schema()}
+def stale() -> dict[Path, str]:
+    """The generated files that are out of date, and their expected texts."""
+    texts = {FOLDER / "README.md": reference(), FOLDER / "schema.json": schema()}
+    return {file: text for file, text in texts.items() if not file.exists() or file.read_text(encoding="utf-8") != text}
 
 
 def reference() -> str:
@@ -161,3 +161,13 @@ def _without_titles(node: Any) -> Any:
         kept = {key: value for key, value in node.items() if not (key == "title" and isinstance(value, str))}
         return {key: _without_titles(value) for key, value in kept.items()}
     return [_without_titles(item) for item in node] if isinstance(node, list) else node
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        if names := [f"config/{file.name}" for file in stale()]:
+            sys.exit(f"{' and '.join(names)}: out of date; run `python tools/config_reference.py`")
+    else:
+        for file, text in stale().items():
+            file.write_text(text, encoding="utf-8")
+            print(f"wrote config/{file.name}")
