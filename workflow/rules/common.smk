@@ -17,7 +17,14 @@ from bright_pipeline.plan.checks import name_clash
 from bright_pipeline.engine.reservations import reserve
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.plan.publish import is_earlier_copy
-from bright_pipeline.engine.run import Needed, everything, find_job, forced, wanted
+from bright_pipeline.engine.run import (
+    Needed,
+    everything,
+    find_job,
+    forced,
+    target_jobs,
+    wanted,
+)
 from bright_pipeline.engine.shards import Shard, view
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.shards import arguments as arguments_of

@@ -1,6 +1,6 @@
 """Figures from images, histories and summaries."""
 
-from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.figures import FIGURES
 
 
 use rule take_snapshot as make_figure with:
@@ -14,9 +14,3 @@ use rule take_snapshot as make_figure with:
         caption=lambda wildcards: FIGURES[wildcards.name].caption,
     message:
         "Drawing {params.entry}"
-
-
-rule figures:
-    """Every figure for which this config has results."""
-    input:
-        [job.outputs for job in jobs(figures).values()],

@@ -1,6 +1,6 @@
 """Tables from summaries: each measured number next to the published one."""
 
-from bright_pipeline.stages.tables import STUDY_CAPTION, caption, tables
+from bright_pipeline.stages.tables import STUDY_CAPTION, caption
 
 
 use rule take_snapshot as make_table with:
@@ -27,19 +27,3 @@ use rule take_snapshot as make_study with:
         caption=STUDY_CAPTION,
     message:
         "Comparing the trials of {params.entry}"
-
-
-rule tables:
-    """Every table."""
-    input:
-        [job.outputs for job in jobs(tables).values()],
-
-
-# table2 to table8 and text_10k, and tables beyond the paper that have rows: one target each.
-for name, job in jobs(tables).items():
-
-    rule:
-        name:
-            name
-        input:
-            job.outputs,

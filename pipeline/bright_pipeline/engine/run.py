@@ -37,16 +37,20 @@ def outputs_of(made: Iterable[Job]) -> list[Output]:
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
     """The outputs that Snakemake's targets name, by rule or file; all for no target, and for an unknown one."""
-    groups = {name: made for stage in jobs.stages.values() for name, made in stage.targets(jobs).items()}
-    found: list[Output] = []
+    outputs: list[Output] = []
     for name in list(names) or ["all"]:
-        if name in groups:
-            found += outputs_of(groups[name])
+        if name in jobs(target_jobs):
+            outputs += outputs_of(jobs(target_jobs)[name])
         elif (output := output_of(jobs, name)) is not None:
-            found.append(output)
+            outputs.append(output)
         else:
-            found += jobs(everything)
-    return found
+            outputs += jobs(everything)
+    return outputs
+
+
+def target_jobs(jobs: Jobs) -> dict[str, list[Job]]:
+    """The jobs that each target of Snakemake names."""
+    return {name: made for stage in jobs.stages.values() for name, made in stage.targets(jobs).items()}
 
 
 def everything(jobs: Jobs) -> list[Output]:
@@ -65,12 +69,12 @@ def output_of(jobs: Jobs, path: str) -> Output | None:
 
 def forced(jobs: Jobs, names: Iterable[str]) -> set[Key]:
     """The jobs that --forcerun and similar options name, by rule or by a file of the store."""
-    found: set[Key] = set()
+    keys: set[Key] = set()
     for name in names:
-        found |= {key for key in jobs(planned) if key[0] == name}
+        keys |= {key for key in jobs(planned) if key[0] == name}
         if name not in jobs(view) and (output := output_of(jobs, name)) is not None:
-            found.add(output.job.key)
-    return found
+            keys.add(output.job.key)
+    return keys
 
 
 class Needed:
@@ -97,10 +101,10 @@ class Needed:
 
     def among(self, shards: Iterable[Shard]) -> "Needed":
         """The same with these shards only, those that Snakemake will make."""
-        found = Needed((), self.forced)
-        found.asked = self.asked
-        found.shards = {shard.key: shard for shard in shards}
-        return found
+        needed = Needed((), self.forced)
+        needed.asked = self.asked
+        needed.shards = {shard.key: shard for shard in shards}
+        return needed
 
     def __contains__(self, shard: Shard) -> bool:
         return shard.key in self.shards
