@@ -7,7 +7,9 @@ import signal
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in stages; read on import of numpy
+from bright_pipeline.base.process import kernel_choice
+
+os.environ.update(kernel_choice())  # as in stages; libraries read the choice when they are imported
 
 from collections.abc import Iterator
 from pathlib import Path

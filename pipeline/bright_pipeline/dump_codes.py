@@ -20,12 +20,11 @@ def dump_codes(
     hits: Annotated[Path, typer.Option(help="Where the hits per entry go (npz).")],
     statistics: Annotated[Path, typer.Option(help="Where ranges, variances and hit shares go (json).")],
 ) -> None:
-    import torch
-
     from bright_pipeline.evaluation.codes import code_statistics, count_hits, encode_archive, hit_statistics, write_hits
     from bright_pipeline.models.checkpoints import load_autoencoder, write_codes
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.cpu_threads)
+    use_cpu(job.cpu_threads)
     model = load_autoencoder(autoencoder)
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)
     counted, reachable = count_hits(model, key_codes, job.micro_batch)

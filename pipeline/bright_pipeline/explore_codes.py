@@ -30,8 +30,9 @@ def explore_codes(
     from bright_pipeline.generation.exploration import groups, interpolation, resolutions
     from bright_pipeline.generation.explorer import explorer_decoder, rounded, without_explorer
     from bright_pipeline.models.checkpoints import load_autoencoder
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.cpu_threads)
+    use_cpu(job.cpu_threads)
     archive = ImageArchive(images)
     if not (rows := min(job.rows, len(archive) // 2)):
         raise InputError(f"{images}: has one image; interpolation needs two")

@@ -95,8 +95,9 @@ def generate_shard(
 
     from bright_pipeline.generation.sampling import Draw, gaussian_draw, sample
     from bright_pipeline.models.checkpoints import load_autoencoder, load_generator, read_codes
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.samples.cpu_threads)
+    use_cpu(job.samples.cpu_threads)
     draw: Draw
     decoder, channels = None, None
     match job.samples:

@@ -24,8 +24,6 @@ def measure_codes(
     summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
     lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for LPIPS.")] = None,
 ) -> None:
-    import torch
-
     from bright_pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
     from bright_pipeline.evaluation.codes import (
         FILLED,
@@ -38,8 +36,9 @@ def measure_codes(
     )
     from bright_pipeline.evaluation.reconstruction import reconstruction_protocols
     from bright_pipeline.models.checkpoints import load_autoencoder, read_codes
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.cpu_threads)
+    use_cpu(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
     statistics, deviations = code_statistics(dumped), principal_deviations(dumped)
     sizes = noise_sizes(statistics["variance"] ** 0.5, half_cell(job.autoencoder))

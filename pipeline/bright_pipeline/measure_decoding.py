@@ -19,8 +19,9 @@ def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="W
 
     from bright_pipeline.evaluation.decoding_speed import decoding_speeds, machine
     from bright_pipeline.models.checkpoints import make_autoencoder, pick_device
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.cpu_threads)
+    use_cpu(job.cpu_threads)
     torch.manual_seed(0)
     device = pick_device()
     models = [

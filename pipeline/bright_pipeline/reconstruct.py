@@ -42,8 +42,9 @@ def reconstruct(
     )
     from bright_pipeline.models.autoencoder import pad
     from bright_pipeline.models.checkpoints import load_autoencoder, pick_device
+    from bright_pipeline.models.processor import use_cpu
 
-    torch.set_num_threads(job.cpu_threads)
+    use_cpu(job.cpu_threads)
     device = pick_device()
     originals, model = ImageArchive(images), load_autoencoder(autoencoder, device)
     given = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bright_pipeline.engine.checksums import result_libraries
 
 pytestmark = pytest.mark.demo
 
@@ -20,6 +21,8 @@ NETWORK = "efficientnet_lite0"
 SAMPLES = "1000"
 with (RUN.parents[1] / "docs" / "csv" / "demo-bars.csv").open(encoding="utf-8") as file:
     BARS = {row["quantity"]: float(row["bar"]) for row in DictReader(file)}
+NUMBERS = RUN.parents[1] / "docs" / "csv" / "demo-metrics.json"
+"""Written by `cp results/demo/metrics.json docs/csv/demo-metrics.json` after a demo with portable kernels."""
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,21 @@ def test_samples_are_near_the_validation_images_and_no_copies_of_training_images
     assert floor < reached <= BARS["frechet_distance"]
     assert reached / gaussian <= BARS["frechet_distance_over_gaussian"]
     assert ratio >= BARS["neighbour_ratio"]
+
+
+@pytest.mark.skipif(RUN.name != "demo", reason="the committed numbers are the demo's, of seed 0")
+def test_every_number_equals_the_committed_one(metrics: dict[str, Any]) -> None:
+    """On every x86-64 processor with AVX2, with the locked versions (docs/processors.md)."""
+    folders = (RUN.parent / "store").glob("*/*")
+    kernels = {made.get("cpu", "portable") for folder in folders for made in result_libraries(folder)}
+    if kernels != {"portable"}:
+        pytest.skip(f"results/store has results of other kernels: {', '.join(sorted(kernels))}")
+    committed = json.loads(NUMBERS.read_text(encoding="utf-8"))
+    assert numbers(metrics) == numbers(committed)
+
+
+def numbers(nested: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The numbers of metrics.json by their keys, joined with dots."""
+    if not isinstance(nested, dict):
+        return {".".join(keys): nested}
+    return {name: number for key, inner in nested.items() for name, number in numbers(inner, *keys, key).items()}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -14,12 +15,31 @@ LARGEST_THRESHOLD = 2**31 - 1  # bytes; mallopt takes an int
 NEW_OBJECTS_PER_COLLECTION = 20_000  # Python's default is 700
 
 
-def limit_linear_algebra() -> None:
-    """Use one thread for numpy's and scipy's linear algebra: on many it is slower here, and sums depend on how many.
+PORTABLE = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # PyTorch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "MKL_CBWR": "COMPATIBLE",  # its matrix products, exp and log
+    "OPENBLAS_CORETYPE": "Haswell",  # linear algebra of numpy and scipy
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_SKX,AVX512_ICL,AVX512_SPR",  # numpy's exp and log
+}
+"""Variables with which libraries use the same kernels on every x86-64 processor with AVX2 (docs/processors.md)."""
 
-    numpy reads the variable when it is first imported. A value that the caller has set stays.
+
+def kernel_choice() -> dict[str, str]:
+    """Variables for a process whose numbers do not depend on its processor; BRIGHT_PORTABLE=0: the fastest kernels.
+
+    Libraries read them when they are first imported. numpy and scipy use one thread for linear algebra, unless the
+    caller has set another number: more are slower here, and sums depend on the number.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    threads = {"OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1")}
+    processor = Path("/proc/cpuinfo")
+    has_avx2 = processor.exists() and "avx2" in processor.read_text(encoding="utf-8")
+    return threads | (PORTABLE if has_avx2 and os.environ.get("BRIGHT_PORTABLE") != "0" else {})
+
+
+def is_portable() -> bool:
+    """Whether the libraries of this process use the same kernels on every processor."""
+    return os.environ.items() >= PORTABLE.items()
 
 
 def cores() -> int:

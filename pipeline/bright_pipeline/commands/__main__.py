@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from bright_pipeline.base.errors import InputError, missing_package
-from bright_pipeline.base.process import limit_linear_algebra
+from bright_pipeline.base.process import kernel_choice
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -62,7 +62,7 @@ def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
 
 def main() -> None:
     """Run a command, as `python -m` would; without one, list them."""
-    limit_linear_algebra()
+    os.environ.update(kernel_choice())
     sys.path.append(str(Path.cwd()))  # for model families beside the config, as in the workflow
     name, *arguments = sys.argv[1:] or ["--help"]
     name = name.replace("-", "_") if name[0] != "-" else name

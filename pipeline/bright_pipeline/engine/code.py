@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.process import is_portable
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.engine.canonical import canonical, running_statements
 
@@ -280,7 +281,8 @@ def versions(modules: frozenset[str]) -> dict[str, str]:
     packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
     found = {package.name.lower().replace("_", "-"): package.version for package in packages if package is not None}
     if "torch" in sys.modules:  # its kernels of another instruction set round differently
-        found["cpu"] = sys.modules["torch"].backends.cpu.get_cpu_capability()
+        capability = sys.modules["torch"].backends.cpu.get_cpu_capability()
+        found["cpu"] = "portable" if is_portable() else capability
     return dict(sorted(({"python": platform.python_version()} | found).items()))
 
 

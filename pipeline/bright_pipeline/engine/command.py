@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from bright_pipeline.base.errors import InputError, disk_problem, missing_package
 from bright_pipeline.base.parsing import parse_json, parse_settings, shortened
-from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory, limit_linear_algebra, on_end_request
+from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory, kernel_choice, on_end_request
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.base.yaml_files import parse_yaml
 from bright_pipeline.engine.checksums import check
@@ -25,7 +25,7 @@ from bright_pipeline.engine.records import is_out_of_memory
 
 # Only in a process that runs a module of this package (`python -m PACKAGE.STAGE`): its further imports load numpy.
 if getattr(sys.modules["__main__"].__spec__, "name", "").startswith(f"{OWN}."):
-    limit_linear_algebra()
+    os.environ.update(kernel_choice())
 
 TERMINATED = 143  # 128 + SIGTERM, the exit code that schedulers expect of a job that they ask to end
 KILLED = 137  # 128 + SIGKILL, the kernel's signal when memory is exhausted

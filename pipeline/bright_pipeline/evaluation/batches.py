@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bright_pipeline.base.process import cores
 from bright_pipeline.data.archive import Images, pixel_digest, to_rgb
+from bright_pipeline.models.processor import use_cpu
 
 READERS = min(8, cores())  # Pillow releases Python's lock while it decodes and resizes
 AHEAD = 2  # batches read ahead
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
 def metric_device(threads: int) -> torch.device:
     """The GPU if there is one, with TF32 off: metrics are compared between machines."""
-    torch.set_num_threads(threads)
+    use_cpu(threads)
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

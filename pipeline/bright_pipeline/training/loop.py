@@ -25,6 +25,7 @@ from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import Progress, logger
 from bright_pipeline.data.pictures import save_picture
 from bright_pipeline.models.autoencoder import HALF
+from bright_pipeline.models.processor import use_cpu
 from bright_pipeline.settings.execution import Execution
 from bright_pipeline.training.history import PROJECT, RUN_NAME_KEYS, History, make_trackers
 from bright_pipeline.training.processes import EndRequests, average_numbers
@@ -39,7 +40,7 @@ def make_accelerator(execution: Execution, work: Path) -> Accelerator:
     """accelerate's devices, precision and processes; a CPU uses a fixed number of threads, since sums depend on it."""
     cpu, precision = not torch.cuda.is_available(), execution.precision
     if cpu:
-        torch.set_num_threads(execution.cpu_threads)
+        use_cpu(execution.cpu_threads)
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     mixed = precision if precision in HALF else "no"
     trackers = make_trackers(execution.trackers, work)

@@ -108,8 +108,6 @@ class TrainingTask:
         self.data, self.batch, self.steps, self.execution = data, batch, steps, execution
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.process = accelerator.process_index, accelerator.num_processes
-        self.fused: bool | None = True if self.device.type != "cpu" else None
-        """Whether Adam uses one kernel for all weights; None: PyTorch's default on a CPU."""
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Any] = {}
         self.batches: Iterator[Tensor] = iter(())
