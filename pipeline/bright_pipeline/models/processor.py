@@ -19,7 +19,7 @@ def use_cpu(threads: int) -> None:
     torch.set_num_threads(threads)
     if is_portable():  # also in libraries: LPIPS takes square roots, and so do the samplers of diffusers
         torch.sqrt = Tensor.sqrt = square_root
-        Tensor.__pow__ = power  # type: ignore[method-assign,assignment]
+        Tensor.__pow__ = power
 
 
 def square_root(numbers: Tensor, **options: Any) -> Tensor:
