@@ -20,7 +20,7 @@ def dump_codes(
     hits: Annotated[Path, typer.Option(help="Where the hits per entry go (npz).")],
     statistics: Annotated[Path, typer.Option(help="Where ranges, variances and hit shares go (json).")],
 ) -> None:
-    from bright_pipeline.evaluation.codes import code_statistics, count_hits, encode_archive, hit_statistics, write_hits
+    from bright_pipeline.evaluation.codes import code_statistics, count_hits, encode_archive, usage, write_hits
     from bright_pipeline.models.checkpoints import load_autoencoder, write_codes
     from bright_pipeline.models.processor import use_cpu
 
@@ -29,5 +29,5 @@ def dump_codes(
     key_codes = encode_archive(model, ImageArchive(images), job.micro_batch)
     counted, reachable = count_hits(model, key_codes, job.micro_batch)
     write_hits(hits, counted, reachable)
-    write_json(statistics, {"codes": code_statistics(key_codes), "hits": hit_statistics(counted, reachable)})
+    write_json(statistics, {"codes": code_statistics(key_codes), "hits": usage(counted.numpy(), reachable.numpy())})
     write_codes(codes, key_codes)

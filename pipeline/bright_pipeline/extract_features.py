@@ -25,5 +25,5 @@ def extract_features(
     from bright_pipeline.evaluation.features import extract
 
     device = metric_device(job.cpu_threads)
-    found = extract(ImageArchive(images), job.space, weights, first, last, job.micro_batch, device, starts_at)
-    write_features(features, found, first)
+    extracted = extract(ImageArchive(images), job.space, weights, first, last, job.micro_batch, device, starts_at)
+    write_features(features, extracted, first)

@@ -24,27 +24,19 @@ def measure_codes(
     summary: Annotated[Path, typer.Option(help="Where the numbers go (json).")],
     lpips_alex: Annotated[Path | None, typer.Option(help="AlexNet's weights, for LPIPS.")] = None,
 ) -> None:
+    from bright_pipeline.evaluation import codes as measures
     from bright_pipeline.evaluation.code_noise import half_cell, noise_curve, noise_numbers, noise_sizes
-    from bright_pipeline.evaluation.codes import (
-        FILLED,
-        code_numbers,
-        code_statistics,
-        principal_deviations,
-        spectrum_numbers,
-        storage,
-        usage,
-    )
     from bright_pipeline.evaluation.reconstruction import reconstruction_protocols
     from bright_pipeline.models.checkpoints import load_autoencoder, read_codes
     from bright_pipeline.models.processor import use_cpu
 
     use_cpu(job.cpu_threads)
     model, dumped, originals = load_autoencoder(autoencoder), read_codes(codes), ImageArchive(images)
-    statistics, deviations = code_statistics(dumped), principal_deviations(dumped)
+    statistics, deviations = measures.code_statistics(dumped), measures.principal_deviations(dumped)
     sizes = noise_sizes(statistics["variance"] ** 0.5, half_cell(job.autoencoder))
     curve = noise_curve(model, originals, job.images, sizes, job.seed, job.micro_batch, lpips_alex)
     with arrays(hits, "hits", "`bright_pipeline.dump_codes`") as counted:
-        used = usage(counted["hits"], counted["reachable"])
+        used = measures.usage(counted["hits"], counted["reachable"])
     tables = hash_tables(job.autoencoder)
     networks = {} if lpips_alex is None else {"lpips_alex": lpips_alex}
     protocols = reconstruction_protocols(originals, content_digest(originals), networks)
@@ -56,8 +48,8 @@ def measure_codes(
         "noise": "uniform within ± size, on the codes before tiling, within their bounds",
         "seed": job.seed,
     }
-    numbers = code_numbers(statistics, used, storage(model, dumped)) | noise_numbers(curve)
-    numbers |= spectrum_numbers(deviations)
+    numbers = measures.code_numbers(statistics, used, measures.storage(model, dumped)) | noise_numbers(curve)
+    numbers |= measures.spectrum_numbers(deviations)
     method = {"method": autoencoder_family(job.autoencoder.family).method}
     facts = Summary(
         kind="codes",
@@ -67,7 +59,7 @@ def measure_codes(
             "usage": used,
             "codes": statistics,
             "noise": curve,
-            "spectrum": {"deviations": deviations, "empty_below": FILLED},
+            "spectrum": {"deviations": deviations, "empty_below": measures.FILLED},
         },
     )
     write_summary(summary, facts)

@@ -25,8 +25,8 @@ def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="W
     torch.manual_seed(0)
     device = pick_device()
     models = [
-        make_autoencoder(one.autoencoder, one.resolution, one.channels).to(device).eval().requires_grad_(False)
-        for one in job.models.values()
+        make_autoencoder(model.autoencoder, model.resolution, model.channels).to(device).eval().requires_grad_(False)
+        for model in job.models.values()
     ]
     speeds = decoding_speeds(models, job.batch, job.rounds)
     protocol = {
@@ -36,10 +36,10 @@ def measure_decoding(job: Decoding, output: Annotated[Path, typer.Option(help="W
         "images_per_second_interval": "the slowest and the fastest round",
         "versions": versions("torch"),
     }
-    found = {}
-    for (name, one), rates in zip(job.models.items(), speeds, strict=True):
-        method = autoencoder_family(one.autoencoder.family).method
+    summaries = {}
+    for (name, model), rates in zip(job.models.items(), speeds, strict=True):
+        method = autoencoder_family(model.autoencoder.family).method
         rate = Value(number=median(rates), interval=(rates[0], rates[-1]), protocol=protocol)
-        traits = {"method": method, **architecture_traits(one.autoencoder)}
-        found[name] = Summary(kind="decoding", traits=traits, values={"decoding.images_per_second": rate})
-    write_summaries(output, found)
+        traits = {"method": method, **architecture_traits(model.autoencoder)}
+        summaries[name] = Summary(kind="decoding", traits=traits, values={"decoding.images_per_second": rate})
+    write_summaries(output, summaries)

@@ -31,20 +31,20 @@ def nearest_neighbours(
     from bright_pipeline.evaluation.batches import metric_device
 
     embedding = neighbours.LpipsEmbedding(weights).to(metric_device(job.cpu_threads))
-    made, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
-    sets = {"generated": (made, job.count), "validation": (unseen, job.validation_count or len(unseen))}
+    samples, seen, unseen = ImageArchive(generated), ImageArchive(train), ImageArchive(validation)
+    sets = {"generated": (samples, job.count), "validation": (unseen, job.validation_count or len(unseen))}
     nearest = min(job.neighbours, len(seen))
-    found = {
+    results = {
         name: neighbours.nearest(embedding, *some, seen, nearest, job.micro_batch, job.memory_gb)
         for name, some in sets.items()
     }
-    rows = {name: (sets[name][0].names, one) for name, one in found.items()}
+    rows = {name: (sets[name][0].names, result) for name, result in results.items()}
     frame = neighbours.neighbours_table(rows, seen.names)
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False)
     with atomic_path(figure) as temporary:
-        neighbours.neighbours_picture(made, seen, found["generated"], PICTURE_ROWS).save(temporary)
-    numbers = neighbours.memorization(found["generated"], found["validation"])
+        neighbours.neighbours_picture(samples, seen, results["generated"], PICTURE_ROWS).save(temporary)
+    numbers = neighbours.memorization(results["generated"], results["validation"])
     logger.info("LPIPS to the nearest training image: %s", numbers)
     protocol = {
         "count": job.count,
@@ -63,8 +63,8 @@ def nearest_neighbours(
         traits={"method": job.method},
         values={key: Value(number=number, protocol=protocol) for key, number in numbers.items()},
         details={
-            "quantiles": {name: neighbours.distance_quantiles(one) for name, one in found.items()},
-            "validation_count": len(found["validation"].indices),
+            "quantiles": {name: neighbours.distance_quantiles(result) for name, result in results.items()},
+            "validation_count": len(results["validation"].indices),
             "neighbours": nearest,
         },
     )

@@ -63,13 +63,13 @@ def reconstruct(
             # The networks see full batches only, so that batching changes no bit; the surplus images are dropped.
             real = pixels.to(device)
             batch = pad(to_model(real), job.micro_batch)
-            made = to_uint8(model.decode(model.encode(batch)))[: len(real)]
+            decoded = to_uint8(model.decode(model.encode(batch)))[: len(real)]
             moments.append(model.code_moments(batch, len(real)))
-            archive.add_batch(made.cpu(), first)
-            for pair in zip(real.split(MICRO_BATCH), made.split(MICRO_BATCH), strict=True):
+            archive.add_batch(decoded.cpu(), first)
+            for pair in zip(real.split(MICRO_BATCH), decoded.split(MICRO_BATCH), strict=True):
                 measured.append(pd.DataFrame(image_metrics(*pair, distances)))
             if first < PICTURE_IMAGES:
-                shown.append((pixels, made.cpu()))
+                shown.append((pixels, decoded.cpu()))
             progress.advance(len(real))
     frame = pd.concat(measured, ignore_index=True).astype(float)
     frame.insert(0, "image", originals.names)

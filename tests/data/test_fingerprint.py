@@ -20,7 +20,7 @@ from bright_pipeline.data.fingerprint import (
     Fingerprint,
     Fingerprints,
     fingerprint,
-    missing_source,
+    missing_files,
     read_fingerprint,
     write_fingerprint,
 )
@@ -177,7 +177,7 @@ def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
     shutil.rmtree("results")
     assert kept()["absent"] == {"kind": "folder", "path": "cats"}
     assert not FINGERPRINTS.exists()
-    assert (missing_source(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
+    assert (missing_files(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
 
 
 @pytest.mark.parametrize("place", ["cats", "cats/a", "files"])
@@ -196,7 +196,7 @@ def test_unreadable_folders_and_files_have_their_stored_fingerprint(
         monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert looked() == before
     if place != "files":
-        assert missing_source(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+        assert missing_files(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
 
 
 def test_a_changed_image_of_the_same_size_is_another_collection(

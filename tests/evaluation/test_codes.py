@@ -12,9 +12,9 @@ from bright_pipeline.evaluation.codes import (
     code_statistics,
     count_hits,
     encode_archive,
-    hit_statistics,
     principal_deviations,
     spectrum_numbers,
+    usage,
     write_hits,
 )
 from bright_pipeline.generation.sampling import fit_gaussian, gaussian_draw
@@ -222,11 +222,9 @@ def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_lo
 def test_statistics_are_of_the_reachable_entries_alone_and_hits_are_written_without_pickle(tmp_path):
     hits = torch.tensor([[4, 0, 2, 99, 6], [1, 1, 1, 0, 1]])
     reachable = torch.tensor([True, True, True, False, True])
-    found = hit_statistics(hits, reachable)
-    assert (found["entries"], found["reachable"]) == (5, 4)
-    assert found["share_hit"] == [0.75, 1.0]
-    among = np.array([4, 0, 2, 6])
-    assert found["coefficient_of_variation"] == pytest.approx([among.std() / among.mean(), 0])
+    found, among = usage(hits.numpy(), reachable.numpy()), np.array([4, 0, 2, 6])
+    assert (found["entries"], found["used_share"], found["least_used_share"]) == (4, 0.875, 0.75)
+    assert found["hit_variation"] == pytest.approx(among.std() / among.mean() / 2)  # the median of it and 0
     write_hits(tmp_path / "hits.npz", hits, reachable)
     with np.load(tmp_path / "hits.npz", allow_pickle=False) as file:
         assert file["hits"].tolist() == hits.tolist() and file["reachable"].tolist() == reachable.tolist()

@@ -172,7 +172,7 @@ def test_the_stages_write_what_the_tables_read(
     assert found.traits["table_entries"] == f"2^{trained[1].tables.entries_log2}"
     assert 0 <= numbers["code_minimum"] < numbers["code_maximum"] <= 1
     statistics = json.loads((tmp_path / "statistics.json").read_text())
-    assert numbers["used_share"] == pytest.approx(100 * np.mean(statistics["hits"]["share_hit"]))
+    assert numbers["used_share"] == pytest.approx(100 * statistics["hits"]["used_share"])
     assert numbers["code_bytes"] == 4 * 32 and numbers["psnr_quiet"] == found.details["noise"][0]["psnr"]
     assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
 

@@ -11,7 +11,7 @@ import torch
 import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
-from bright_pipeline.data.fingerprint import Fingerprints, missing_checkpoint
+from bright_pipeline.data.fingerprint import Fingerprints, missing_files
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.engine.shards import view
@@ -358,14 +358,14 @@ def test_a_checkpoint_is_known_by_its_content() -> None:
     os.utime("a.ckpt", (1, 1))
     before = checkpoint("a.ckpt")
     assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
-    assert missing_checkpoint(weights("a.ckpt"), WHERE) is None
+    assert missing_files(weights("a.ckpt"), WHERE) is None
     Path("a.ckpt").write_bytes(b"WEIGHTS")
     after = checkpoint("a.ckpt")
     assert after["sha256"] != before["sha256"]
     Path("a.ckpt").unlink()
     assert checkpoint("a.ckpt") == after
     assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
-    line = missing_checkpoint(weights("a.ckpt"), WHERE)
+    line = missing_files(weights("a.ckpt"), WHERE)
     assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
 
 
@@ -379,7 +379,7 @@ def test_a_folder_checkpoint_is_all_of_its_files() -> None:
     for lose in (lambda path: path.write_bytes(b""), Path.unlink):
         lose(Path("ddpm/other.bin"))
         assert checkpoint("ddpm", "diffusers_ddpm") == renamed
-    line = missing_checkpoint(weights("ddpm", "diffusers_ddpm"), WHERE)
+    line = missing_files(weights("ddpm", "diffusers_ddpm"), WHERE)
     assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"
 
 

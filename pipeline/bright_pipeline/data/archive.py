@@ -104,8 +104,7 @@ class PerProcess:
 class Images(ABC):
     """A sequence of square images that all have the size and the channels, 1 (gray) or 3 (RGB), of the first."""
 
-    names: list[str]
-    """Names of the images, in order."""
+    names: list[str]  # of the images, in order
     resolution: int
     channels: int
 
@@ -126,6 +125,11 @@ class Images(ABC):
             images[row] = self.read(index).transpose(2, 0, 1)
         return torch.from_numpy(images)
 
+    @staticmethod
+    def colour_error(where: str) -> InputError:
+        """For an image in colour after a first image in gray."""
+        return InputError(f"{where}: in colour, but the first image is gray; all images must have the same channels")
+
     def check_size(self, image: Image.Image, where: str) -> None:
         """InputError if an image has another size than the first."""
         if image.size != (self.resolution, self.resolution):
@@ -140,8 +144,7 @@ class ImageArchive(PerProcess, Images):
     """
 
     def __init__(self, paths: Path | str | Sequence[Path | str]):
-        listed: Iterable[Path | str] = [paths] if isinstance(paths, str | Path) else paths
-        self.paths = [Path(path) for path in listed]
+        self.paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
         self._members = [
             (number, name)
             for number, archive in enumerate(self.handle)
@@ -158,16 +161,16 @@ class ImageArchive(PerProcess, Images):
         self.channels = 1 if first.mode in ("1", "L") else 3
 
     def _open(self) -> list[zipfile.ZipFile]:
-        found = []
+        archives = []
         for path in self.paths:
             try:
-                found.append(zipfile.ZipFile(path))
+                archives.append(zipfile.ZipFile(path))
             except FileNotFoundError:
                 raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
             except Exception as error:  # damaged bytes make zipfile raise various errors
                 line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
                 raise InputError(line) from None
-        return found
+        return archives
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
@@ -175,10 +178,7 @@ class ImageArchive(PerProcess, Images):
         if self.channels == 3:
             return np.array(image.convert("RGB"))
         if image.mode not in ("1", "L"):
-            raise InputError(
-                f"{self._where(index)}: in colour ({image.mode}), but the first image is gray; all images must have the"
-                " same channels"
-            )
+            raise self.colour_error(self._where(index))
         return np.array(image.convert("L"))[:, :, None]
 
     def _image(self, index: int) -> Image.Image:
@@ -189,9 +189,8 @@ class ImageArchive(PerProcess, Images):
         except MemoryError:
             raise
         except Exception as error:  # damaged bytes make readers raise various errors
-            raise InputError(
-                f"{self._where(index)}: not a readable image ({error_text(error)}); create the archive again"
-            ) from None
+            line = f"{self._where(index)}: not a readable image ({error_text(error)}); create the archive again"
+            raise InputError(line) from None
         return image
 
     def _where(self, index: int) -> str:
@@ -234,9 +233,7 @@ def to_model(images: "Tensor") -> "Tensor":
 def to_uint8(images: "Tensor") -> "Tensor":
     """[-1, 1] to uint8, rounded and clamped: the inverse of `to_model`. InputError for NaN or infinite values."""
     if not images.isfinite().all():
-        raise InputError(
-            "images with NaN or infinite values: the model that generated them is damaged, or its training diverged"
-        )
+        raise InputError("images with NaN or infinite values: their model is damaged, or its training diverged")
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 

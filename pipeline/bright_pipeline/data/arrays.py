@@ -26,8 +26,8 @@ def arrays(path: Path, where: str, made_by: str) -> Iterator[Any]:
                     shape, _, dtype = read(file)
                     if prod(shape) * dtype.itemsize != member.file_size - file.tell():
                         raise ValueError(f"{member.filename}: {shape} of {dtype} are not {member.file_size} bytes")
-        with np.load(path, allow_pickle=False) as found:
-            yield found
+        with np.load(path, allow_pickle=False) as content:
+            yield content
     except (InputError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make readers raise various errors

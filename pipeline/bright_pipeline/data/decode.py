@@ -39,8 +39,7 @@ class BadImage(Exception):
 class RawImages:
     """A raw collection, or one of its parts."""
 
-    ignored: Counter[str] | None = None
-    """Number of files that are not images by name, by suffix; known after `names`."""
+    ignored: Counter[str] | None = None  # files that are not images by name: their number by suffix, after `names`
 
     def names(self) -> list[str]:
         """The sorted names of the images; splits follow this order."""

@@ -1,4 +1,4 @@
-"""Fingerprints of raw collections and checkpoints: the part of digests that stands for their content (promise 1).
+"""Fingerprints of raw collections and checkpoints: the part of digests that covers their content (promise 1).
 
 A fingerprint covers names and contents, but neither times, nor paths, nor the name of a single file. It is computed
 once and stored in results/fingerprints, in a small file per collection or checkpoint that git can track. The file is
@@ -39,8 +39,7 @@ from bright_pipeline.settings.weights import ForeignWeights, OwnWeights
 FINGERPRINTS = Path("results/fingerprints")
 LAST_SEEN = Path("results/work/fingerprints.json")
 
-Files = Callable[[], list[RawFile]]
-Counts = Callable[[], dict[str, int]]
+Read = Source | ForeignWeights | OwnWeights
 
 SHOWN_FROM = 8 * 2**20  # bytes: below, no progress bar
 FILES_AT_A_TIME = 1024
@@ -53,12 +52,9 @@ class Fingerprint(Section):
 
     files: int
     bytes: int
-    sha256: str
-    """Of the names, sizes and contents of all files."""
-    images: dict[str, int] = Field(default_factory=dict)
-    """Numbers of images in each part of a collection; not part of any digest."""
-    lists: dict[str, str] = Field(default_factory=dict)
-    """sha256 of text files that split the collection, by path."""
+    sha256: str  # of the names, sizes and contents of all files
+    images: dict[str, int] = Field(default_factory=dict)  # in each part of a collection; not in any digest
+    lists: dict[str, str] = Field(default_factory=dict)  # sha256 of the lists of splits, by path
 
 
 def fingerprint(files: list[RawFile], where: str) -> Fingerprint:
@@ -111,7 +107,7 @@ class Fingerprints:
 
     def __init__(self, trusted: bool = False):
         self.trusted = trusted
-        self._found: dict[Path, Fingerprint | None] = {}
+        self._fingerprints: dict[Path, Fingerprint | None] = {}  # by the path of their file
         self._seen: dict[str, str] = {}
 
     @cache  # noqa: B019 - one object lives as long as the process
@@ -121,55 +117,54 @@ class Fingerprints:
         With a text file that splits the collection, also `list`: its sha256, or that it is absent.
         """
         facts = source.model_dump(mode="json")
-        place = _place(source.name if isinstance(source, EmbeddedSource) else source.path.name, collection=facts)
-        found = self._find(place, where, partial(raw_files, source, where), partial(image_counts, source, where))
-        known = {"absent": facts} if found is None else found.model_dump(exclude={"lists"})
-        return known if split_list is None else known | {"list": self._list(place, split_list, where)}
+        path = _stored_path(source.name if isinstance(source, EmbeddedSource) else source.path.name, collection=facts)
+        fingerprint = self._find(path, source, where, partial(image_counts, source, where))
+        content = {"absent": facts} if fingerprint is None else fingerprint.model_dump(exclude={"lists"})
+        return content if split_list is None else content | {"list": self._list(path, split_list, where)}
 
     @cache  # noqa: B019
     def checkpoint(self, weights: ForeignWeights | OwnWeights, where: str) -> dict[str, Any]:
         """A checkpoint's `sha256`, `files` and `bytes`, or only `absent`."""
-        place = _place(Path(weights.path or "").name, checkpoint=weights.path)
-        found = self._find(place, where, partial(checkpoint_files, weights, where), dict)
-        return {"absent": weights.path} if found is None else found.model_dump(exclude={"lists", "images"})
+        path = _stored_path(Path(weights.path or "").name, checkpoint=weights.path)
+        fingerprint = self._find(path, weights, where, dict)
+        return {"absent": weights.path} if fingerprint is None else fingerprint.model_dump(exclude={"lists", "images"})
 
     def keep(self) -> None:
         """Store new fingerprints and the times of their files; called when a run really starts."""
-        for place, found in self._found.items():
-            if found is not None and found != read_fingerprint(place):
-                write_fingerprint(place, found)
+        for path, fingerprint in self._fingerprints.items():
+            if fingerprint is not None and fingerprint != read_fingerprint(path):
+                write_fingerprint(path, fingerprint)
         if self._seen:
             write_json(LAST_SEEN, _last_seen() | self._seen)
 
-    def _find(self, place: Path, where: str, files: Files, images: Counts) -> Fingerprint | None:
+    def _find(self, path: Path, read: Read, where: str, images: Callable[[], dict[str, int]]) -> Fingerprint | None:
         """The stored fingerprint if it is trusted or valid, or the files are missing; otherwise a new one."""
-        if place in self._found:
-            return self._found[place]
-        known = self._found[place] = read_fingerprint(place)
+        if path in self._fingerprints:
+            return self._fingerprints[path]
+        stored = self._fingerprints[path] = read_fingerprint(path)
         if self.trusted:
-            return known
+            return stored
         try:
-            listed = files()
+            files = _files(read, where)
         except InputError as error:
-            if known is not None:
+            if stored is not None:
                 logger.warning("%s; its stored fingerprint is used", error)
-            return known
-        if known is None or _last_seen().get(place.name) != _state_digest(listed, known.sha256):
-            taken = fingerprint(listed, where)
-            self._seen[place.name] = _state_digest(listed, taken.sha256)
-            if known is None or known.sha256 != taken.sha256:
-                self._found[place] = taken.model_copy(
-                    update={"images": images(), "lists": known.lists if known else {}}
-                )
-                if known is not None:
+            return stored
+        if stored is None or _last_seen().get(path.name) != _state_digest(files, stored.sha256):
+            new = fingerprint(files, where)
+            self._seen[path.name] = _state_digest(files, new.sha256)
+            if stored is None or stored.sha256 != new.sha256:
+                lists = stored.lists if stored else {}
+                self._fingerprints[path] = new.model_copy(update={"images": images(), "lists": lists})
+                if stored is not None:
                     message = "%s: its files differ from the stored fingerprint; dependent results are recomputed"
                     logger.warning(message, where)
-        return self._found[place]
+        return self._fingerprints[path]
 
-    def _list(self, place: Path, path: Path, where: str) -> str | dict[str, str]:
+    def _list(self, fingerprint_path: Path, path: Path, where: str) -> str | dict[str, str]:
         """The sha256 of the list file of this collection's split."""
-        found = self._found[place]
-        stored = found.lists.get(str(path)) if found is not None else None
+        fingerprint = self._fingerprints[fingerprint_path]
+        stored = fingerprint.lists.get(str(path)) if fingerprint is not None else None
         if self.trusted and stored is not None:
             return stored
         if (problem := missing_list(path, where)) is not None:
@@ -177,25 +172,27 @@ class Fingerprints:
                 logger.warning("%s; its stored fingerprint is used", problem)
             return stored or {"absent": str(path)}
         sha256 = _list_sha256(path)
-        if found is not None:
-            self._found[place] = found.model_copy(update={"lists": found.lists | {str(path): sha256}})
+        if fingerprint is not None:
+            lists = fingerprint.lists | {str(path): sha256}
+            self._fingerprints[fingerprint_path] = fingerprint.model_copy(update={"lists": lists})
         return sha256
 
 
-def check_as_planned(planned: str | None, read: Source | ForeignWeights | OwnWeights | Path, where: str) -> None:
+def _files(read: Read, where: str) -> list[RawFile]:
+    """The files of a collection or a checkpoint; InputError if they are missing."""
+    if isinstance(read, ForeignWeights | OwnWeights):
+        return checkpoint_files(read, where)
+    return raw_files(read, where)
+
+
+def check_as_planned(planned: str | None, read: Read | Path, where: str) -> None:
     """InputError if what a stage has read, a Path for a list, is not what the run was planned with.
 
     planned: the sha256 of its fingerprint, or of the list; None where the stage runs by hand.
     """
     if planned is None:
         return
-    match read:
-        case Path():
-            sha256 = _list_sha256(read)
-        case ForeignWeights() | OwnWeights():
-            sha256 = fingerprint(checkpoint_files(read, where), where).sha256
-        case _:
-            sha256 = fingerprint(raw_files(read, where), where).sha256
+    sha256 = _list_sha256(read) if isinstance(read, Path) else fingerprint(_files(read, where), where).sha256
     if sha256 != planned:
         LAST_SEEN.unlink(missing_ok=True)  # the next plan reads all files, also where size and time are the old ones
         raise InputError(f"{where}: changed since the run was planned; start it again")
@@ -217,25 +214,16 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
     return {"train": max(0, train - split.tuning), "validation": min(split.tuning, train) or validation}
 
 
-def missing_source(source: Source, where: str) -> str | None:
-    """One line if the raw images are missing, otherwise None."""
-    return _problem(partial(raw_files, source, where))
-
-
-def missing_checkpoint(weights: ForeignWeights | OwnWeights, where: str) -> str | None:
-    """One line if a checkpoint is missing, otherwise None."""
-    return _problem(partial(checkpoint_files, weights, where))
-
-
-def _problem(files: Files) -> str | None:
+def missing_files(read: Read, where: str) -> str | None:
+    """One line if a collection or a checkpoint is missing, otherwise None."""
     try:
-        files()
+        _files(read, where)
     except InputError as error:
         return str(error)
     return None
 
 
-def _place(name: str, **facts: Any) -> Path:
+def _stored_path(name: str, **facts: Any) -> Path:
     """The file of a fingerprint, named by the last part of a path, for readability, and a hash of all facts."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return FINGERPRINTS / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name) or 'root'}-{digest[:8]}.json"
@@ -251,26 +239,26 @@ def image_counts(source: Source, where: str) -> dict[str, int]:
         return {}
 
 
-def write_fingerprint(place: Path, found: Fingerprint) -> None:
+def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:
     """Store a fingerprint with a checksum of its values."""
-    values = found.model_dump(exclude_defaults=True)
-    write_json(place, values | {CHECKSUM: _checksum(values)})
+    values = fingerprint.model_dump(exclude_defaults=True)
+    write_json(path, values | {CHECKSUM: _checksum(values)})
 
 
-def read_fingerprint(place: Path) -> Fingerprint | None:
+def read_fingerprint(path: Path) -> Fingerprint | None:
     """A stored fingerprint, or None if there is none; InputError if it is damaged."""
     remedy = "restore it with git, or delete it to compute it again"
     try:
-        values = read_json(place, str(place)) if place.exists() else None
+        values = read_json(path, str(path)) if path.exists() else None
         if values is None:
             return None
         checksum = values.pop(CHECKSUM, None)
-        found = Fingerprint.model_validate(values)
+        fingerprint = Fingerprint.model_validate(values)
     except (InputError, ValueError, AttributeError, TypeError):
-        raise InputError(f"{place}: not a readable fingerprint; {remedy}") from None
+        raise InputError(f"{path}: not a readable fingerprint; {remedy}") from None
     if checksum is not None and checksum != _checksum(values):
-        raise InputError(f"{place}: damaged: its checksum does not match; {remedy}")
-    return found
+        raise InputError(f"{path}: damaged: its checksum does not match; {remedy}")
+    return fingerprint
 
 
 def _checksum(values: dict[str, Any]) -> str:

@@ -29,8 +29,7 @@ class Rows:
 
     counts: list[int]
     read: Callable[[int], Any]
-    last: tuple[int, Any] = (-1, None)
-    """The last group is cached, since neighbouring rows are read next."""
+    last: tuple[int, Any] = (-1, None)  # the last group is cached, since neighbouring rows are read next
 
     def value(self, row: int) -> Any:
         """The value of a row; BadImage if its group is damaged."""
@@ -39,10 +38,10 @@ class Rows:
         if self.last[0] != group:
             self.last = (-1, None)  # never hold two groups in memory
             try:
-                found = self.read(group)
-                if len(found) != self.counts[group]:
-                    raise BadImage(f"{len(found)} rows, but the file's metadata says {self.counts[group]}")
-                self.last = (group, found)
+                values = self.read(group)
+                if len(values) != self.counts[group]:
+                    raise BadImage(f"{len(values)} rows, but the file's metadata says {self.counts[group]}")
+                self.last = (group, values)
             except (MemoryError, BadImage):
                 raise
             except Exception as error:  # damaged bytes make decoders raise various errors
@@ -59,14 +58,13 @@ class HuggingFaceImages(PerProcess, RawImages):
         self.files, self.column, self.where = {file.name: Path(file.path) for file in files}, column, where
 
     def names(self) -> list[str]:
-        found = []
+        names: list[str] = []
         for file in self.files:
             with self._file_errors(file):
-                found += [f"{file}:{row:0{ROW_DIGITS}d}" for row in range(sum(self._rows_of(file).counts))]
-        return sorted(found)
+                names += [f"{file}:{row:0{ROW_DIGITS}d}" for row in range(sum(self._rows_of(file).counts))]
+        return sorted(names)
 
     def encoded(self, name: str) -> bytes:
-        """The stored bytes of one image; BadImage if it is unreadable."""
         file, _, row = name.rpartition(":")
         with self._file_errors(file):
             rows = self._rows_of(file)
@@ -86,7 +84,7 @@ class HuggingFaceImages(PerProcess, RawImages):
     def _rows_of(self, file: str) -> Rows:
         """The rows of a file; the last file stays open."""
         if file not in self.handle:
-            read = _of_parquet if file.endswith(".parquet") else _of_arrow
+            read = _open_parquet if file.endswith(".parquet") else _open_arrow
             self.handle.clear()
             self.handle[file] = read(self.files[file], self.column)
         return self.handle[file]
@@ -116,15 +114,15 @@ def _checked(schema: Any, column: str) -> int:
     index = schema.get_field_index(column)
     if index < 0:
         raise _NoColumn(f"no column {column!r}, or two of them; the columns are {', '.join(map(repr, schema.names))}")
-    found = schema.field(index).type
-    names = [found.field(number).name for number in range(found.num_fields)] if types.is_struct(found) else []
-    stored = found.field(names.index("bytes")).type if names.count("bytes") == 1 else found
+    kind = schema.field(index).type
+    names = [kind.field(number).name for number in range(kind.num_fields)] if types.is_struct(kind) else []
+    stored = kind.field(names.index("bytes")).type if names.count("bytes") == 1 else kind
     if not (types.is_binary(stored) or types.is_large_binary(stored)):
-        raise _NoColumn(f"the column {column!r} contains {found}, not images as bytes")
+        raise _NoColumn(f"the column {column!r} contains {kind}, not images as bytes")
     return index
 
 
-def _of_parquet(path: Path, column: str) -> Rows:
+def _open_parquet(path: Path, column: str) -> Rows:
     import pyarrow.parquet as parquet
 
     file = parquet.ParquetFile(path)
@@ -134,14 +132,14 @@ def _of_parquet(path: Path, column: str) -> Rows:
     def read(group: int) -> Any:
         if groups[group].total_byte_size > LARGEST_GROUP:
             raise BadImage(f"too large: {groups[group].total_byte_size} bytes in a row group, over {LARGEST_GROUP}")
-        found = file.read_row_group(group, columns=[f"{column}.bytes" if is_struct else column], use_threads=False)
-        found.validate(full=True)
-        return found.column(0)
+        table = file.read_row_group(group, columns=[f"{column}.bytes" if is_struct else column], use_threads=False)
+        table.validate(full=True)
+        return table.column(0)
 
     return Rows([group.num_rows for group in groups], read)
 
 
-def _of_arrow(path: Path, column: str) -> Rows:
+def _open_arrow(path: Path, column: str) -> Rows:
     import pyarrow
 
     with path.open("rb") as file:
@@ -153,8 +151,8 @@ def _of_arrow(path: Path, column: str) -> Rows:
     batches = list(stream)
 
     def read(group: int) -> Any:
-        found = batches[group].column(index)
-        found.validate(full=True)  # an invalid offset would read beyond the file
-        return found
+        values = batches[group].column(index)
+        values.validate(full=True)  # an invalid offset would read beyond the file
+        return values
 
     return Rows([len(batch) for batch in batches], read)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
@@ -41,24 +42,17 @@ LONGEST_SUFFIX = 8  # characters; a longer one is rather a part of a name
 class RawFile:
     """One file of a collection or a checkpoint."""
 
-    name: str
-    """Relative to the collection, with forward slashes."""
-    path: str | Path
-    """A string for files of a folder: creating 126,227 Paths would add a second to every plan."""
-    size: int
-    """Bytes; -1 for a missing file, such as a broken link."""
-    modified: int
-    """Nanoseconds since 1970."""
-    sha256: str | None = None
-    """Of its content, if known without reading it."""
+    name: str  # relative to the collection, with forward slashes
+    path: str | Path  # a string for files of a folder: creating 126,227 Paths would add a second to every plan
+    size: int  # bytes; -1 for a missing file, such as a broken link
+    modified: int  # nanoseconds since 1970
+    sha256: str | None = None  # of its content, if known without reading it
 
 
-@dataclass(frozen=True)
-class Embedded:
+class Embedded(NamedTuple):
     """A collection shipped with this package."""
 
-    images: str
-    """The file of the images. SHA256SUMS has the sha256 of its uncompressed content, since gzip's bytes may differ."""
+    images: str  # its file; SHA256SUMS has the sha256 of the uncompressed content, since gzip's bytes may differ
     license: str
 
 
@@ -80,8 +74,8 @@ def is_heic(name: str) -> bool:
 
 def suffixes(names: Iterable[str]) -> Counter[str]:
     """The number of files by suffix, in small letters; "" for files without a usual one."""
-    found = (Path(name).suffix.lower() for name in names)
-    return Counter(suffix if len(suffix) <= LONGEST_SUFFIX and suffix.isprintable() else "" for suffix in found)
+    lowered = (Path(name).suffix.lower() for name in names)
+    return Counter(suffix if len(suffix) <= LONGEST_SUFFIX and suffix.isprintable() else "" for suffix in lowered)
 
 
 def printable(name: str) -> str:
@@ -138,7 +132,6 @@ def _readable(files: list[RawFile], error: str) -> list[RawFile]:
 
 
 def embedded_path(source: EmbeddedSource) -> Path:
-    """The file of the embedded images."""
     return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name].images
 
 
@@ -152,8 +145,8 @@ def existing_file(path: Path, where: str) -> Path:
     """The path if it is a file, otherwise InputError with the config's key."""
     if path.is_file():
         return path
-    found = "is a folder" if path.is_dir() else "does not exist"
-    raise InputError(f"{where}: {path} {found}; the path of a file is expected")
+    state = "is a folder" if path.is_dir() else "does not exist"
+    raise InputError(f"{where}: {path} {state}; the path of a file is expected")
 
 
 def existing_lmdb(path: Path, where: str) -> Path:
@@ -173,9 +166,7 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
     elif path.is_dir():
         files = sorted((file for file in _walk(path, where) if DATA.search(file.name)), key=attrgetter("name"))
     else:
-        raise InputError(
-            f"{where}.path: {path} does not exist; the folder of `save_to_disk` or a parquet file is expected"
-        )
+        raise InputError(f"{where}.path: {path} does not exist; `save_to_disk`'s folder or a parquet file is expected")
     if not files:
         raise InputError(f"{where}.path: {path} contains no data files (parquet, arrow)")
     splits = sorted({_split_of(file.name) for file in files})
@@ -187,10 +178,10 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
             raise InputError(f"{where}.{key}: {path} has no split {split!r}; use {', '.join(splits)}")
     if source.split is None:
         return {"all": files}
-    found = {split: [file for file in files if _split_of(file.name) == split] for split in splits}
-    if source.validation_split is None:
-        return {"all": found[source.split]}
-    return {"train": found[source.split], "validation": found[source.validation_split]}
+    parts = {"all": source.split}
+    if source.validation_split is not None:
+        parts = {"train": source.split, "validation": source.validation_split}
+    return {part: [file for file in files if _split_of(file.name) == split] for part, split in parts.items()}
 
 
 def _split_of(name: str) -> str:
@@ -217,12 +208,12 @@ def _walk(folder: Path, where: str) -> Iterator[RawFile]:
         raise InputError(f"{where}.path: {error.filename}: not a readable folder ({error.strerror})")
 
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(place)
+    for path, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(path)
         folders[:] = [] if real in seen else sorted(folders)
         if real not in seen:
-            inside = "" if place == os.fspath(folder) else f"{os.path.relpath(place, folder)}/"
-            yield from (_raw_file(inside + name, f"{place}/{name}") for name in files)
+            inside = "" if path == os.fspath(folder) else f"{os.path.relpath(path, folder)}/"
+            yield from (_raw_file(inside + name, f"{path}/{name}") for name in files)
         seen.add(real)
 
 

@@ -61,9 +61,8 @@ def ordered_map(
             yield waiting.popleft().result()
             waiting.extend(pool.submit(_call, task) for task in islice(remaining, 1))
     except BrokenProcessPool:
-        raise InputError(
-            "--workers: a worker process was killed, probably because memory ran out; use fewer workers"
-        ) from None
+        line = "a worker process was killed, probably because memory ran out; use fewer workers"
+        raise InputError(f"--workers: {line}") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -86,21 +85,20 @@ class Prepared:
     png: bytes = b""
     digest: bytes = b""
     reason: str | None = None
-    start: int = 0
-    """Offset of the PNG in the temporary file, to which it moves."""
+    start: int = 0  # offset of the PNG in the temporary file, to which it moves
     size: int = 0
 
 
 def _prepared(dataset: Dataset, parts: dict[str, RawImages], chunk: Chunk) -> list[Prepared]:
     """Decode, crop, resize and encode a chunk of images."""
-    found = []
+    images = []
     for part, name in chunk:
         try:
             pixels = square_pixels(parts[part].image(name, dataset.channels), dataset)
-            found.append(Prepared(part, name, encode_png(pixels), pixel_digest(pixels)))
+            images.append(Prepared(part, name, encode_png(pixels), pixel_digest(pixels)))
         except BadImage as error:
-            found.append(Prepared(part, name, reason=printable(str(error))))
-    return found
+            images.append(Prepared(part, name, reason=printable(str(error))))
+    return images
 
 
 def prepare(
@@ -218,8 +216,9 @@ def _split(
     seen = {image.digest: image for image in reversed(train)}  # the first of equal images
     duplicates = [(image, seen[image.digest]) for image in validation if image.digest in seen]
     if duplicates and split.duplicates != "keep":  # results on them would be too good
-        one, other = (printable(image.name) for image in duplicates[0])
-        line = f"{len(duplicates)} validation images have the pixels of training images, such as {one} those of {other}"
+        copy, original = (printable(image.name) for image in duplicates[0])
+        pixels = f"have the pixels of training images, such as {copy} those of {original}"
+        line = f"{len(duplicates)} validation images {pixels}"
         if split.duplicates == "refuse":
             raise InputError(f"{where}.split: {line}; duplicates: keep_in_train would leave them out")
         validation = [image for image in validation if image.digest not in seen]

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def open_source(source: Source, where: str) -> dict[str, RawImages]:
             from bright_pipeline.data.huggingface import HuggingFaceImages
 
             files = huggingface_files(source, where)
-            return {part: HuggingFaceImages(found, source.column, where) for part, found in files.items()}
+            return {part: HuggingFaceImages(listed, source.column, where) for part, listed in files.items()}
         case LmdbSource():
             train = LmdbImages(source.path, f"{where}.path")
             if source.validation_path is None:
@@ -88,8 +89,7 @@ def source_at(path: Path) -> FolderSource | ZipSource:
 class _File(PerProcess, RawImages):
     """A collection in one file."""
 
-    check: Callable[[Path, str], Path] = staticmethod(existing_file)
-    """Raises InputError if the file is missing."""
+    check: Callable[[Path, str], Path] = staticmethod(existing_file)  # InputError if the file is missing
 
     def __init__(self, path: Path, where: str):
         self.check(path, where)
@@ -127,9 +127,8 @@ class ZipImages(_File):
         members = [name for name in self.handle.namelist() if not name.endswith("/")]
         images = sorted(filter(is_image_name, members))
         if twice := next((name for name, following in pairwise(images) if name == following), None):
-            raise InputError(
-                f"{self.where}: {self.path}: two members are named {printable(twice)}; create the zip again"
-            )
+            line = f"two members are named {printable(twice)}; create the zip again"
+            raise InputError(f"{self.where}: {self.path}: {line}")
         self.ignored = suffixes(set(members).difference(images))
         return images
 
@@ -208,7 +207,7 @@ class IdxImages(_File):
                 zipped = file.read(2) == GZIP
             with gzip.open(self.path) if zipped else self.path.open("rb") as stream:
                 shape = self._shape(stream.read(IDX_HEADER))
-                expected = shape[0] * shape[1] * shape[2]
+                expected = prod(shape)
                 if not zipped:
                     self._check_length(self.path.stat().st_size - IDX_HEADER, expected)
                     return np.memmap(self.path, np.uint8, "r", IDX_HEADER, shape)
@@ -234,9 +233,9 @@ class IdxImages(_File):
             raise InputError(f"{self.where}: {self.path}: its header announces {count} images of {height}x{width}")
         return count, height, width
 
-    def _check_length(self, found: int, expected: int) -> None:
-        if found != expected:
-            actual = "more" if found > expected else f"{found}"
+    def _check_length(self, length: int, expected: int) -> None:
+        if length != expected:
+            actual = "more" if length > expected else f"{length}"
             raise InputError(
                 f"{self.where}: {self.path}: its header announces {expected} bytes of pixels, but it has {actual};"
                 " download the file again"
@@ -278,9 +277,7 @@ class RawSequence(Images):
             return np.asarray(image)
         red, green, blue = image.split()  # its pixels decide, however it is stored
         if not red.tobytes() == green.tobytes() == blue.tobytes():
-            raise InputError(
-                f"{self._where(index)}: in colour, but the first image is gray; all images must have the same channels"
-            )
+            raise self.colour_error(self._where(index))
         return np.asarray(image)[:, :, :1]
 
     def _image(self, index: int) -> Image.Image:

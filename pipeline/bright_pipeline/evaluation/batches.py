@@ -22,8 +22,6 @@ AHEAD = 2  # batches read ahead
 
 
 class Batch(NamedTuple):
-    """One batch."""
-
     images: Tensor  # (size, 3, S, S), uint8 or the resizer's type
     used: slice  # the images of the range; the others are copies that fill the batch
     digests: list[bytes]  # sha256 of the pixels of each used image
@@ -61,10 +59,10 @@ def rgb_batches(
         begin, end = max(start, first), min(start + size, last)
         pictures, digests = zip(*readers.map(read, range(begin, end)), strict=True)
         filled = np.stack([pictures[min(max(index, begin), end - 1) - begin] for index in range(start, start + size)])
-        made = torch.from_numpy(filled).permute(0, 3, 1, 2)
+        tensor = torch.from_numpy(filled).permute(0, 3, 1, 2)
         if resizer is None:  # networks that resize have their exact bits from channels-last images
-            made = to_rgb(made.contiguous())
-        return Batch(made, slice(begin - start, end - start), list(digests))
+            tensor = to_rgb(tensor.contiguous())
+        return Batch(tensor, slice(begin - start, end - start), list(digests))
 
     def in_order() -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()

@@ -79,10 +79,10 @@ def noise_curve(
             noise = pad(uniform(seed, indices, codes.shape[1:]), micro_batch).to(device)
             for number, size in enumerate(sizes):
                 perturbed = perturb(codes, noise, size.amplitude, model.code_range)
-                made = to_unit(to_uint8(model.decode(perturbed))[: len(indices)])
-                metrics["psnr"][number, indices] = psnr(real, made).double().cpu()
+                decoded = to_unit(to_uint8(model.decode(perturbed))[: len(indices)])
+                metrics["psnr"][number, indices] = psnr(real, decoded).double().cpu()
                 if distance is not None:
-                    metrics["lpips_alex"][number, indices] = distance(2 * made - 1, 2 * real - 1).double().cpu()
+                    metrics["lpips_alex"][number, indices] = distance(2 * decoded - 1, 2 * real - 1).double().cpu()
             progress.advance(len(indices))
     return [
         size._asdict() | {name: float(values[number].mean()) for name, values in metrics.items()}
@@ -92,7 +92,7 @@ def noise_curve(
 
 def uniform(seed: int, indices: list[int], shape: tuple[int, ...] | torch.Size) -> Tensor:
     """Uniform numbers in [-1, 1] for each image, (len(indices), *shape)."""
-    return torch.stack([2 * torch.rand(tuple(shape), generator=one) - 1 for one in noise_generators(seed, indices)])
+    return torch.stack([2 * torch.rand(tuple(shape), generator=image) - 1 for image in noise_generators(seed, indices)])
 
 
 def perturb(codes: Tensor, noise: Tensor, amplitude: float, bounds: tuple[float, float] | None) -> Tensor:

@@ -99,18 +99,6 @@ def count_hits(model: ImageAutoencoder, codes: Tensor, micro_batch: int) -> tupl
     return hits, model.reachable_entries().cpu()
 
 
-def hit_statistics(hits: Tensor, reachable: Tensor) -> dict[str, Any]:
-    """Per group: the share of reachable entries hit, and the coefficient of variation of their hits."""
-    among = hits[:, reachable].double()
-    variation = among.std(1, correction=0) / among.mean(1)
-    return {
-        "entries": hits.shape[1],
-        "reachable": int(reachable.sum()),
-        "share_hit": (among > 0).double().mean(1).tolist(),
-        "coefficient_of_variation": variation.tolist(),
-    }
-
-
 def write_hits(path: Path, hits: Tensor, reachable: Tensor) -> None:
     """Save as npz without pickle."""
     with atomic_path(path) as temporary:

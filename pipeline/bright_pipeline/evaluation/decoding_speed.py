@@ -23,8 +23,8 @@ def take_turns(
     seconds: list[list[float]] = [[] for _ in calls]
     with Progress("time decoding", rounds + 1, "rounds") as progress:
         for turn in range(rounds + 1):
-            for place in range(len(calls)):
-                number = (place + turn) % len(calls)
+            for position in range(len(calls)):
+                number = (position + turn) % len(calls)
                 started = clock()
                 calls[number]()
                 if turn > 0:
@@ -49,7 +49,7 @@ def decoding_speeds(models: Sequence[ImageAutoencoder], batch: int, rounds: int)
             height, width, channels = model.settings.code_size
             codes = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
             calls.append(partial(decode, model, codes.to(next(model.parameters()).device)))
-        return [sorted(batch / seconds for seconds in of_model) for of_model in take_turns(calls, rounds)]
+        return [sorted(batch / seconds for seconds in per_round) for per_round in take_turns(calls, rounds)]
 
 
 def machine(device: torch.device) -> dict[str, Any]:

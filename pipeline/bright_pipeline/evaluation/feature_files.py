@@ -49,12 +49,12 @@ class FeatureSet:
         return FeatureSet(self.features[:count], logits, self.image_digests[:count], self.facts)
 
 
-def write_features(path: Path, found: FeatureSet, first: int = 0) -> None:
+def write_features(path: Path, images: FeatureSet, first: int = 0) -> None:
     """Write the features of the images from `first` on, uncompressed and atomically; the facts are JSON."""
-    contents: dict[str, NDArray[Any]] = {"features": found.features, "image_digests": found.image_digests}
-    if found.logits is not None:
-        contents["logits"] = found.logits
-    facts = json.dumps(found.facts | {"first": first}, sort_keys=True)
+    contents: dict[str, NDArray[Any]] = {"features": images.features, "image_digests": images.image_digests}
+    if images.logits is not None:
+        contents["logits"] = images.logits
+    facts = json.dumps(images.facts | {"first": first}, sort_keys=True)
     contents["facts"] = np.frombuffer(facts.encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **contents)
@@ -68,13 +68,13 @@ def read_features(paths: list[Path]) -> FeatureSet:
     facts: dict[str, Any] = {}
     for path in paths:
         count = sum(len(digests) for _, digests in parts)
-        with _arrays(path) as found:
-            own = json.loads(found["facts"].tobytes())
-            first, names = own.pop("first"), found.files
-            parts.append((path, found["image_digests"]))
+        with _arrays(path) as content:
+            file_facts = json.loads(content["facts"].tobytes())
+            first, names = file_facts.pop("first"), content.files
+            parts.append((path, content["image_digests"]))
         if first != count:
             raise InputError(f"features {path}: starts at image {first}, should start at {count}; give all, in order")
-        if own != (facts := facts or own):
+        if file_facts != (facts := facts or file_facts):
             raise InputError(f"features {path}: its facts differ from those of {paths[0]}; extract both alike")
     parts = [part for part in parts if len(part[1])] or parts[:1]  # where images were skipped, the last range is empty
     digests = np.concatenate([part[1] for part in parts])
@@ -84,11 +84,11 @@ def read_features(paths: list[Path]) -> FeatureSet:
 
 
 def _joined(paths: list[Path], name: str, count: int) -> Features:
-    """An array's `count` rows in all files, each read into its place: no row is held twice."""
+    """An array's `count` rows in all files, each read into its rows: no row is in memory twice."""
     filled = 0
     for path in paths:
-        with _arrays(path) as found:
-            rows = found[name]
+        with _arrays(path) as content:
+            rows = content[name]
         if filled == 0:
             whole = np.empty((count, *rows.shape[1:]), rows.dtype)
         whole[filled : filled + len(rows)] = rows

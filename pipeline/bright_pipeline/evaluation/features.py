@@ -39,10 +39,10 @@ def extract(
         Progress(f"features {space}", last - first, "images") as progress,
     ):
         for batch in batches:
-            found, found_logits = network(batch.images.to(device))
-            features.append(found[batch.used].float().cpu())
-            if found_logits is not None:
-                logits.append(found_logits[batch.used].float().cpu())
+            batch_features, batch_logits = network(batch.images.to(device))
+            features.append(batch_features[batch.used].float().cpu())
+            if batch_logits is not None:
+                logits.append(batch_logits[batch.used].float().cpu())
             digests += batch.digests
             progress.advance(len(batch.digests))
     facts = {"space": space, "network": space_of(space).network, "network_sha256": digest, "resize": network.resize}

@@ -20,7 +20,7 @@ FEWEST = 3  # images: a covariance must remain without one of them
 
 
 def frechet_distance(generated: Features, reference: Features, library: str) -> float:
-    """Between Gaussian fits to features (N, D) and (M, D), to the bits of torch-fidelity or dgm-eval.
+    """Between Gaussian fits to features (N, D) and (M, D), bit-identical to torch-fidelity or dgm-eval.
 
     clean-fid's number agrees to 1e-6: it takes a matrix square root, through an interface that scipy 1.18 removed.
     """
@@ -30,9 +30,9 @@ def frechet_distance(generated: Features, reference: Features, library: str) -> 
     if library == "dgm-eval":  # its means are float64, too
         generated, reference = generated.astype(np.float64), reference.astype(np.float64)
     shift = generated.mean(axis=0) - reference.mean(axis=0)
-    one, other = (np.cov(features, rowvar=False) for features in (generated, reference))
-    roots = np.sqrt(np.linalg.eigvals(one.dot(other)).astype(np.complex128)).real
-    return float(shift.dot(shift) + np.trace(one) + np.trace(other) - 2 * roots.sum())
+    covariance, other_covariance = (np.cov(features, rowvar=False) for features in (generated, reference))
+    roots = np.sqrt(np.linalg.eigvals(covariance.dot(other_covariance)).astype(np.complex128)).real
+    return float(shift.dot(shift) + np.trace(covariance) + np.trace(other_covariance) - 2 * roots.sum())
 
 
 def frechet_interval(generated: Features, reference: Features, distance: float) -> tuple[float, float]:
@@ -51,20 +51,20 @@ def frechet_interval(generated: Features, reference: Features, distance: float) 
     groups = min(GROUPS, len(generated), len(reference))
     variance, bias = 0.0, 0.0
     with Progress("interval of the Fréchet distance", 2 * groups, "groups") as progress:
-        for one, other in (sides, sides[::-1]):
-            # The distance without each group of `one`, from the sums of the whole set less those of the group.
-            distances, count = [], len(one.features)
-            scatter, squares = (count - 1) * _seen_covariance(one, other), (count - 1) * one.trace
+        for side, other in (sides, sides[::-1]):
+            # The distance without each group of `side`, from the sums of the whole set less those of the group.
+            distances, count = [], len(side.features)
+            scatter, squares = (count - 1) * _seen_covariance(side, other), (count - 1) * side.trace
             order = torch.from_numpy(np.random.default_rng(GROUP_SEED).permutation(count))
             for rows in order.tensor_split(groups):
-                group = one.features[rows] - one.mean
+                group = side.features[rows] - side.mean
                 seen = group @ other.root.T
                 kept = count - len(rows)
                 shift = -group.sum(dim=0) / kept
                 seen_shift = other.root @ shift
                 without = scatter - seen.T @ seen - kept * torch.outer(seen_shift, seen_shift)
                 trace = (squares - (group**2).sum() - kept * (shift**2).sum()) / (kept - 1)
-                distances.append(_distance(one.mean + shift, trace, other, without / (kept - 1)))
+                distances.append(_distance(side.mean + shift, trace, other, without / (kept - 1)))
                 progress.advance()
             variance += (groups - 1) * float(np.var(distances))
             bias += (groups - 1) * (float(np.mean(distances)) - whole)
@@ -94,9 +94,9 @@ class _Set:
         self.trace = (self.root**2).sum()
 
 
-def _seen_covariance(one: _Set, other: _Set) -> Tensor:
-    """R S R^T of the covariance S of `one` and the root R of S' of `other`: its eigenvalues are those of S S'."""
-    product = other.root @ one.root.T
+def _seen_covariance(side: _Set, other: _Set) -> Tensor:
+    """R S R^T of the covariance S of `side` and the root R of S' of `other`: its eigenvalues are those of S S'."""
+    product = other.root @ side.root.T
     return product @ product.T
 
 

@@ -33,7 +33,7 @@ SIGMA, SCALE = 10, 1000  # CMMD's
 FEWEST = 4  # images: pairs must remain without one group of them
 
 Sums = NDArray[np.float64]
-Number = Sums | float  # one, or one of each group
+Number = Sums | float  # a number, or a number for each group
 
 
 def kernel_distance(generated: Features, reference: Features) -> Value:
@@ -107,84 +107,79 @@ def _group_sums(
                 sums[0, 1, row, column] = kernel_sum(parts[0][row], parts[1][column], False)
             for side in range(2):
                 for column in range(row, groups):
-                    found = kernel_sum(parts[side][row], parts[side][column], row == column)
-                    sums[side, side, row, column] = sums[side, side, column, row] = found
+                    total = kernel_sum(parts[side][row], parts[side][column], row == column)
+                    sums[side, side, row, column] = sums[side, side, column, row] = total
             progress.advance()
     return sums, np.array([np.bincount(of, minlength=groups) for of in numbers], dtype=np.float64)
 
 
-def _gaussian_sum(one: Features, other: Features, same: bool) -> float:
+def _gaussian_sum(some: Features, others: Features, same: bool) -> float:
     """The sum of k - 1 over all pairs, in float64: in 32 bits k near 1 is rounded by as much as a small distance."""
-    lengths = [np.square(features, dtype=np.float64).sum(axis=1) for features in (one, other)]
-    squared = np.add.outer(*lengths) - 2 * np.matmul(one, other.T)
+    lengths = [np.square(features, dtype=np.float64).sum(axis=1) for features in (some, others)]
+    squared = np.add.outer(*lengths) - 2 * np.matmul(some, others.T)
     return float(np.expm1(-np.maximum(squared, 0) / (2 * SIGMA**2)).sum())
 
 
 def _gaussian_distance(sums: Sums, counts: Sums) -> float:
     """From the sums of k - 1: the ones cancel."""
-    made, real = counts.sum(axis=1)
-    own = sums[0, 0].sum() / made**2 + sums[1, 1].sum() / real**2
-    return float(SCALE * (own - 2 * sums[0, 1].sum() / (made * real)))
+    generated, reference = counts.sum(axis=1)
+    within = sums[0, 0].sum() / generated**2 + sums[1, 1].sum() / reference**2
+    return float(SCALE * (within - 2 * sums[0, 1].sum() / (generated * reference)))
 
 
-def _kernel(one: Features, other: Features) -> Features:
-    """KID's kernel (N, M), to torch-fidelity's bits."""
-    return (np.matmul(one, other.T) * (1.0 / one.shape[1]) + 1) ** DEGREE
+def _kernel(some: Features, others: Features) -> Features:
+    """KID's kernel (N, M), bit-identical to torch-fidelity."""
+    return (np.matmul(some, others.T) * (1.0 / some.shape[1]) + 1) ** DEGREE
 
 
-def _kernel_sum(one: Features, other: Features, same: bool) -> float:
+def _kernel_sum(some: Features, others: Features, same: bool) -> float:
     """The sum of KID's kernel over pairs of different images."""
-    kernel = _kernel(one, other)
+    kernel = _kernel(some, others)
     return float(kernel.sum(dtype=np.float64) - (np.trace(kernel, dtype=np.float64) if same else 0.0))
 
 
 class _Pairs(NamedTuple):
     """Sums of KID's kernel over pairs of different images, by the groups (G, G) of the two images."""
 
-    made: Sums  # within the generated set
-    real: Sums  # within the reference set
-    both: Sums  # between the sets
+    generated: Sums  # within the generated set
+    reference: Sums  # within the reference set
+    between: Sums  # between the sets
     counts: Sums  # images (G) of each set
-    library: float = 0.0  # a subset's distance to torch-fidelity's bits
+    library: float = 0.0  # a subset's distance, bit-identical to torch-fidelity
 
     def without_each(self) -> tuple[Number, Number]:
         """Without each group (G) of the generated images, and without each of the reference images."""
-        made, real, both = self.made.sum(), self.real.sum(), self.both.sum()
-        counts = [one.sum() for one in self.counts]
-        less = [sums.sum() - 2 * sums.sum(axis=1) + sums.diagonal() for sums in (self.made, self.real)]
+        within, between = [self.generated.sum(), self.reference.sum()], self.between.sum()
+        counts = [groups.sum() for groups in self.counts]
+        less = [sums.sum() - 2 * sums.sum(axis=1) + sums.diagonal() for sums in (self.generated, self.reference)]
         return (
-            _distance(less[0], real, both - self.both.sum(axis=1), counts[0] - self.counts[0], counts[1]),
-            _distance(made, less[1], both - self.both.sum(axis=0), counts[0], counts[1] - self.counts[1]),
+            _distance(less[0], within[1], between - self.between.sum(axis=1), counts[0] - self.counts[0], counts[1]),
+            _distance(within[0], less[1], between - self.between.sum(axis=0), counts[0], counts[1] - self.counts[1]),
         )
 
 
-def _distance(made: Number, real: Number, both: Number, made_count: Number, real_count: Number) -> Number:
-    """From sums over pairs of different images and the numbers of images."""
-    of_made, of_real = made / (made_count * (made_count - 1)), real / (real_count * (real_count - 1))
-    return of_made + of_real - 2 * both / (made_count * real_count)
+def _distance(first: Number, second: Number, between: Number, count: Number, second_count: Number) -> Number:
+    """From sums over pairs of different images of two sets, and their numbers of images."""
+    within = first / (count * (count - 1)) + second / (second_count * (second_count - 1))
+    return within - 2 * between / (count * second_count)
 
 
 def _subsets(generated: Features, reference: Features) -> Iterator[_Pairs]:
     """The sums of each of torch-fidelity's subsets."""
-    made_groups, real_groups = (np.eye(GROUPS)[_groups_of(len(one), GROUPS)] for one in (generated, reference))
+    sets = [(images, np.eye(GROUPS)[_groups_of(len(images), GROUPS)]) for images in (generated, reference)]
     random = np.random.RandomState(SUBSET_SEED)
     with Progress("kernel distance", SUBSETS, "subsets") as progress:
         for _ in range(SUBSETS):
-            made_rows = random.choice(len(generated), SUBSET_SIZE, replace=False)
-            real_rows = random.choice(len(reference), SUBSET_SIZE, replace=False)
-            made, made_of = generated[made_rows], made_groups[made_rows]
-            real, real_of = reference[real_rows], real_groups[real_rows]
-            of_made, of_real, both = _kernel(made, made), _kernel(real, real), _kernel(made, real)
-            own_sums = [(kernel.sum(axis=1) - kernel.diagonal()).sum() for kernel in (of_made, of_real)]
-            own = sum(own_sums[1:], own_sums[0]) / (SUBSET_SIZE * (SUBSET_SIZE - 1))
-            library = float(own - 2 * both.sum(axis=0).sum() / SUBSET_SIZE**2)
-            np.fill_diagonal(of_made, 0)
-            np.fill_diagonal(of_real, 0)
-            yield _Pairs(
-                made_of.T @ of_made @ made_of,
-                real_of.T @ of_real @ real_of,
-                made_of.T @ both @ real_of,
-                np.array([made_of.sum(axis=0), real_of.sum(axis=0)]),
-                library,
-            )
+            rows = [random.choice(len(images), SUBSET_SIZE, replace=False) for images, _ in sets]
+            features = [images[chosen] for (images, _), chosen in zip(sets, rows, strict=True)]
+            groups = [of[chosen] for (_, of), chosen in zip(sets, rows, strict=True)]
+            kernels, between = [_kernel(subset, subset) for subset in features], _kernel(*features)
+            sums = [(kernel.sum(axis=1) - kernel.diagonal()).sum() for kernel in kernels]
+            within = (sums[0] + sums[1]) / (SUBSET_SIZE * (SUBSET_SIZE - 1))
+            library = float(within - 2 * between.sum(axis=0).sum() / SUBSET_SIZE**2)
+            for kernel in kernels:
+                np.fill_diagonal(kernel, 0)
+            first, second = (of.T @ kernel @ of for of, kernel in zip(groups, kernels, strict=True))
+            counts = np.array([of.sum(axis=0) for of in groups])
+            yield _Pairs(first, second, groups[0].T @ between @ groups[1], counts, library)
             progress.advance()

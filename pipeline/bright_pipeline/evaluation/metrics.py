@@ -12,23 +12,10 @@ import numpy as np
 import torch
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.evaluation import kernel_distance as kernels
+from bright_pipeline.evaluation import precision_recall as neighbourhoods
 from bright_pipeline.evaluation.feature_files import Features, FeatureSet
 from bright_pipeline.evaluation.frechet import CONFIDENCE, GROUPS, frechet_distance, frechet_interval, student_quantile
-from bright_pipeline.evaluation.kernel_distance import (
-    SCALE,
-    SIGMA,
-    SUBSET_SEED,
-    SUBSET_SIZE,
-    SUBSETS,
-    gaussian_kernel_distance,
-    kernel_distance,
-)
-from bright_pipeline.evaluation.precision_recall import (
-    NEIGHBOURHOOD,
-    WIDE_NEIGHBOURHOOD,
-    precision_recall,
-    precision_recall_intervals,
-)
 from bright_pipeline.evaluation.summary import Summary, Value, versions
 from bright_pipeline.settings.spaces import DISTANCE, OF_RECONSTRUCTIONS, SPACES
 from bright_pipeline.stages.evaluation import EvaluationJob
@@ -45,13 +32,13 @@ def frechet(generated: FeatureSet, reference: FeatureSet, library: str) -> dict[
 
 
 def score(logits: Features | None) -> Value:
-    """exp(mean KL(p(y|x) || p(y))) of logits (N, classes), to torch-fidelity's bits; IS on InceptionV3's.
+    """exp(mean KL(p(y|x) || p(y))) of logits (N, classes), bit-identical to torch-fidelity; IS on InceptionV3's.
 
     Mean and standard deviation over the splits. The interval is of the score of a tenth of the images, with the bias of
     that count.
     """
     if logits is None:
-        raise InputError("score: needs logits, which this feature space has not")
+        raise InputError("score: needs logits, which this feature space does not have")
     if len(logits) < SCORE_SPLITS:
         raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
     order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
@@ -69,11 +56,10 @@ def score(logits: Features | None) -> Value:
 
 
 def by_neighbours(generated: FeatureSet, reference: FeatureSet, protocol: str) -> dict[str, Value]:
-    """Precision, recall, F1, density and coverage."""
-    found = precision_recall(generated.features, reference.features, protocol)
-    intervals = precision_recall_intervals(found, len(generated), len(reference))
+    numbers = neighbourhoods.precision_recall(generated.features, reference.features, protocol)
+    intervals = neighbourhoods.precision_recall_intervals(numbers, len(generated), len(reference))
     return {
-        name: Value(number=found[name], std=found.get(f"{name}_std"), interval=interval)
+        name: Value(number=numbers[name], std=numbers.get(f"{name}_std"), interval=interval)
         for name, interval in intervals.items()
     }
 
@@ -89,19 +75,19 @@ class Metric(NamedTuple):
 METRICS = {
     DISTANCE: Metric(frechet),
     "kernel_distance": Metric(
-        lambda made, real, library: {"kernel_distance": kernel_distance(made.features, real.features)},
+        lambda some, others, library: {"kernel_distance": kernels.kernel_distance(some.features, others.features)},
         {
             "kernel": "(x y / D + 1)^3",
-            "kernel_distance_over": f"{SUBSETS} subsets of {SUBSET_SIZE} images, seed {SUBSET_SEED};"
-            " all pairs where a set has fewer",
+            "kernel_distance_over": f"{kernels.SUBSETS} subsets of {kernels.SUBSET_SIZE} images, seed"
+            f" {kernels.SUBSET_SEED}; all pairs where a set has fewer",
         },
     ),
     "gaussian_kernel_distance": Metric(
-        lambda made, real, library: {
-            "gaussian_kernel_distance": gaussian_kernel_distance(made.features, real.features)
+        lambda some, others, library: {
+            "gaussian_kernel_distance": kernels.gaussian_kernel_distance(some.features, others.features)
         },
         {
-            "kernel": f"exp(-|x - y|^2 / {2 * SIGMA**2}), times {SCALE}",
+            "kernel": f"exp(-|x - y|^2 / {2 * kernels.SIGMA**2}), times {kernels.SCALE}",
             "gaussian_kernel_distance_over": "all pairs, those of an image with itself too",
         },
     ),
@@ -112,8 +98,11 @@ METRICS = {
     ),
     "precision_recall": Metric(
         by_neighbours,
-        {"neighbourhood": NEIGHBOURHOOD, "density_coverage_neighbourhood": WIDE_NEIGHBOURHOOD},
-        "Wilson's, of density Student's t, the balls fixed",
+        {
+            "neighbourhood": neighbourhoods.NEIGHBOURHOOD,
+            "density_coverage_neighbourhood": neighbourhoods.WIDE_NEIGHBOURHOOD,
+        },
+        "Wilson interval with the neighbourhoods held fixed; Student's t for density",
     ),
 }
 
@@ -121,9 +110,9 @@ METRICS = {
 def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: FeatureSet) -> Summary:
     """The summary of the first `job.count` generated images; InputError if the feature files do not fit the job."""
     generated = generated.first(job.count)
-    for key, found in (("space", generated.facts["space"]), ("reference_count", len(reference))):
-        if (expected := getattr(job, key)) is not None and expected != found:
-            raise InputError(f"settings: {key}: {expected!r}, but the feature files have {found!r}")
+    for key, stored in (("space", generated.facts["space"]), ("reference_count", len(reference))):
+        if (expected := getattr(job, key)) is not None and expected != stored:
+            raise InputError(f"settings: {key}: {expected!r}, but the feature files have {stored!r}")
     only = (DISTANCE,) if job.of_reconstructions else None
     protocol = {
         "count": len(generated),
@@ -151,11 +140,10 @@ def generation_metrics(
 ) -> dict[str, Value]:
     """A space's metrics by name, or `only` some; InputError unless both sets have one network and one resizing."""
     for key in ("space", "network", "network_sha256", "resize"):
-        if (made := generated.facts[key]) != (real := reference.facts[key]):
-            raise InputError(
-                f"features: {key} of the generated images is {made!r}, of the reference images {real!r};"
-                " extract both alike"
-            )
+        facts = generated.facts[key], reference.facts[key]
+        if facts[0] != facts[1]:
+            line = "features: {} of the generated images is {!r}, of the reference images {!r}; extract both alike"
+            raise InputError(line.format(key, *facts))
     values: dict[str, Value] = {}
     for name, library in SPACES[generated.facts["space"]].metrics.items():
         if only is None or name in only:

@@ -75,7 +75,7 @@ def nearest(
     width = embedding(to_rgb(train.tensor([0])).to(device)).shape[1]
     # Half of the memory holds embeddings of queries; each part of the queries embeds the training images again.
     part = max(1, int(memory_gb * 1e9 / 2 / (4 * width)))
-    found = []
+    parts = []
     for start in range(0, count, part):
         rows = torch.arange(start, min(start + part, count)).split(micro_batch)
         embedded = torch.cat([embedding(to_rgb(queries.tensor(some.tolist())).to(device)) for some in rows])
@@ -96,14 +96,14 @@ def nearest(
                 index = torch.cat([index, numbers], dim=1).gather(1, order)
                 first += len(block)
                 progress.advance(len(block))
-        found.append((best.cpu(), index.cpu()))
-    return Neighbours(*map(torch.cat, zip(*found, strict=True)))
+        parts.append((best.cpu(), index.cpu()))
+    return Neighbours(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def neighbours_table(found: dict[str, tuple[list[str], Neighbours]], train_names: list[str]) -> pd.DataFrame:
+def neighbours_table(sets: dict[str, tuple[list[str], Neighbours]], train_names: list[str]) -> pd.DataFrame:
     """One row per neighbour: set, image, rank (from 1), train_image, lpips."""
     frames = []
-    for name, (images, neighbours) in found.items():
+    for name, (images, neighbours) in sets.items():
         rows, columns = neighbours.indices.shape
         table = {
             "set": name,
@@ -123,7 +123,7 @@ def memorization(generated: Neighbours, validation: Neighbours) -> dict[str, flo
     share_nearer: the share of generated images that are nearer to a training image than 95% of the validation images.
     It is about 0.05 if the two distributions are alike, and larger if some images are copies, also with equal medians.
     """
-    near, near_validation = (one.distances[:, 0] for one in (generated, validation))
+    near, near_validation = generated.distances[:, 0], validation.distances[:, 0]
     medians = [float(distances.median()) for distances in (near, near_validation)]
     if medians[1] == 0:
         raise InputError("validation images: most are exact copies of training images; the split is wrong")
@@ -142,10 +142,10 @@ def distance_quantiles(neighbours: Neighbours) -> dict[str, float]:
     return {f"{level}": float(distances.quantile(level)) for level in QUANTILES}
 
 
-def neighbours_picture(queries: ImageArchive, train: ImageArchive, found: Neighbours, rows: int) -> Image.Image:
+def neighbours_picture(queries: ImageArchive, train: ImageArchive, nearest: Neighbours, rows: int) -> Image.Image:
     """Fig. 9: each row is a generated image and, to its right, its nearest training images; RGB."""
     sheet = [
-        to_model(torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(found.indices[row].tolist()))]))
-        for row in range(min(rows, len(found.indices)))
+        to_model(torch.cat([to_rgb(queries.tensor([row])), to_rgb(train.tensor(nearest.indices[row].tolist()))]))
+        for row in range(min(rows, len(nearest.indices)))
     ]
     return contact_sheet(sheet)

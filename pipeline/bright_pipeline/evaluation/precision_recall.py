@@ -25,7 +25,7 @@ from bright_pipeline.evaluation.frechet import CONFIDENCE, student_quantile
 
 NEIGHBOURHOOD = 3
 WIDE_NEIGHBOURHOOD = 5  # of density and coverage
-TILE = 1600  # points of either set, about, whose distances are held at once: of 4,096 dimensions that takes 0.2 GB
+TILE = 1600  # points of either set, about, whose distances are in memory at once: of 4,096 dimensions that takes 0.2 GB
 ROUNDING = 32 * torch.finfo(torch.float64).eps  # of a squared distance, times the root of its terms and their size
 
 
@@ -34,27 +34,27 @@ def precision_recall(generated: Features, reference: Features, protocol: str, ti
     fewest = min(len(generated), len(reference))
     if fewest <= WIDE_NEIGHBOURHOOD:
         raise InputError(f"precision and recall: need more than {WIDE_NEIGHBOURHOOD} images a set, not {fewest}")
-    made, real = torch.from_numpy(generated), torch.from_numpy(reference)
-    rows, columns = _parts(len(made), tile), _parts(len(real), tile)
-    longest = max(torch.linalg.vector_norm(points, dim=1).max().item() for points in (made, real))
-    rounding = ROUNDING * made.shape[1] ** 0.5 * longest**2
+    samples, real = torch.from_numpy(generated), torch.from_numpy(reference)
+    rows, columns = _parts(len(samples), tile), _parts(len(real), tile)
+    longest = max(torch.linalg.vector_norm(points, dim=1).max().item() for points in (samples, real))
+    rounding = ROUNDING * samples.shape[1] ** 0.5 * longest**2
     border = rounding if protocol == "torch_fidelity" else -rounding  # whether a point on a sphere is inside
-    inside_real, inside_made = torch.zeros(len(made), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
-    balls, covered = torch.zeros(len(made), dtype=torch.long), torch.zeros(len(real), dtype=torch.bool)
+    inside_real, inside_samples = torch.zeros(len(samples), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
+    balls, covered = torch.zeros(len(samples), dtype=torch.long), torch.zeros(len(real), dtype=torch.bool)
     tiles = sum(len(parts) * (len(parts) + 1) // 2 for parts in (rows, columns)) + len(rows) * len(columns)
     with Progress("precision and recall", tiles, "tiles of distances") as progress:
-        made_radii, real_radii = _squared_radii(made, rows, progress), _squared_radii(real, columns, progress)
+        sample_radii, real_radii = _squared_radii(samples, rows, progress), _squared_radii(real, columns, progress)
         for row, column in product(rows, columns):
-            squares = _squared_distances(made[row], real[column])
+            squares = _squared_distances(samples[row], real[column])
             inside_real[row] |= (squares < real_radii[column, NEIGHBOURHOOD] + border).any(dim=1)
-            inside_made[column] |= (squares < made_radii[row, NEIGHBOURHOOD, None] + border).any(dim=0)
+            inside_samples[column] |= (squares < sample_radii[row, NEIGHBOURHOOD, None] + border).any(dim=0)
             in_wide = squares < real_radii[column, WIDE_NEIGHBOURHOOD] - rounding
             balls[row] += in_wide.sum(dim=1)
             covered[column] |= in_wide.any(dim=0)
             progress.advance()
     # torch-fidelity rounds its shares to 32 bits.
     share = torch.float32 if protocol == "torch_fidelity" else torch.float64
-    precision, recall = (inside.to(share).mean().item() for inside in (inside_real, inside_made))
+    precision, recall = (inside.to(share).mean().item() for inside in (inside_real, inside_samples))
     densities = balls.double() / WIDE_NEIGHBOURHOOD
     return {
         "precision": precision,
@@ -66,28 +66,28 @@ def precision_recall(generated: Features, reference: Features, protocol: str, ti
     }
 
 
-def precision_recall_intervals(found: dict[str, float], made: int, real: int) -> dict[str, tuple[float, float]]:
-    """The 95% intervals of all these for `made` generated and `real` reference images.
+def precision_recall_intervals(numbers: dict[str, float], samples: int, real: int) -> dict[str, tuple[float, float]]:
+    """The 95% intervals of all these for `samples` generated and `real` reference images.
 
     Wilson's interval of a share. It covers how precision (recall, coverage) moves when the generated (reference) images
     are drawn again while the balls stay; F1's combines both (Zou and Donner 2008), density's is Student's t over the
     generated images. It omits the effect of other balls: with both sets drawn again, values of Gaussian sets moved 1.15
     to 1.4 times as much.
     """
-    precision = _share_interval(found["precision"], made)
-    recall = _share_interval(found["recall"], real)
+    precision = _share_interval(numbers["precision"], samples)
+    recall = _share_interval(numbers["recall"], real)
     ends = []
     for end, sign in ((0, -1), (1, 1)):
-        inference_precision = f1(precision[end], found["recall"]) - found["f1"]
-        of_recall = f1(found["precision"], recall[end]) - found["f1"]
-        ends.append(found["f1"] + sign * (inference_precision**2 + of_recall**2) ** 0.5)
-    half = student_quantile(made - 1) * found["density_std"] / made**0.5
+        precision_part = f1(precision[end], numbers["recall"]) - numbers["f1"]
+        recall_part = f1(numbers["precision"], recall[end]) - numbers["f1"]
+        ends.append(numbers["f1"] + sign * (precision_part**2 + recall_part**2) ** 0.5)
+    half = student_quantile(samples - 1) * numbers["density_std"] / samples**0.5
     return {
         "precision": precision,
         "recall": recall,
         "f1": (ends[0], ends[1]),
-        "density": (max(found["density"] - half, 0.0), found["density"] + half),
-        "coverage": _share_interval(found["coverage"], real),
+        "density": (max(numbers["density"] - half, 0.0), numbers["density"] + half),
+        "coverage": _share_interval(numbers["coverage"], real),
     }
 
 
@@ -99,8 +99,8 @@ def f1(precision: float, recall: float) -> float:
 def _share_interval(share: float, count: int) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    found = binomtest(round(share * count), count).proportion_ci(CONFIDENCE, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(round(share * count), count).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _parts(count: int, most: int) -> list[slice]:

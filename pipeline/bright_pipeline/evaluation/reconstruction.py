@@ -33,9 +33,9 @@ C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a range of 1
 
 @without_tf32()
 def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """SSIM of each image (Wang et al. 2004): (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics' function."""
-    one, other = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))
-    products = torch.cat((one, other, one * one, other * other, one * other))
+    """SSIM of each image (Wang et al. 2004): (N, C, R, R) in [0, 1] to (N,), bit-identical to torchmetrics."""
+    left, right = (F.pad(images, [WINDOW // 2] * 4, mode="reflect") for images in (reconstructions, originals))
+    products = torch.cat((left, right, left * left, right * right, left * right))
     channels = originals.shape[1]
     distances = torch.arange(WINDOW, dtype=originals.dtype, device=originals.device) - WINDOW // 2
     weights = torch.exp(-((distances / SIGMA) ** 2) / 2)
@@ -51,17 +51,14 @@ def ssim(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
-    """PSNR of each image in dB, infinite for a copy: (N, C, R, R) in [0, 1] to (N,), to the bit torchmetrics'."""
+    """PSNR of each image in dB, infinite for a copy: (N, C, R, R) in [0, 1] to (N,), bit-identical to torchmetrics."""
     errors = (reconstructions - originals).square().sum((1, 2, 3)) / originals[0].numel()
     return -errors.log() * (10 / torch.log(torch.tensor(10.0)))
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "ssim": ssim,
-    "psnr": psnr,
-}
-# What the protocol of a metric adds.
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ssim": ssim, "psnr": psnr}
+# Additions to a metric's protocol.
 CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
 
 
@@ -96,12 +93,12 @@ def network_metrics(paths: Mapping[str, Path]) -> dict[str, NetworkMetric]:
 
 
 @torch.no_grad()
-def image_metrics(originals: Tensor, made: Tensor, distances: Mapping[str, FrozenModule]) -> dict[str, Tensor]:
+def image_metrics(originals: Tensor, decoded: Tensor, distances: Mapping[str, FrozenModule]) -> dict[str, Tensor]:
     """Each of `distances` and METRICS for each image, on the CPU: uint8 (N, C, R, R), on their device, to (N,)."""
-    real, made = to_unit(originals), to_unit(made)
-    found = {name: distance(2 * made - 1, 2 * real - 1) for name, distance in distances.items()}
-    found |= {name: metric(real, made) for name, metric in METRICS.items()}
-    return {name: values.cpu() for name, values in found.items()}
+    real, decoded = to_unit(originals), to_unit(decoded)
+    metrics = {name: distance(2 * decoded - 1, 2 * real - 1) for name, distance in distances.items()}
+    metrics |= {name: metric(real, decoded) for name, metric in METRICS.items()}
+    return {name: values.cpu() for name, values in metrics.items()}
 
 
 def reconstruction_protocols(
@@ -117,11 +114,11 @@ def reconstruction_protocols(
         "channels": originals.channels,
         "versions": versions("torch"),
     }
-    found = defaultdict(lambda: images, {name: images | {name: how} for name, how in CONSTANTS.items()})
+    protocols = defaultdict(lambda: images, {name: images | {name: how} for name, how in CONSTANTS.items()})
     for name, metric in network_metrics(networks).items():
-        own = {f"{file}_sha256": read_network(file, networks[file], "numpy")[1] for file in metric.networks}
-        found[name] = images | own | metric.constants | {"versions": versions(*metric.libraries)}
-    return found
+        sha256 = {f"{file}_sha256": read_network(file, networks[file], "numpy")[1] for file in metric.networks}
+        protocols[name] = images | sha256 | metric.constants | {"versions": versions(*metric.libraries)}
+    return protocols
 
 
 def reconstruction_values(frame: "pd.DataFrame", protocols: Mapping[str, dict[str, Any]]) -> dict[str, Value]:

@@ -77,12 +77,12 @@ def write_summaries(path: Path | str, models: dict[str, Summary]) -> None:
 
 def read_summary(path: Path, model: str = "") -> Summary:
     """The summary in a file; `model` picks one from a file of several. InputError names the file and the key."""
-    found = read_json(path, f"summary {path}")
-    if isinstance(found, dict) and isinstance(models := found.get("models"), dict):
+    content = read_json(path, f"summary {path}")
+    if isinstance(content, dict) and isinstance(models := content.get("models"), dict):
         if model not in models:
             raise InputError(f"summary {path}: {model!r} is none of the models measured ({', '.join(models)})")
-        found = models[model]
+        content = models[model]
     try:
-        return Summary.model_validate(found)
+        return Summary.model_validate(content)
     except ValidationError as error:
         raise InputError(f"summary {path}: {explain(error.errors()[0])}") from None

@@ -29,8 +29,8 @@ class Validation:
         with model.frozen():
             for images in self.images.split(MICRO_BATCH):
                 images = images.to(self.device)
-                made = to_uint8(model.decode(model.encode(to_model(images))))
-                parts.append(image_metrics(images, made, self.distances))
+                reconstructions = to_uint8(model.decode(model.encode(to_model(images))))
+                parts.append(image_metrics(images, reconstructions, self.distances))
         model.train()
         means = {}
         for name in parts[0]:

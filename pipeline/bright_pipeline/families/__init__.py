@@ -85,7 +85,7 @@ def find_family(name: str) -> Family:
     try:
         if not all(map(str.isidentifier, module.split("."))):
             raise ModuleNotFoundError(name=module)
-        found = getattr(importlib.import_module(module), "FAMILY", None)
+        family = getattr(importlib.import_module(module), "FAMILY", None)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
@@ -93,15 +93,14 @@ def find_family(name: str) -> Family:
             f"no such family: {name!r}; use {', '.join((*AUTOENCODERS, *GENERATORS))}, or the name of an importable"
             " module, such as my_package.my_family"
         ) from None
-    if found is None:
+    if family is None:
         raise InputError(f"{module}: the module of a family must define a constant FAMILY; it has none")
-    if not isinstance(found, Family):
-        raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {found!r}")
-    return found
+    if not isinstance(family, Family):
+        raise InputError(f"{module}: FAMILY must be an AutoencoderFamily or a GeneratorFamily, not {family!r}")
+    return family
 
 
 def autoencoder_family(name: str) -> AutoencoderFamily:
-    """The family of autoencoders of this name."""
     family = find_family(name)
     if not isinstance(family, AutoencoderFamily):
         raise InputError(f"{name!r} is a family of generators: its entries belong under `generators`")
@@ -109,7 +108,6 @@ def autoencoder_family(name: str) -> AutoencoderFamily:
 
 
 def generator_family(name: str) -> GeneratorFamily:
-    """The family of generators of this name."""
     family = find_family(name)
     if not isinstance(family, GeneratorFamily):
         raise InputError(f"{name!r} is a family of autoencoders: its entries belong under `autoencoders`")
@@ -128,7 +126,6 @@ class ByFamily:
         self.find, self.names, self.default = find, names, default
 
     def parse(self, values: dict[str, Any], where: str) -> Any:
-        """An entry's settings, validated by its family."""
         return parse_settings(self.settings(values), values, where)
 
     def settings(self, values: dict[str, Any]) -> type[Any]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.key_noise import tile
 
-Columns = list[tuple[str, Tensor]]
-"""Captions, and the images (N, C, R, R) below them in about [-1, 1]."""
+Columns = list[tuple[str, Tensor]]  # captions, and the images (N, C, R, R) below them in about [-1, 1]
 
 
 @torch.no_grad()

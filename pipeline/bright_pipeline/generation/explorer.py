@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 from bright_pipeline.models.bright import Bright
-from bright_pipeline.models.decoder import ModulatedConv, SynthesisBlock, ToImage
+from bright_pipeline.models.decoder import ModulatedConv, ToImage
 from bright_pipeline.models.equalized import GAIN, EqualizedLinear
 from bright_pipeline.models.hash_tables import HashTableGroups
 from bright_pipeline.models.retrieval_separable import LevelPlan
@@ -42,7 +42,6 @@ def without_explorer(model: ImageAutoencoder) -> str | None:
 
 @torch.no_grad()
 def explorer_decoder(model: Bright) -> dict[str, Any]:
-    """The decoder of a model that the explorer can show."""
     tables, settings = model.tables, model.settings
     assert isinstance(tables, HashTableGroups)
     plans = [LevelPlan(level, settings.feature_size, torch.device("cpu")) for level in tables.levels]
@@ -67,34 +66,23 @@ def explorer_decoder(model: Bright) -> dict[str, Any]:
             for weights, biases in zip(model.group_mlps.weights, model.group_mlps.biases, strict=True)
         ],
         "style": [_linear(layer) for layer in (model.style_mlp.first, model.style_mlp.second) if layer is not None],
-        "blocks": [_block(block) for block in model.synthesis.blocks if isinstance(block, SynthesisBlock)],
+        "blocks": [
+            {"convolutions": list(map(_convolution, block.convolutions)), "image": _modulated(block.to_image)}
+            for block in model.synthesis.blocks
+        ],
     }
 
 
-def _block(block: SynthesisBlock) -> dict[str, Any]:
-    return {"convolutions": [_convolution(layer) for layer in block.convolutions], "image": _to_image(block.to_image)}
+def _modulated(layer: ModulatedConv | ToImage, gain: float = 1.0) -> dict[str, Any]:
+    """Gains are multiplied in."""
+    weights, biases = packed(layer.weight * layer.gain), packed(layer.bias * gain)
+    return {"inputs": layer.weight.shape[1], "weights": weights, "biases": biases, "affine": _linear(layer.affine)}
 
 
 def _convolution(layer: ModulatedConv) -> dict[str, Any]:
-    """Gains are multiplied in."""
-    return {
-        "up": layer.blur is not None,
-        "inputs": layer.weight.shape[1],
-        "outputs": layer.weight.shape[0],
-        "weights": packed(layer.weight * layer.gain),
-        "biases": packed(layer.bias * GAIN),
-        "noise": packed(layer.noise_buffer * layer.noise_strength * GAIN),
-        "affine": _linear(layer.affine),
-    }
-
-
-def _to_image(layer: ToImage) -> dict[str, Any]:
-    return {
-        "inputs": layer.weight.shape[1],
-        "weights": packed(layer.weight * layer.gain),
-        "biases": packed(layer.bias),
-        "affine": _linear(layer.affine),
-    }
+    noise = packed(layer.noise_buffer * layer.noise_strength * GAIN)
+    shape = {"up": layer.blur is not None, "outputs": layer.weight.shape[0]}
+    return {**_modulated(layer, GAIN), **shape, "noise": noise}
 
 
 def _linear(layer: nn.Module | None) -> dict[str, Any] | None:
@@ -113,5 +101,5 @@ def packed(numbers: Tensor) -> dict[str, Any]:
 
 def rounded(*codes: Tensor) -> list[list[float]]:
     """Keys (N, C_z, H_z, W_z) in [0, 1], of any number of sets -> a list for each code."""
-    keys = [code for one in codes for code in one.clamp(0, 1).flatten(1).tolist()]
+    keys = [code for part in codes for code in part.clamp(0, 1).flatten(1).tolist()]
     return [[round(number, KEY_DECIMALS) for number in code] for code in keys]

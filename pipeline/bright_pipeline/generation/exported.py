@@ -53,10 +53,10 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
         model = load_generator(files["generator"], cpu, families)
         if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
             tensors = load_file(files["generator"])
-            own = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
+            weights = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
             (folder / "unet").mkdir()
             with atomic_path(folder / EXPORTED["diffusion"]) as temporary:
-                save_file(own, temporary, metadata={"format": "pt"})
+                save_file(weights, temporary, metadata={"format": "pt"})
             facts = {"shape": list(model.shape), "steps": steps}
             _write_configs(folder, unet, model.settings, Rescaling(bounds=(-1.0, 1.0)), facts)
 
@@ -98,8 +98,8 @@ def exported_files(folder: Path) -> dict[str, Path]:
 def preparation(resolution: int, folder: Path | None = None) -> Dataset:
     """How pictures become images of this size: by the crop and filter in an exported folder, else by the defaults."""
     path = (folder or Path()) / SETTINGS
-    found = read_json(path, str(path)) if folder is not None and path.is_file() else {}
-    stated = found.get("dataset", {}) if isinstance(found, dict) else {}
+    settings = read_json(path, str(path)) if folder is not None and path.is_file() else {}
+    stated = settings.get("dataset", {}) if isinstance(settings, dict) else {}
     chosen = {key: stated[key] for key in PREPARATION if key in stated} if isinstance(stated, dict) else {}
     without_images = {"source": {"kind": "embedded"}, "split": {"validation": 1}, "resolution": resolution}
     return parse_settings(Dataset, without_images | chosen, f"{path}: dataset")

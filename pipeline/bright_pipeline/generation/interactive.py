@@ -146,22 +146,22 @@ def load_autoencoder(
     families: model families of other packages that a file may name; those of the config may always run.
     device: such as "cpu" or "mps"; by default the first CUDA GPU, else the CPU.
     """
-    place = None if device is None else torch.device(device)
+    chosen = None if device is None else torch.device(device)
     name = _local(name)
     if Path(name).suffix == ".safetensors":
-        return ImageModel(load_network(Path(name), place, families))
+        return ImageModel(load_network(Path(name), chosen, families))
     if is_exported(Path(name)):
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
-        denoiser = _denoiser(files["diffusion"], place) if "diffusion" in files else None
-        network = load_network(files["autoencoder"], place, families)
+        denoiser = _denoiser(files["diffusion"], chosen) if "diffusion" in files else None
+        network = load_network(files["autoencoder"], chosen, families)
         return ImageModel(network, denoiser, preparation(network.resolution, Path(name)))
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
-        known = ", ".join(jobs.config.autoencoders)
+        names = ", ".join(jobs.config.autoencoders)
         raise InputError(
-            f"autoencoder {str(name)!r}: not in {config}, which has {known}; or give a .safetensors file, a folder"
+            f"autoencoder {str(name)!r}: not in {config}, which has {names}; or give a .safetensors file, a folder"
             " or an https address"
         )
     weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
@@ -169,9 +169,9 @@ def load_autoencoder(
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
     on_its_codes = (jobs(diffusion, key) for key in jobs.config.diffusions_on(str(name)))
     trained = [job for job in on_its_codes if job.complete]
-    denoiser = _denoiser(Path(trained[0].path("diffusion.safetensors")), place) if trained else None
+    denoiser = _denoiser(Path(trained[0].path("diffusion.safetensors")), chosen) if trained else None
     entry = jobs.config.autoencoders[str(name)]
-    network = load_network(weights, place, [*families, entry.family])
+    network = load_network(weights, chosen, [*families, entry.family])
     return ImageModel(network, denoiser, jobs.config.datasets[entry.dataset])
 
 
@@ -182,15 +182,15 @@ def load_generator(
 
     families and device: as for `load_autoencoder`.
     """
-    place = None if device is None else torch.device(device)
+    chosen = None if device is None else torch.device(device)
     name = _local(name)
     if Path(name).is_dir():
         files = exported_files(Path(name))
         if "generator" not in files:
             raise InputError(f"{name}: holds an autoencoder: load_autoencoder({str(name)!r})")
-        decoder = load_network(files["autoencoder"], place, families) if "autoencoder" in files else None
-        return ImageGenerator(load_generating_network(files["generator"], place, families), decoder)
-    return ImageGenerator(load_generating_network(Path(name), place, families))
+        decoder = load_network(files["autoencoder"], chosen, families) if "autoencoder" in files else None
+        return ImageGenerator(load_generating_network(files["generator"], chosen, families), decoder)
+    return ImageGenerator(load_generating_network(Path(name), chosen, families))
 
 
 def validation_images(name: str, count: int, config: str | Path = DEMO) -> list[Image.Image]:

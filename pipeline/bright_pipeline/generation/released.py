@@ -73,15 +73,15 @@ def fetch_model(address: str) -> Path:
 
 def _listed(sums: Path, name: str, source: str) -> str:
     """The sha256 of a file in a SHA256SUMS; source: its path or address, for the message."""
-    found = {name: sha256 for sha256, name in LINE.findall(sums.read_text(encoding="utf-8", errors="replace"))}
-    if name not in found:
+    listed = {name: sha256 for sha256, name in LINE.findall(sums.read_text(encoding="utf-8", errors="replace"))}
+    if name not in listed:
         raise InputError(f"{source}: has no checksum of {name}")
-    return found[name]
+    return listed[name]
 
 
 def _compare(path: Path, expected: str, source: str) -> None:
-    if (found := take_checksum(path).sha256) != expected:
-        digits = f"sha256 is {found[:SHOWN_DIGITS]}..., should be {expected[:SHOWN_DIGITS]}..."
+    if (sha256 := take_checksum(path).sha256) != expected:
+        digits = f"sha256 is {sha256[:SHOWN_DIGITS]}..., should be {expected[:SHOWN_DIGITS]}..."
         raise InputError(f"{source}: damaged or replaced: {digits}; restore the file from its source")
 
 
@@ -107,7 +107,7 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
-            if strange := [one.filename for one in members if not MEMBER.fullmatch(one.filename)]:
+            if strange := [member.filename for member in members if not MEMBER.fullmatch(member.filename)]:
                 raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
             if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
                 raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")

@@ -12,8 +12,8 @@ from bright_pipeline.models.autoencoder import ImageAutoencoder, inference_preci
 from bright_pipeline.models.checkpoints import pick_device
 from bright_pipeline.models.generator import noise_generators
 
+# Draws the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z).
 Draw = Callable[[list[int]], Tensor]
-"""Draws the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z)."""
 
 
 @torch.no_grad()

@@ -77,7 +77,6 @@ class ImageAutoencoder(nn.Module):
         return CodeBits(float(FLOAT_BITS * prod(self.settings.code_size)), "float32")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstructions of images."""
         return self.decode(self.encode(images))
 
 

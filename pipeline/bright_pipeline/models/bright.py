@@ -140,7 +140,6 @@ class Bright(ImageAutoencoder):
         return self.decode(codes, noise=random.normal)
 
     def code_moments(self, images: Tensor, count: int) -> Tensor | None:
-        """The moments of noisy keys, where they can limit a code's bits."""
         if not self.noise.needs_moments(self.settings):
             return None
         keys, predicted = (part[:count] for part in self.encoded(images))

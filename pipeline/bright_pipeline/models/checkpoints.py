@@ -78,7 +78,6 @@ def make_generator(settings: GeneratorSettings, shape: tuple[int, int, int]) -> 
 
 
 def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, shape: tuple[int, int, int]) -> None:
-    """Save a generator."""
     save_model(path, model, "generator", settings, shape=list(shape))
 
 
@@ -108,8 +107,8 @@ def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[s
     except Exception as error:
         raise InputError(f"{path}: not a trained {kind} ({error}); train it again, or pull it") from None
     if not isinstance(config, dict) or kind not in config:
-        held = ", ".join(config) if isinstance(config, dict) else shortened(config)
-        raise InputError(f"{path}: holds {held}, where a trained {kind} is needed")
+        content = ", ".join(config) if isinstance(config, dict) else shortened(config)
+        raise InputError(f"{path}: holds {content}, where a trained {kind} is needed")
     return parse_settings(facts, config, str(path)), weights
 
 

@@ -20,7 +20,6 @@ class CodebookAutoencoder(FirstStageAutoencoder):
 
     @property
     def codebook_size(self) -> int:
-        """Entries in the codebook."""
         return self.settings.codebook.entries
 
     def decode(self, code: Tensor) -> Tensor:

@@ -110,7 +110,6 @@ def _counts(decoder: nn.Module, encoder: nn.Module, rule: int, true: dict[str, i
 
 
 def parameters(module: nn.Module) -> int:
-    """Trainable numbers of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

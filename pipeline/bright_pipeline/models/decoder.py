@@ -40,7 +40,7 @@ class StyleMLP(nn.Module):
         return activate(self.second(activate(self.first(pooled))))
 
 
-def scales_of_style(affine: nn.Module | None, style: Tensor, inputs: int) -> Tensor:
+def style_scales(affine: nn.Module | None, style: Tensor, inputs: int) -> Tensor:
     """A scale for each input of a convolution, (N, s) -> (N, inputs); every scale is 1 without a style code."""
     return style.new_ones(len(style), inputs) if affine is None else affine(style)
 
@@ -68,7 +68,7 @@ class ModulatedConv(nn.Module):
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """(N, inputs, r, r), (N, s) and noise (N, 1, r', r') (None: constant) -> (N, outputs, r', r'), r' = r or 2r."""
-        scale = scales_of_style(self.affine, style, self.weight.shape[1])
+        scale = style_scales(self.affine, style, self.weight.shape[1])
         if scale.dtype in (torch.float16, torch.bfloat16):  # avoids overflow; demodulation undoes it
             scale = scale / scale.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
         weight = self.weight * self.gain
@@ -103,7 +103,7 @@ class ToImage(nn.Module):
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
         """(N, inputs, r, r) and (N, s) -> (N, C, r, r)."""
-        scale = scales_of_style(self.affine, style, self.weight.shape[1]) * self.gain
+        scale = style_scales(self.affine, style, self.weight.shape[1]) * self.gain
         return F.conv2d(features * scale[:, :, None, None].to(features.dtype), self.weight, self.bias)
 
 

@@ -133,7 +133,6 @@ class DiffusionFacts(Section):
 
 
 def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size: CodeSize, scale: Rescaling) -> None:
-    """Save a diffusion model of codes of this size."""
     save_model(path, model, "diffusion", settings, code_size=list(code_size), rescaling=asdict(scale))
 
 

@@ -7,6 +7,8 @@ z (`latent_channels`) is z_channels of VQGAN's code, and C_z is its embed_dim. E
 attention at some resolutions; the middle always has attention.
 """
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
 from bright_pipeline.models.autoencoder import ImageAutoencoder
@@ -43,9 +45,8 @@ class FirstStageAutoencoder(ImageAutoencoder):
         self.encoder = FirstStageEncoder(settings, shape, channels, self.moments)
         # The bottleneck's output (N, C_z, H_z, W_z) to images.
         latent = latent_channels(settings)
-        self.decoder = nn.Sequential()
-        self.decoder.add_module("post_quant_conv", nn.Conv2d(settings.code_size.channels, latent, 1))
-        self.decoder.add_module("network", Decoder(latent, channels, shape))
+        projection, network = nn.Conv2d(settings.code_size.channels, latent, 1), Decoder(latent, channels, shape)
+        self.decoder = nn.Sequential(OrderedDict(post_quant_conv=projection, network=network))
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""

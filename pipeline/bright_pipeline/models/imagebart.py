@@ -21,8 +21,6 @@ Pairs = tuple[Tensor, Tensor]  # keys and values, each (N, heads, S, d / heads)
 
 
 class Attention(nn.Module):
-    """Multi-head attention."""
-
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads

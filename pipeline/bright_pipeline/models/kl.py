@@ -39,16 +39,13 @@ class KLAutoencoder(FirstStageAutoencoder):
         return self.distribution(images).mean
 
     def distribution(self, images: Tensor) -> DiagonalGaussian:
-        """The distribution of each code."""
         return DiagonalGaussian(self.encoder(images))
 
     def code_moments(self, images: Tensor, count: int) -> Tensor:
-        """Sums over the posteriors of the first `count` images."""
         distribution = self.distribution(images)
         return code_bits.posterior_moments(distribution.mean[:count], distribution.logvar[:count])
 
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
-        """The bits of the posteriors."""
         height, width, _ = self.settings.code_size
         return code_bits.posterior_bits([batch for batch in moments if batch is not None], height * width)
 

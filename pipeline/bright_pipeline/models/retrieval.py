@@ -86,7 +86,6 @@ class TinyCudaNNRetrieval:
             raise RuntimeError(f"tinycudann has {numbers} numbers in a group's tables, expected {expected}")
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """See `retrieval.Retrieval`."""
         batch, groups, _, height, width = code.shape
         axis = (torch.arange(self.feature_size, dtype=code.dtype, device=code.device) + 0.5) / self.feature_size
         x, y = torch.meshgrid(axis, axis, indexing="ij")

@@ -185,7 +185,6 @@ class SeparableRetrieval:
             self._keeps, self._grids = False, None
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """See `retrieval.Retrieval`."""
         plans = self.plans(tables.device)
         if self._keeps and self._grids is None:
             parts = groups_at_once(len(tables), tables.device)

@@ -164,7 +164,6 @@ class TritonRetrieval:
         return self._geometry[device]
 
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor:
-        """See `retrieval.Retrieval`."""
         return retrieve(tables.contiguous(), code.contiguous(), self.geometry(tables.device))
 
 

@@ -105,8 +105,6 @@ class Level(nn.Module):
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of encoder and decoder."""
-
     widths: tuple[int, ...]  # channels at each resolution, from the images' down
     attends: tuple[bool, ...]  # whether the blocks of a resolution have attention
     blocks: int  # residual blocks at each resolution; the decoder has one more
@@ -124,7 +122,6 @@ class Shape:
         ]
 
     def middle(self) -> Level:
-        """The blocks at the lowest resolution."""
         return Level(self.widths[-1], self.widths[-1], self.groups, 2, int(self.middle_attends), None)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
 from bright_pipeline.config.root import Config, load_config
-from bright_pipeline.data.fingerprint import missing_checkpoint
+from bright_pipeline.data.fingerprint import missing_files
 from bright_pipeline.engine.checks import saved_step
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
 from bright_pipeline.engine.run import Needed
@@ -129,9 +129,7 @@ class Decoding(Section):
 def missing_initial_weights(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the file that a training starts from is missing."""
     for path in job.inputs.get("initial", ()):
-        if isinstance(path, str) and (
-            line := missing_checkpoint(OwnWeights(path=path), f"{job.entry}.initial_weights")
-        ):
+        if isinstance(path, str) and (line := missing_files(OwnWeights(path=path), f"{job.entry}.initial_weights")):
             yield line
 
 
@@ -139,7 +137,7 @@ def missing_foreign_weights(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the checkpoint of an import is missing."""
     section, _, name = job.entry.partition(".")
     weights = getattr(job.jobs.config, section)[name].weights
-    if line := missing_checkpoint(weights, f"{job.entry}.weights"):
+    if line := missing_files(weights, f"{job.entry}.weights"):
         yield line
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.config.root import Config
-from bright_pipeline.data.fingerprint import missing_source, split_counts
+from bright_pipeline.data.fingerprint import missing_files, split_counts
 from bright_pipeline.data.listing import missing_list
 from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.jobs import Job, Stage
@@ -34,7 +34,7 @@ def no_images(job: Job, needed: Needed) -> Iterator[str]:
     name = job.entry.partition(".")[2]
     data, where = job.jobs.config.datasets[name], f"datasets.{name}.source"
     listed = data.split.list
-    if line := missing_source(data.source, where) or (None if listed is None else missing_list(listed, where)):
+    if line := missing_files(data.source, where) or (None if listed is None else missing_list(listed, where)):
         yield line
     elif data.split.rule != "list":
         counts = split_counts(job.jobs(raw_images, name), data)

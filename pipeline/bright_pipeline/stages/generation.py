@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.fingerprint import missing_source
+from bright_pipeline.data.fingerprint import missing_files
 from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.jobs import Inputs, Job, Stage, spans
 from bright_pipeline.engine.run import Needed
@@ -66,7 +66,7 @@ def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
     name = job.entry.partition(".")[2]
     match job.jobs.config.samples[name]:
         case FilesSamples(path=path):
-            if line := missing_source(source_at(path), f"samples.{name}"):
+            if line := missing_files(source_at(path), f"samples.{name}"):
                 yield line
         case RealSamples() as real if (most := split_count(job.jobs, real.dataset, "train")) < real.count:
             yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"

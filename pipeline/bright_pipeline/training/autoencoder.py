@@ -65,8 +65,8 @@ class AutoencoderTask(TrainingTask):
         self.optimize("model", torch.optim.Adam(groups, eps=training.epsilon, **common))
         if self.discriminator is not None:
             weights = self.discriminator.parameters()
-            own = {"lr": training.discriminator_learning_rate or rate, "eps": training.discriminator_epsilon}
-            self.optimize("discriminator", torch.optim.Adam(weights, **own, **common))
+            how = {"lr": training.discriminator_learning_rate or rate, "eps": training.discriminator_epsilon}
+            self.optimize("discriminator", torch.optim.Adam(weights, **how, **common))
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
@@ -102,7 +102,7 @@ class AutoencoderTask(TrainingTask):
         numbers, reconstructions = self._step_model(batch, adversarial=phase == "on")
         if phase != "off":
             fakes = iter(reconstructions)
-            numbers |= self.minimize("discriminator", batch, lambda own: self._discriminator_loss(own, next(fakes)))
+            numbers |= self.minimize("discriminator", batch, lambda part: self._discriminator_loss(part, next(fakes)))
         self.ema.step(self.model.parameters())
         return numbers
 
@@ -120,51 +120,49 @@ class AutoencoderTask(TrainingTask):
         numbers, fakes, gradients, adversarial_gradients = [], [], [], []
         for micro_batch in batch:
             with self.accelerator.autocast():
-                reconstructions, own_losses = self.model_pass(micro_batch.items, micro_batch.random)
+                reconstructions, family_losses = self.model_pass(micro_batch.items, micro_batch.random)
             # Losses are differentiated down to the reconstructions first: their gradients there can be compared, and
             # go through the decoder once.
             leaf = reconstructions.detach().float().requires_grad_(True)
             # The losses without the adversarial one (equation 5), and their weighted sum.
             l2 = F.mse_loss(leaf, micro_batch.items)
-            found, total = {"l2": l2}, weights.l2_weight * l2
+            values, total = {"l2": l2}, weights.l2_weight * l2
             if weights.l1_weight:
-                found["l1"] = F.l1_loss(leaf, micro_batch.items)
-                total = total + weights.l1_weight * found["l1"]
+                values["l1"] = F.l1_loss(leaf, micro_batch.items)
+                total = total + weights.l1_weight * values["l1"]
             if self.perceptual is not None:
-                found["perceptual"] = self.perceptual(leaf, micro_batch.items).mean()
-                total = total + weights.perceptual_weight * found["perceptual"]
+                values["perceptual"] = self.perceptual(leaf, micro_batch.items).mean()
+                total = total + weights.perceptual_weight * values["perceptual"]
             gradient = self._gradient(micro_batch.weighted(total), leaf)
             gradients.append(gradient)
             if adversarial:
                 assert self.discriminator is not None
                 with self.accelerator.autocast():
                     scores = self.discriminator(leaf)
-                found["adversarial"] = loss = losses.generator_loss(settings.kind, scores.float())
-                own = self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
+                values["adversarial"] = loss = losses.generator_loss(settings.kind, scores.float())
+                adversarial_gradient = self._gradient(micro_batch.weighted(settings.weight * loss), leaf)
                 if settings.adaptive:
                     # VQGAN's weight, from gradients of both losses at the last layer. It multiplies the configured
                     # weight, so that is divided out first.
-                    norms = []
-                    for at_images in (gradient, own / settings.weight):
+                    norms, layer = [], self.model.last_layer
+                    for at_images in (gradient, adversarial_gradient / settings.weight):
                         at_images = at_images.to(reconstructions.dtype)
-                        (last,) = torch.autograd.grad(
-                            reconstructions, self.model.last_layer, at_images, retain_graph=True
-                        )
-                        norms.append(self.accelerator.reduce(last, "mean").norm())
-                    own = losses.adaptive_weight(*norms) * own
-                adversarial_gradients.append(own)
-                gradient = gradient + own
+                        (at_layer,) = torch.autograd.grad(reconstructions, layer, at_images, retain_graph=True)
+                        norms.append(self.accelerator.reduce(at_layer, "mean").norm())
+                    adversarial_gradient = losses.adaptive_weight(*norms) * adversarial_gradient
+                adversarial_gradients.append(adversarial_gradient)
+                gradient = gradient + adversarial_gradient
             # The family's own losses, such as a codebook's, have graphs of their own into the encoder.
-            scaled = [self._scaled(micro_batch.weighted(loss)) for loss in own_losses.values()]
+            scaled = [self._scaled(micro_batch.weighted(loss)) for loss in family_losses.values()]
             with self.averaging("model", last=micro_batch is batch[-1]):
                 start = [gradient.to(reconstructions.dtype), *[None] * len(scaled)]
                 torch.autograd.backward([reconstructions, *scaled], start)
-            numbers.append({key: value.detach() for key, value in (found | own_losses).items()})
+            numbers.append({key: value.detach() for key, value in (values | family_losses).items()})
             fakes.append(leaf.detach())
         means = weighted_means(numbers, batch)
         self.optimizers["model"].step()
         if adversarial and not self.skipped("model"):  # gradients that overflowed have no ratio
-            norms = [batch_gradient_norm(self.accelerator, own) for own in (adversarial_gradients, gradients)]
+            norms = [batch_gradient_norm(self.accelerator, parts) for parts in (adversarial_gradients, gradients)]
             means["gradient_ratio"] = norms[0] / norms[1]
         return means, fakes
 

@@ -20,8 +20,8 @@ from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 
 IN_MEMORY_BYTES = 512 * 2**20  # a smaller collection is decoded once and stays in memory
+# Devices whose tensors have shapes but no data (`bright_pipeline.estimation.fake_gpu`): they draw on the CPU.
 DATALESS_DEVICES = ("meta", "fakegpu")
-"""Devices whose tensors have shapes but no data (`bright_pipeline.estimation.fake_gpu`): they draw on the CPU."""
 
 
 class StepOrder:
@@ -65,25 +65,21 @@ class StepRandom:
         """Copies for micro-batches of `size` rows (the last one may be smaller), which all draw the same numbers."""
         if size is None or size >= self.rows.stop - self.rows.start:
             return [self]
-        found = []
+        parts = []
         for first in range(self.rows.start, self.rows.stop, size):
-            one = copy.copy(self)
-            one.generator = torch.Generator(self.generator.device)
-            one.generator.set_state(self.generator.get_state())
-            one.rows = slice(first, min(first + size, self.rows.stop))
-            found.append(one)
-        return found
+            parts.append(part := copy.copy(self))
+            part.generator = torch.Generator(self.generator.device)
+            part.generator.set_state(self.generator.get_state())
+            part.rows = slice(first, min(first + size, self.rows.stop))
+        return parts
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal numbers; shape[0] is the number of rows."""
         return torch.randn((self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
 
     def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        """Uniform numbers in [0, 1); shape[0] is the number of rows."""
         return torch.rand((self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
 
     def integers(self, below: int, shape: tuple[int, ...]) -> Tensor:
-        """Integers in [0, below); shape[0] is the number of rows."""
         drawn = torch.randint(below, (self.batch, *shape[1:]), generator=self.generator, device=self.device)
         return drawn[self.rows]
 

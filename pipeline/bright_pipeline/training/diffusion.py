@@ -104,7 +104,6 @@ class DiffusionTask(DenoisingTask):
             raise InputError(f"diffusion.{error}") from None
 
     def next_examples(self, step: int) -> list[MicroBatch]:
-        """The next codes, rescaled."""
         batch = self.next_batch(step)
         for micro_batch in batch:
             micro_batch.items = self.rescaling.apply(micro_batch.items.to(torch.float32))

@@ -10,8 +10,8 @@ from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import check
 
 PROJECT = "bright"
+# The argument of each tracker that names a training in a project.
 RUN_NAME_KEYS = {"wandb": "name", "mlflow": "run_name", "trackio": "name", "swanlab": "experiment_name"}
-"""The argument of each tracker that names one training in a project."""
 FIRST_COLUMNS = ("step", "images", "seconds")
 
 

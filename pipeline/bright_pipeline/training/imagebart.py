@@ -29,10 +29,10 @@ class ImageBARTTask(TrainingTask):
         training, self.settings, self.decoder = settings.training, settings, data.decoder
         entries, device = codebook(data.decoder, settings.codebook_size), next(data.decoder.parameters()).device
         with torch.no_grad():
-            found = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
-        if found[0].ndim != 3:
+            parts = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
+        if parts[0].ndim != 3:
             raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
-        self.indices = torch.cat(found).flatten(1)  # (count, H_z W_z), in raster order, on the CPU
+        self.indices = torch.cat(parts).flatten(1)  # (count, H_z W_z), in raster order, on the CPU
         indices = TrainingCodes(self.indices, data.decoder)
         super().__init__(indices, training.batch, training.steps, seed, accelerator, settings.execution)
         self.model = self.add_model(ImageBART(settings, data.shape))
@@ -71,17 +71,16 @@ class ImageBARTTask(TrainingTask):
         return F.kl_div(logits.log_softmax(-1), posterior, reduction="none").sum(-1).mean()
 
     def preview_rows(self) -> list[Tensor]:
-        """Decoded samples."""
         return [self.decoder.decode(codes) for codes in super().preview_rows()]
 
 
 @torch.no_grad()
 def codebook(decoder: Any, size: int) -> Tensor:
     """The entries (K, C_z) of the autoencoder's codebook; InputError without a codebook of this size."""
-    found = getattr(decoder, "codebook_size", None)
-    if found is None:
+    entries = getattr(decoder, "codebook_size", None)
+    if entries is None:
         raise InputError("autoencoder: ImageBART needs one with a codebook, of family vqgan")
-    if found != size:
-        raise InputError(f"codebook_size: the autoencoder's codebook has {found} entries, not {size}")
+    if entries != size:
+        raise InputError(f"codebook_size: the autoencoder's codebook has {entries} entries, not {size}")
     device = next(decoder.parameters()).device
     return decoder.codes_of(torch.arange(size, device=device)[:, None, None]).flatten(1).cpu()

@@ -182,13 +182,12 @@ class Loop:
         if self.accelerator.is_main_process:
             history.save()
             states = {
-                kind: {name: one.state_dict() for name, one in parts.items()}
+                kind: {name: part.state_dict() for name, part in parts.items()}
                 for kind, parts in self._stateful().items()
             }
             save_tree(self.state_path, {"training": self.work.name, "step": step, **states})
 
     def _stateful(self) -> dict[str, dict[str, Any]]:
-        """Everything that has a state."""
         task, scaler = self.task, self.accelerator.scaler
         parts = {"modules": task.modules, "optimizers": task.optimizers, "ema": {"model": task.ema}}
         return parts | ({"scaler": {"scaler": scaler}} if scaler is not None else {})

@@ -96,7 +96,7 @@ def weighted_means(numbers: Sequence[dict[str, Tensor]], batch: Sequence[MicroBa
     if len(numbers) == 1:
         return dict(numbers[0])
     pairs = list(zip(numbers, batch, strict=True))
-    return {key: torch.stack([one.weight * own[key] for own, one in pairs]).sum(0) for key in numbers[0]}
+    return {key: torch.stack([part.weight * means[key] for means, part in pairs]).sum(0) for key in numbers[0]}
 
 
 def batch_gradient_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -> Tensor:
@@ -106,8 +106,8 @@ def batch_gradient_norm(accelerator: Accelerator, gradients: Sequence[Tensor]) -
     """
     if accelerator.num_processes == 1 and len(gradients) == 1:
         return gradients[0].norm()
-    own = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
-    return accelerator.reduce(own, "sum").sqrt()
+    squares = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
+    return accelerator.reduce(squares, "sum").sqrt()
 
 
 class EndRequests:

@@ -62,10 +62,8 @@ class StyleGAN2Task(TrainingTask):
     def kind_of_step(self, step: int) -> tuple[bool, bool]:
         """Whether this step includes the path-length penalty and R1."""
         lazy = self.settings.regularization
-        return (
-            bool(lazy.path_weight) and step % lazy.path_every == 0,
-            bool(lazy.r1_gamma) and step % lazy.r1_every == 0,
-        )
+        path_length_due = bool(lazy.path_weight) and step % lazy.path_every == 0
+        return path_length_due, bool(lazy.r1_gamma) and step % lazy.r1_every == 0
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of generator, then discriminator, each followed by its lazy penalty when due; then of the EMA."""
@@ -110,7 +108,7 @@ class StyleGAN2Task(TrainingTask):
         return first, mixed_styles(first, second, torch.where(mixed, crossovers, layers), layers)
 
     def _step_path_length(self, step: int) -> None:
-        """A step of the generator down the path-length penalty, in float32, times the steps that it stands for.
+        """A step of the generator down the path-length penalty, in float32, times the steps that it replaces.
 
         The target of all lengths is their running mean, which follows the mean of the whole batch first. In several
         micro-batches, lengths are computed for this mean without keeping graphs, and then again for the penalty.
@@ -122,14 +120,14 @@ class StyleGAN2Task(TrainingTask):
             random = self.random(step, "path length", size)  # new: generators have a state
             return self.split(torch.empty(random.rows.stop - random.rows.start), random)
 
-        kept = [self._path_lengths(one) for one in batch()] if len(batch()) == 1 else []
-        lengths = kept or [self._path_lengths(one).detach() for one in batch()]
-        mean = weighted_means([{"length": own.detach().mean()} for own in lengths], batch())["length"]
+        kept = [self._path_lengths(part) for part in batch()] if len(batch()) == 1 else []
+        lengths = kept or [self._path_lengths(part).detach() for part in batch()]
+        mean = weighted_means([{"length": part.detach().mean()} for part in lengths], batch())["length"]
         target = self.penalties.follow(self.accelerator.reduce(mean, "mean"), lazy.path_decay)
 
         def loss(micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-            own = kept[0] if kept else self._path_lengths(micro_batch)
-            penalty = (own - target).square().mean()
+            lengths = kept[0] if kept else self._path_lengths(micro_batch)
+            penalty = (lengths - target).square().mean()
             return lazy.path_weight * lazy.path_every * penalty, {"path_penalty": penalty}
 
         self.penalties.path_penalty.copy_(self.minimize("model", batch(), loss)["path_penalty"])
@@ -152,7 +150,7 @@ class StyleGAN2Task(TrainingTask):
         return loss, {"critic_loss": loss, "real_score": real_scores.mean()}
 
     def _r1_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """R1, gamma / 2 E[||grad D(x)||^2], times the steps that it stands for."""
+        """R1, gamma / 2 E[||grad D(x)||^2], times the steps that it replaces."""
         lazy = self.settings.regularization
         penalty = losses.r1_penalty(self.discriminator, micro_batch.items)
         return lazy.r1_gamma * lazy.r1_every * penalty, {"r1": penalty}

@@ -78,12 +78,12 @@ class EMA:
     @contextmanager
     def applied_to(self, weights: Iterable[nn.Parameter]) -> Iterator[None]:
         """Within the `with` block, the model has the averages; after it, its own weights again."""
-        own = EMA(weights := list(weights), 0.0)
+        trained = EMA(weights := list(weights), 0.0)
         self.copy_to(weights)
         try:
             yield
         finally:
-            own.copy_to(weights)
+            trained.copy_to(weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"decay": self.decay, "steps": self.steps, "weights": self.weights}
@@ -140,9 +140,7 @@ class TrainingTask:
     def add_model(self, model: Module) -> Module:
         """Add the model that is trained; InputError where it does not support the settings of `execution`."""
         if self.execution.checkpointing and not enable_checkpointing(model):
-            raise InputError(
-                f"{self.name}: execution.checkpointing: no block of this network can be recomputed; remove the key"
-            )
+            raise InputError(f"{self.name}: execution.checkpointing: this network has no block for it; remove the key")
         model = self.add("model", model)
         if self.execution.channels_last:
             model.to(memory_format=torch.channels_last)  # features follow the weights of convolutions
@@ -151,11 +149,9 @@ class TrainingTask:
         return model
 
     def optimize(self, name: str, optimizer: torch.optim.Optimizer) -> None:
-        """Use this optimizer for the module of this name."""
         self.optimizers[name] = self.accelerator.prepare(optimizer)
 
     def track_ema(self, decay: float) -> None:
-        """Keep an EMA of the model's weights, with this decay per step."""
         self.ema = EMA(self.model.parameters(), decay)
 
     def load_initial_weights(self, weights: dict[str, Tensor], path: Path) -> None:
@@ -168,9 +164,8 @@ class TrainingTask:
 
     def start(self, step: int) -> None:
         """Move the data loader to `step`, from which the training starts or resumes."""
-        self.batches = self.data.batches(
-            StepOrder(len(self.data), self.batch, self.seed, step, self.steps, *self.process)
-        )
+        order = StepOrder(len(self.data), self.batch, self.seed, step, self.steps, *self.process)
+        self.batches = self.data.batches(order)
 
     # Parts of a step.
 
@@ -184,12 +179,11 @@ class TrainingTask:
         streams = random.split(self.execution.micro_batch)
         sizes = [stream.rows.stop - stream.rows.start for stream in streams]
         return [
-            MicroBatch(own.to(self.device, non_blocking=True), stream, len(own) / len(items))
-            for own, stream in zip(items.split(sizes), streams, strict=True)
+            MicroBatch(part.to(self.device, non_blocking=True), stream, len(part) / len(items))
+            for part, stream in zip(items.split(sizes), streams, strict=True)
         ]
 
     def next_batch(self, step: int) -> list[MicroBatch]:
-        """The items of the next batch."""
         return self.split(next(self.batches), self.random(step))
 
     def next_images(self, step: int, flip: bool) -> list[MicroBatch]:
@@ -218,18 +212,18 @@ class TrainingTask:
         self.optimizers[name].zero_grad()
         numbers = []
         for micro_batch in batch:
-            value, own = loss(micro_batch)
+            value, parts = loss(micro_batch)
             with self.averaging(name, last=micro_batch is batch[-1]):
                 self.accelerator.backward(micro_batch.weighted(value))
-            numbers.append({key: number.detach() for key, number in own.items()})
-        found = weighted_means(numbers, batch)
+            numbers.append({key: number.detach() for key, number in parts.items()})
+        means = weighted_means(numbers, batch)
         norm = None
         if max_norm is not None:
             norm = self.accelerator.clip_grad_norm_(self.modules[name].parameters(), max_norm)
         self.optimizers[name].step()
         if norm is not None and not self.skipped(name):
-            found["gradient_norm"] = torch.as_tensor(norm)
-        return found
+            means["gradient_norm"] = torch.as_tensor(norm)
+        return means
 
     def averaging(self, name: str, last: bool) -> AbstractContextManager[None]:
         """Around a backward pass: gradients add up, and the `last` one of a step averages them over processes."""
@@ -240,7 +234,6 @@ class TrainingTask:
         return bool(getattr(self.optimizers[name], "step_was_skipped", False))  # absent without a gradient scaler
 
     def set_learning_rate(self, rate: float) -> None:
-        """Set the model's learning rate."""
         for group in self.optimizers["model"].param_groups:
             group["lr"] = rate
 

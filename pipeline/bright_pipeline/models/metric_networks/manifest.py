@@ -97,7 +97,6 @@ def is_unchecked(name: str) -> bool:
 
 
 def network_path(name: str, folder: Path | str) -> Path:
-    """The path of a fetched network."""
     network(name)
     return Path(folder) / f"{name}.safetensors"
 
@@ -121,18 +120,18 @@ def available(name: str, folder: Path | str) -> bool:
 def source_file(name: str, folder: Path | str) -> tuple[Source, Path] | None:
     """The file with its weights in `folder`, or in an installed package, which is not imported; with its source."""
     for source in network(name).sources:
-        places = [Path(folder) / source.file]
+        paths = [Path(folder) / source.file]
         if isinstance(source, PackageFile) and (spec := find_spec(source.package)) is not None:
-            places += [Path(place) / source.member for place in spec.submodule_search_locations or []]
-        if (found := next((place for place in places if place.is_file()), None)) is not None:
-            return source, found
+            paths += [Path(path) / source.member for path in spec.submodule_search_locations or []]
+        for path in filter(Path.is_file, paths):
+            return source, path
     return None
 
 
 def missing_line(name: str, folder: Path | str) -> str:
     """One line: the missing network, the metrics that need it, and which file to put where."""
     entry = network(name)
-    files = [f"{one.file} (from {one.url if isinstance(one, Download) else entry.upstream})" for one in entry.sources]
-    extras = [extra_with(one.package) for one in entry.sources if isinstance(one, PackageFile)]
+    files = [f"{file.file} (from {getattr(file, 'url', entry.upstream)})" for file in entry.sources]
+    extras = [extra_with(file.package) for file in entry.sources if isinstance(file, PackageFile)]
     installed = "".join(f", or pip install {extra}" for extra in extras if extra)
     return f"network {name} is missing ({', '.join(entry.metrics)}): put {' or '.join(files)} into {folder}{installed}"
