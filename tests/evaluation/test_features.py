@@ -101,7 +101,7 @@ def test_clip_features_are_those_of_the_authors_preprocessing(make: Any, size: i
     preprocess = transforms.Compose([resize, transforms.CenterCrop(size), transforms.ToTensor(), normalize])
     batch = torch.stack([preprocess(Image.fromarray(image)) for image in images])
     with torch.no_grad():
-        expected = network.network(batch) if make is clip else nn.functional.normalize(network.network[0](batch))
+        expected = network.network(batch) if make is clip else nn.functional.normalize(network.network.forward(batch))
         found, logits = network(torch.from_numpy(np.stack(list(map(network.resizer, images)))).permute(0, 3, 1, 2))
     assert logits is None and found.shape == (3, 16)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
