@@ -14,6 +14,7 @@ import pytest
 import torch
 from bright_pipeline.base import process
 from bright_pipeline.base.process import PORTABLE, kernel_choice
+from bright_pipeline.engine import code
 from bright_pipeline.models import processor
 from bright_pipeline.models.processor import square_root, use_cpu
 from daemons import Unavailable, install
@@ -73,6 +74,13 @@ def test_a_processor_without_avx2_uses_the_libraries_choice(
     assert kernel_choice() == {"OPENBLAS_NUM_THREADS": "1"} | (PORTABLE if is_portable else {})
     os.environ.update(kernel_choice())
     assert process.is_portable() == is_portable
+
+
+@pytest.mark.parametrize("is_portable", [True, False])
+def test_results_record_their_kernels(is_portable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "is_portable", lambda: is_portable)
+    expected = "portable" if is_portable else torch.backends.cpu.get_cpu_capability()
+    assert code.versions.__wrapped__(frozenset({"torch"}))["cpu"] == expected
 
 
 def test_the_square_root_of_mkl_is_replaced_also_in_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
