@@ -49,10 +49,8 @@ def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> "Callab
         except BadImage as error:
             raise InputError(f"{where}: {printable(str(error))}; samples are never skipped") from None
         if job.resolution is not None and image.size != (job.resolution, job.resolution):
-            raise InputError(
-                f"{where}: {image.width}x{image.height}, the dataset {samples.dataset} is"
-                f" {job.resolution}x{job.resolution}; samples are not resized"
-            )
+            expected = f"the dataset {samples.dataset} is {job.resolution}x{job.resolution}"
+            raise InputError(f"{where}: {image.width}x{image.height}, {expected}; samples are not resized")
         return np.asarray(image)
 
     return read

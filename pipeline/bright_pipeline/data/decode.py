@@ -117,10 +117,8 @@ def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:
     match dataset.crop:
         case "pad":  # the unscaled picture in the middle of a black square
             if max(image.size) > dataset.resolution:
-                raise BadImage(
-                    f"{image.width}x{image.height} is larger than the resolution {dataset.resolution}; crop: pad only"
-                    " enlarges"
-                )
+                larger = f"{image.width}x{image.height} is larger than the resolution {dataset.resolution}"
+                raise BadImage(f"{larger}; crop: pad only enlarges")
             picture, image = image, Image.new(image.mode, size)
             image.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
         case "center":  # the largest square; with an odd remainder, one more pixel is cut at the right or bottom

@@ -166,7 +166,8 @@ def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[R
     elif path.is_dir():
         files = sorted((file for file in _walk(path, where) if DATA.search(file.name)), key=attrgetter("name"))
     else:
-        raise InputError(f"{where}.path: {path} does not exist; `save_to_disk`'s folder or a parquet file is expected")
+        expected = "the folder of `save_to_disk` or a parquet file"
+        raise InputError(f"{where}.path: {path} does not exist; {expected} is expected")
     if not files:
         raise InputError(f"{where}.path: {path} contains no data files (parquet, arrow)")
     splits = sorted({_split_of(file.name) for file in files})

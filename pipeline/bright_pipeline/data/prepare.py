@@ -172,10 +172,9 @@ def _read(
             raise InputError(f"{where}.source: contains no images" + ("" if part == "all" else f" for {part}"))
     everything = [name for listed in names.values() for name in listed]
     if dataset.split.rule == "list" and (absent := sorted(listed_names(dataset.split.list, where) - set(everything))):
-        raise InputError(
-            f"{where}.split.list: {dataset.split.list}: {len(absent)} of its names are not in the collection, such as"
-            f" {absent[0]!r}; names look like {everything[0]!r}"
-        )
+        line = f"{len(absent)} of its names are not in the collection, such as {absent[0]!r}"
+        names_like = f"names look like {everything[0]!r}"
+        raise InputError(f"{where}.split.list: {dataset.split.list}: {line}; {names_like}")
     kept: list[Prepared] = []
     skipped: list[Prepared] = []
     function = partial(_prepared, dataset, parts)  # every process opens the files of `parts` for itself

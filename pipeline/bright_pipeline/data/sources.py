@@ -224,10 +224,8 @@ class IdxImages(_File):
 
     def _shape(self, header: bytes) -> tuple[int, int, int]:
         if len(header) < IDX_HEADER or header[:4] != IDX_GRAY_IMAGES:
-            raise InputError(
-                f"{self.where}: {self.path}: starts with {header[:4].hex() or 'nothing'};"
-                f" an IDX file of gray images starts with {IDX_GRAY_IMAGES.hex()}"
-            )
+            line = f"starts with {header[:4].hex() or 'nothing'}; an IDX file of gray images starts with"
+            raise InputError(f"{self.where}: {self.path}: {line} {IDX_GRAY_IMAGES.hex()}")
         count, height, width = np.frombuffer(header, ">u4", 3, 4).tolist()
         if 0 in (count, height, width):
             raise InputError(f"{self.where}: {self.path}: its header announces {count} images of {height}x{width}")
@@ -236,10 +234,8 @@ class IdxImages(_File):
     def _check_length(self, length: int, expected: int) -> None:
         if length != expected:
             actual = "more" if length > expected else f"{length}"
-            raise InputError(
-                f"{self.where}: {self.path}: its header announces {expected} bytes of pixels, but it has {actual};"
-                " download the file again"
-            )
+            line = f"its header announces {expected} bytes of pixels, but it has {actual}; download the file again"
+            raise InputError(f"{self.where}: {self.path}: {line}")
 
 
 def embedded_images(source: EmbeddedSource, where: str) -> RawImages:

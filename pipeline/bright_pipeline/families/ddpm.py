@@ -36,10 +36,8 @@ class DDPM(Denoising, GeneratorSettings):
         """Every level of the network halves the image."""
         levels = len(self.unet.multipliers)
         if shape[1] % 2 ** (levels - 1):
-            raise ValueError(
-                f"unet.multipliers: {levels} levels halve an image of size {shape[1]} {levels - 1} times; use at most"
-                f" {shape[1].bit_length()} levels"
-            )
+            halved = f"{levels} levels halve an image of size {shape[1]} {levels - 1} times"
+            raise ValueError(f"unet.multipliers: {halved}; use at most {shape[1].bit_length()} levels")
 
 
 FAMILY = GeneratorFamily(

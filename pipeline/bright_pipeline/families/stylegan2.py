@@ -80,10 +80,8 @@ class StyleGAN2(GeneratorSettings):
             ("regularization.path_batch_divisor", self.regularization.path_batch_divisor),
         ):
             if self.training.batch % (self.execution.processes * number):
-                raise ValueError(
-                    f"training.batch: must be divisible by {key} = {number} on each of {self.execution.processes}"
-                    f" processes, not {self.training.batch}"
-                )
+                wanted = f"divisible by {key} = {number} on each of {self.execution.processes} processes"
+                raise ValueError(f"training.batch: must be {wanted}, not {self.training.batch}")
 
     @property
     def statistics_group(self) -> int:

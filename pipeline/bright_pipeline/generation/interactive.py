@@ -160,10 +160,8 @@ def load_autoencoder(
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         names = ", ".join(jobs.config.autoencoders)
-        raise InputError(
-            f"autoencoder {str(name)!r}: not in {config}, which has {names}; or give a .safetensors file, a folder"
-            " or an https address"
-        )
+        others = "or give a .safetensors file, a folder or an https address"
+        raise InputError(f"autoencoder {str(name)!r}: not in {config}, which has {names}; {others}")
     weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")

@@ -117,9 +117,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(categories, settings.width)
         self.positions = nn.Parameter(torch.randn(length, settings.width) * INITIAL_DEVIATION)
-        self.blocks = nn.ModuleList(
-            Block(settings.width, settings.heads, with_context=False) for _ in range(settings.encoder_layers)
-        )
+        width, heads = settings.width, settings.heads
+        self.blocks = nn.ModuleList(Block(width, heads, with_context=False) for _ in range(settings.encoder_layers))
         self.norm = nn.LayerNorm(settings.width)
 
     def forward(self, indices: Tensor) -> Tensor:

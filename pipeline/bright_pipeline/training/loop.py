@@ -162,16 +162,13 @@ class Loop:
         last_state = f"The last good state stays in {self.work}"
         wrong = [key for key, value in row.items() if value != value or abs(value) == float("inf")]
         if wrong:
-            raise InputError(
-                f"{self.task.name}: {', '.join(wrong)} is not a finite number at step {step}; lower"
-                f" training.learning_rate or set execution.precision to fp32. {last_state}"
-            )
+            remedy = "lower training.learning_rate or set execution.precision to fp32"
+            line = f"{', '.join(wrong)} is not a finite number at step {step}; {remedy}. {last_state}"
+            raise InputError(f"{self.task.name}: {line}")
         scaler = self.accelerator.scaler
         if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
-            raise InputError(
-                f"{self.task.name}: gradients overflow in fp16 at any loss scale, again at step {step}; set"
-                f" execution.precision to bf16 or fp32. {last_state}"
-            )
+            line = f"gradients overflow in fp16 at any loss scale, again at step {step}"
+            raise InputError(f"{self.task.name}: {line}; set execution.precision to bf16 or fp32. {last_state}")
         return row
 
     def _save(self, step: int, numbers: dict[str, Tensor], history: History) -> None:

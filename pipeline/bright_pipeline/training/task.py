@@ -140,7 +140,8 @@ class TrainingTask:
     def add_model(self, model: Module) -> Module:
         """Add the model that is trained; InputError where it does not support the settings of `execution`."""
         if self.execution.checkpointing and not enable_checkpointing(model):
-            raise InputError(f"{self.name}: execution.checkpointing: this network has no block for it; remove the key")
+            line = "execution.checkpointing: no block of this network can be recomputed; remove the key"
+            raise InputError(f"{self.name}: {line}")
         model = self.add("model", model)
         if self.execution.channels_last:
             model.to(memory_format=torch.channels_last)  # features follow the weights of convolutions
