@@ -61,7 +61,9 @@ def check_before_the_first_job():
     with one_line():
         touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
-    if this_run.get("reservations") is None:  # there was no store when the plan was made
+    if (
+        this_run.get("reservations") is None
+    ):  # there was no store when the plan was made
         with one_line():
             reservations = this_run["reservations"] = Reservations()
             if (other := reservations.take(to_make(asked))) is not None:

@@ -35,7 +35,7 @@ def running_statements(tree: ast.Module) -> Iterator[ast.AST]:
         for name in node._fields:
             within = getattr(node, name, None)
             if isinstance(within, list) and within and isinstance(within[0], HAS_STATEMENTS):
-                waiting += [one for one in within if _counts(one)]
+                waiting += [statement for statement in within if _counts(statement)]
 
 
 def _counts(item: object) -> bool:

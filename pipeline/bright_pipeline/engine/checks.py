@@ -57,15 +57,15 @@ def lost_models(needed: Needed) -> list[str]:
 
 def trainings_behind(needed: Needed, job: Job) -> list[Job]:
     """The trainings that a run has to do for a job, except those that the user asked for or that were damaged."""
-    found: dict[tuple[str, str], Job] = {}
-    made = {other.key for other in needed.jobs}
+    will_run = {job.key for job in needed.jobs}
+    behind: dict[tuple[str, str], Job] = {}
     waiting = list(job.upstream)
     while waiting:
         other = waiting.pop()
-        if other.key in made and other.key not in found and not needed.is_rerun(other):
-            found[other.key] = other
+        if other.key in will_run and other.key not in behind and not needed.is_rerun(other):
+            behind[other.key] = other
             waiting += other.upstream
-    return [other for other in found.values() if other.is_training and other.key not in needed.asked]
+    return [other for other in behind.values() if other.is_training and other.key not in needed.asked]
 
 
 def touch_future_files(paths: Iterable[str]) -> None:

@@ -106,7 +106,7 @@ def read_sums(folder: Path) -> dict[str, Checksum]:
     sums: dict[str, Checksum] = {}
     libraries: dict[str, str] = {}
     for versions, size, directory, sha256, name in ENTRY.findall(entries):
-        libraries = dict(one.split(" ", 1) for one in versions.split(", ")) if versions else libraries
+        libraries = dict(pair.split(" ", 1) for pair in versions.split(", ")) if versions else libraries
         sums[name] = Checksum(int(size), sha256, directory or None, libraries)
     return sums
 
@@ -114,8 +114,8 @@ def read_sums(folder: Path) -> dict[str, Checksum]:
 def result_libraries(folder: Path) -> list[dict[str, str]]:
     """The versions of libraries that wrote a result's files, each combination once; none from a damaged SHA256SUMS."""
     with suppress(InputError):
-        found = {str(checksum.libraries): checksum.libraries for checksum in read_sums(folder).values()}
-        return [libraries for libraries in found.values() if libraries]
+        libraries = {str(checksum.libraries): checksum.libraries for checksum in read_sums(folder).values()}
+        return [versions for versions in libraries.values() if versions]
     return []
 
 
@@ -152,14 +152,14 @@ def difference(path: Path, expected: Checksum, read: Reading) -> str | None:
         if read == "size":
             return None
         if read == "directory" and expected.directory is not None:
-            found, wanted = _directory(path), expected.directory
+            actual, required = _directory(path), expected.directory
         else:
-            found, wanted = take_checksum(path).sha256, expected.sha256
+            actual, required = take_checksum(path).sha256, expected.sha256
     except FileNotFoundError:
         return None
     except OSError as error:
         return f"{path}: not readable ({error.strerror}); {REMEDY}"
     except Exception as error:  # damaged bytes make zipfile raise anything
         return f"{path}: damaged: {error_text(error)}; {REMEDY}"
-    is_damaged = f"{path}: damaged: sha256 is {found[:SHOWN_DIGITS]}..., should be {wanted[:SHOWN_DIGITS]}...; {REMEDY}"
-    return None if found == wanted else is_damaged
+    digits = f"sha256 is {actual[:SHOWN_DIGITS]}..., should be {required[:SHOWN_DIGITS]}..."
+    return None if actual == required else f"{path}: damaged: {digits}; {REMEDY}"

@@ -55,10 +55,10 @@ class Module:
 def file_state(path: Path) -> tuple[int, ...] | None:
     """Times and size of a file; None if it is missing. `cp -p` keeps its time of modification, but not of change."""
     try:
-        found = path.stat()
+        facts = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
+    return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
 
 class Code:
@@ -76,16 +76,16 @@ class Code:
 
     def closure(self, roots: Iterable[str]) -> list[Module]:
         """These modules, everything that they import, directly or not, and the packages around them, by name."""
-        found: dict[str, Module] = {}
+        modules: dict[str, Module] = {}
         waiting = list(roots)
         if missing := next((root for root in waiting if self.file(root) is None), None):
             raise InputError(f"{missing}: no such module, of the project in {self.root} or elsewhere")
         while waiting:
             for name in with_parents(waiting.pop()):
-                if name not in found and not self.is_excluded(name) and self.file(name) is not None:
-                    found[name] = self.module(name)
-                    waiting += found[name].imports
-        return [found[name] for name in sorted(found)]
+                if name not in modules and not self.is_excluded(name) and self.file(name) is not None:
+                    modules[name] = self.module(name)
+                    waiting += modules[name].imports
+        return [modules[name] for name in sorted(modules)]
 
     def module(self, name: str) -> Module:
         """A module that has a file."""
@@ -110,11 +110,11 @@ class Code:
             folders: list[Path] = []
             if package == OWN:
                 folders = [self.root / OWN]
-            elif (found := find_spec(package)) is not None:
-                if found.submodule_search_locations is not None:
-                    folders = [Path(place) for place in found.submodule_search_locations]
-                elif found.origin and found.origin.endswith(".py"):
-                    folders = [Path(found.origin).with_suffix("")]
+            elif (spec := find_spec(package)) is not None:
+                if spec.submodule_search_locations is not None:
+                    folders = list(map(Path, spec.submodule_search_locations))
+                elif spec.origin and spec.origin.endswith(".py"):
+                    folders = [Path(spec.origin).with_suffix("")]
             bases = [folder.joinpath(*rest.split(".")) if rest else folder for folder in folders]
             paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
             self.files[name] = next((path for path in paths if path.is_file()), None)
@@ -122,17 +122,17 @@ class Code:
 
     def is_excluded(self, name: str) -> bool:
         """Whether no digest covers a module, by the exceptions of its package."""
-        known = self.exceptions(name.partition(".")[0])
-        in_package = any(f"{package}.*" in known["excluded"] for package in with_parents(name))
-        return name not in known["covered"] and (name in known["excluded"] or in_package)
+        listed = self.exceptions(name.partition(".")[0])
+        in_package = any(f"{package}.*" in listed["excluded"] for package in with_parents(name))
+        return name not in listed["covered"] and (name in listed["excluded"] or in_package)
 
     def exceptions(self, package: str) -> dict[str, Any]:
         """`excluded` modules of a package by name, with reasons, and `covered` modules of excluded packages."""
         if package not in self._exceptions:
             path = self.file(package)
-            listed = None if path is None else path.with_name(EXCLUDED)
-            known = read_yaml(listed, str(listed)) if listed is not None and listed.is_file() else {}
-            self._exceptions[package] = {"excluded": {}, "covered": []} | known
+            file = None if path is None else path.with_name(EXCLUDED)
+            listed = read_yaml(file, str(file)) if file is not None and file.is_file() else {}
+            self._exceptions[package] = {"excluded": {}, "covered": []} | listed
         return self._exceptions[package]
 
     def _imports(self, tree: ast.Module, module: str, path: Path) -> tuple[set[str], set[str]]:
@@ -165,8 +165,8 @@ class Code:
             return alias.name
         origin = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
         inner = f"{origin}.{alias.name}"
-        own = origin.partition(".")[0] in (OWN, package.partition(".")[0])
-        return inner if own and self.file(inner) is not None else origin
+        is_covered = origin.partition(".")[0] in (OWN, package.partition(".")[0])
+        return inner if is_covered and self.file(inner) is not None else origin
 
 
 PROJECT = Code()
@@ -197,11 +197,11 @@ def expected_code(roots: tuple[str, ...]) -> str:
 
 def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of `--code`, and the arguments without it; arguments behind `--` are another command's."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    if OPTION not in own[:-1]:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if OPTION not in arguments[: max(0, end - 1)]:
         return None, list(arguments)
-    place = own.index(OPTION)
-    return arguments[place + 1], [*arguments[:place], *arguments[place + 2 :]]
+    index = arguments.index(OPTION)
+    return arguments[index + 1], [*arguments[:index], *arguments[index + 2 :]]
 
 
 _running: tuple[list[str], list[Module]] | None = None
@@ -214,10 +214,10 @@ def start_code_check(option: str) -> None:
     names, _, expected = option.partition("=")
     roots = names.split("+")
     modules = _modules(roots)
-    found = joint_digest(modules)
-    if not expected or not found.startswith(expected):
+    digest = joint_digest(modules)
+    if not expected or not digest.startswith(expected):
         raise InputError(
-            f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {found[: len(expected)]}, and this run"
+            f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {digest[: len(expected)]}, and this run"
             f" was planned with {expected}; {REMEDY}"
         )
     stale = [module for module in modules if remove_stale_bytecode(module.path)]

@@ -35,7 +35,9 @@ def moved_away(jobs: Jobs) -> list[Output]:
     if not DAMAGED.is_dir():
         return []
     outputs = [job[file] for job in jobs(planned).values() for file in job.files]
-    return [one for one in outputs if damaged_path(Path(one.path)).exists() and not one.job.has(one.file)]
+    return [
+        output for output in outputs if damaged_path(Path(output.path)).exists() and not output.job.has(output.file)
+    ]
 
 
 def damaged_path(path: Path) -> Path:
@@ -62,8 +64,8 @@ def check_identities(made: Iterable[Job]) -> None:
         if (line := refused(job)) is not None:
             raise InputError(line)
         path = identity_path(*job.key)
-        known = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
-        if known is None or known == job.identity:
+        recorded = None if job.jobs.store.files(job.folder).isdisjoint(job.files) else read_identity(path)
+        if recorded is None or recorded == job.identity:
             continue
         if (line := identity_problem(path)) is not None:
             raise InputError(line)
@@ -79,13 +81,12 @@ def refused(job: Job) -> str | None:
 
     An entry whose result has no recorded identity, such as a removed one, has no effect.
     """
-    own = f"{job.stage.name} {digest_of(job.identity)}"
-    if (accepted := job.jobs.accepted.get(own)) is None or not identity_path(job.stage.name, accepted.digest).exists():
+    key = f"{job.stage.name} {digest_of(job.identity)}"
+    if (accepted := job.jobs.accepted.get(key)) is None or not identity_path(job.stage.name, accepted.digest).exists():
         return None
-    if (difference := accepted.difference(job.stage.name, job.identity)) is None:
-        return None
-    return (
-        f"{ACCEPTED}: {own!r}: {accepted.digest} cannot count for {job.entry}: {difference}; remove this entry, or"
+    difference = accepted.difference(job.stage.name, job.identity)
+    return difference and (
+        f"{ACCEPTED}: {key!r}: {accepted.digest} cannot count for {job.entry}: {difference}; remove this entry, or"
         " accept the keys that differ (`bright accept --key`)"
     )
 
@@ -102,11 +103,11 @@ def identity_problem(path: Path) -> str | None:
     """A line if a recorded identity does not have the digest in its name; None also if there is no such file."""
     remedy = "restore it from git, or remove it: the next run writes it again"
     try:
-        known = read_identity(path)
+        identity = read_identity(path)
     except InputError:
         return f"{path}: damaged: not readable; {remedy}"
     digest = path.stem.rpartition("-")[2]
-    if known is None or digest == digest_of(known):
+    if identity is None or digest == digest_of(identity):
         return None
     return f"{path}: damaged: its content does not have the digest {digest}; {remedy}"
 
@@ -119,5 +120,5 @@ def recorded(digest: str) -> dict[str, Any] | None:
 
 def recorded_of(stage: str) -> dict[str, dict[str, Any]]:
     """Digest -> identity of a stage's recorded results."""
-    found = {path.stem.rpartition("-")[2]: read_identity(path) for path in sorted(IDENTITIES.glob(f"{stage}-*.json"))}
-    return {digest: identity for digest, identity in found.items() if identity is not None}
+    paths = sorted(IDENTITIES.glob(f"{stage}-*.json"))
+    return {path.stem.rpartition("-")[2]: identity for path in paths if (identity := read_identity(path)) is not None}

@@ -36,8 +36,8 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
     def write(state: State, error: str = "") -> None:
         record.log = activity.log
         if record.log is not None and os.environ.get("RANK", "0") == "0":  # the first of several processes writes
-            place = {"host": platform.node(), "process": os.getpid(), "device": _device()}
-            record.write(state=state, error=error, **activity.facts, **place, **({} if launched else used()))
+            facts = activity.facts | {"host": platform.node(), "process": os.getpid(), "device": _device()}
+            record.write(state=state, error=error, **facts, **({} if launched else used()))
 
     def beat() -> None:
         watched, due = parents(), 0.0
@@ -75,15 +75,15 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
 
 def parents() -> list[psutil.Process | None]:
     """The run and the launcher that started this process, if they are on this machine; None for one that has ended."""
-    found: list[psutil.Process | None] = []
+    processes: list[psutil.Process | None] = []
     for name in (RUN, LAUNCHED):
         host, _, process = os.environ.get(name, "").rpartition(":")
         if host == socket.gethostname() and process.isdigit():
             try:
-                found.append(psutil.Process(int(process)))
+                processes.append(psutil.Process(int(process)))
             except psutil.NoSuchProcess:  # before this process had started
-                found.append(None)
-    return found
+                processes.append(None)
+    return processes
 
 
 def _is_alive(process: psutil.Process | None) -> bool:

@@ -125,13 +125,12 @@ class Job:
 
     @property
     def sources(self) -> list[Source]:
-        """All inputs."""
         return [source for sources in self.inputs.values() for source in sources]
 
     @cached_property
     def upstream(self) -> "tuple[Job, ...]":
         """The jobs that make the inputs, each once."""
-        return tuple({one.job.key: one.job for one in self.sources if isinstance(one, Output)}.values())
+        return tuple({source.job.key: source.job for source in self.sources if isinstance(source, Output)}.values())
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -153,10 +152,11 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The digest of the identity, or of another identity whose results were accepted (`bright accept`)."""
-        own = digest_of(self.identity)
-        accepted = self.jobs.accepted.get(f"{self.stage.name} {own}")
-        usable = accepted is not None and accepted.difference(self.stage.name, self.identity) is None
-        return accepted.digest if accepted is not None and usable else own
+        digest = digest_of(self.identity)
+        accepted = self.jobs.accepted.get(f"{self.stage.name} {digest}")
+        if accepted is None or accepted.difference(self.stage.name, self.identity) is not None:
+            return digest
+        return str(accepted.digest)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -195,8 +195,8 @@ class Job:
     def output_files(self, span: Span | None = None) -> dict[str, str]:
         """The files in its folder by option; for a sharded job, those of one range of images."""
         first, last = span or (0, 0)
-        known = {"model": self.model, "first": f"{first:06d}", "last": f"{last:06d}"}
-        return {option: file.format(**known) for option, file in self.stage.outputs.items()}
+        fields = {"model": self.model, "first": f"{first:06d}", "last": f"{last:06d}"}
+        return {option: file.format(**fields) for option, file in self.stage.outputs.items()}
 
     @cached_property
     def spans_of_files(self) -> dict[str, Span]:
@@ -210,7 +210,6 @@ class Job:
 
     @property
     def outputs(self) -> list[str]:
-        """The paths of the outputs."""
         return [self.path(file) for file in self.files]
 
     def has(self, *files: str) -> bool:
@@ -219,7 +218,6 @@ class Job:
 
     @property
     def complete(self) -> bool:
-        """Whether all outputs exist."""
         return self.has(*self.files)
 
 
@@ -236,14 +234,14 @@ def spans(count: int, size: int) -> tuple[Span, ...]:
 
 def closure(targets: Iterable[Job]) -> list[Job]:
     """These jobs and everything that they depend on, each once."""
-    found: dict[tuple[str, str], Job] = {}
+    jobs: dict[tuple[str, str], Job] = {}
     waiting = list(targets)
     while waiting:
         job = waiting.pop()
-        if job.key not in found:
-            found[job.key] = job
+        if job.key not in jobs:
+            jobs[job.key] = job
             waiting += job.upstream
-    return list(found.values())
+    return list(jobs.values())
 
 
 class Jobs:
@@ -295,7 +293,8 @@ class Jobs:
     ) -> Job:
         """A job. Its digest covers `numerical`, by default all settings that can change a number, and `facts`."""
         validated = stage.settings.model_validate(settings)
-        lists = {key: [one] if isinstance(one, Output | str) else list(one) for key, one in (inputs or {}).items()}
+        given = (inputs or {}).items()
+        lists = {key: [value] if isinstance(value, Output | str) else list(value) for key, value in given}
         readable = re.sub(r"[^A-Za-z0-9_.]+", "-", label or entry.partition(".")[2] or entry)
         return Job(
             self,

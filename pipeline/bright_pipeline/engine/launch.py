@@ -133,7 +133,7 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
     if code and (signals or recorded == State.INTERRUPTED):
         code = TERMINATED
     # For a stage too short for a sample, the kernel knows the peak.
-    record.own |= (known := used()) | {"peak_mb": max(record.own["peak_mb"], known["peak_mb"])}
+    record.own |= (usage := used()) | {"peak_mb": max(record.own["peak_mb"], usage["peak_mb"])}
     hidden = several and code == 1 and near_limit(record.own)
     record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
     return code
@@ -158,10 +158,10 @@ def visible_gpus() -> list[str]:
     for name in (entry.strip() for entry in chosen.split(",")):
         # As in CUDA, a prefix of a UUID is enough if it is the prefix of one GPU only.
         of_uuid = [uuid for uuid in present.values() if name.startswith("GPU-") and uuid.startswith(name)]
-        found = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
-        if len(found) != 1:
+        uuids = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
+        if len(uuids) != 1:
             break
-        gpus += found
+        gpus += uuids
     return gpus
 
 

@@ -59,9 +59,9 @@ def record_path(log: Path) -> Path:
 def read_record(path: Path) -> dict[str, Any]:
     """A job's record without facts that are None; empty if it is missing, unreadable or no record."""
     with suppress(InputError):
-        found = read_json(path, str(path))
-        sound = isinstance(found, dict) and found.get("state", State.RUNNING) in list(State)
-        facts = {key: fact for key, fact in found.items() if fact is not None} if sound else {}
+        record = read_json(path, str(path))
+        is_record = isinstance(record, dict) and record.get("state", State.RUNNING) in list(State)
+        facts = {key: fact for key, fact in record.items() if fact is not None} if is_record else {}
         numbers = [facts.get(key, 0) for key in NUMBERS]
         if all(isinstance(number, int | float) and abs(number) < MAX_PLAUSIBLE for number in numbers):
             return facts

@@ -47,12 +47,10 @@ class Shard:
 
     @property
     def outputs(self) -> list[str]:
-        """The paths of the outputs."""
         return [self.job.path(file) for file in self.files]
 
     @property
     def complete(self) -> bool:
-        """Whether the outputs exist."""
         return self.job.has(*self.files)
 
     @property
@@ -83,7 +81,6 @@ class Shard:
 
     @property
     def sources(self) -> list[Source]:
-        """All inputs."""
         return [source for sources in self.inputs.values() for source in sources]
 
     @property
@@ -156,11 +153,11 @@ def find_entry(jobs: Jobs, stage: str, entry: str) -> Job:
     """The job of a stage for an entry of the config, such as autoencoders.main; InputError where there is none."""
     # Two entries with one digest are one job of the plan, under the first one's name; `jobs.created` has both.
     of_stage = {job.entry: job for job in (*ordered(jobs), *jobs.created) if job.stage.name == stage}
-    found = [entry] if entry in of_stage else [name for name in of_stage if name.startswith(f"{entry} ")]
-    if len(found) == 1:
-        return of_stage[found[0]]
-    known = ", ".join(found or of_stage) or "none"
-    raise InputError(f"{stage} {entry}: {'which of' if found else 'no such job; this config has'} {known}")
+    names = [entry] if entry in of_stage else [name for name in of_stage if name.startswith(f"{entry} ")]
+    if len(names) == 1:
+        return of_stage[names[0]]
+    listed = ", ".join(names or of_stage) or "none"
+    raise InputError(f"{stage} {entry}: {'which of' if names else 'no such job; this config has'} {listed}")
 
 
 def commands(job: Job) -> list[list[str]]:
@@ -175,11 +172,11 @@ def commands(job: Job) -> list[list[str]]:
 
 def view(jobs: Jobs) -> dict[str, Output]:
     """Path in results/RUN -> file in the store."""
-    found = {place: output for stage in jobs.stages.values() for place, output in stage.copies(jobs).items()}
-    found |= {summary_place(job): job[job.stage.summary] for job in jobs(planned).values() if job.stage.summary}
-    return {str(jobs.folder / place): output for place, output in found.items()}
+    copies = {name: output for stage in jobs.stages.values() for name, output in stage.copies(jobs).items()}
+    copies |= {summary_name(job): job[job.stage.summary] for job in jobs(planned).values() if job.stage.summary}
+    return {str(jobs.folder / name): output for name, output in copies.items()}
 
 
-def summary_place(job: Job) -> str:
+def summary_name(job: Job) -> str:
     """A job's summary in results/RUN."""
     return f"summaries/{job.stage.name}-{job.name}.json"

@@ -43,21 +43,25 @@ def attempt() -> str | None:
     return restarts if state == "RUNNING" else None
 
 
-def terminate_steps(own: str | None) -> None:
+def terminate_steps(started_in: str | None) -> None:
     """Send SIGTERM to the processes of `on_all_nodes` in this attempt; srun itself would kill them.
 
     Slurm ends the processes of a finished attempt by itself; scancel would act on the next attempt.
     """
-    if own is not None and attempt() == own:
+    if started_in is not None and attempt() == started_in:
         subprocess.run(["scancel", "--signal=TERM", job()], capture_output=True)
 
 
-def requeue(own: str | None) -> bool:
+def requeue(started_in: str | None) -> bool:
     """Put this job back into the queue, where it keeps its number.
 
     False if this attempt ends anyway (cancelled, preempted, already requeued), or must not be requeued.
     """
-    return own is not None and attempt() == own and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
+    return (
+        started_in is not None
+        and attempt() == started_in
+        and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
+    )
 
 
 def _output(*command: str) -> str:

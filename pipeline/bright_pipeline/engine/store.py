@@ -33,12 +33,12 @@ class Store:
         A folder that DVC tracks counts also before it is pulled. Two jobs with one digest have the name of the first.
         """
         if folder not in self._names:
-            names, place = self._names.setdefault(folder, {}), self.root / folder
-            for found in sorted({entry.removesuffix(".dvc") for entry in listing(place)}):
+            path, names = self.root / folder, self._names.setdefault(folder, {})
+            for name in sorted({entry.removesuffix(".dvc") for entry in listing(path)}):
                 # Of two with the same digest, the one with more files.
-                known = names.setdefault(found.rsplit("-", 1)[-1], found)
-                if known != found and len(listing(place / known)) < len(listing(place / found)):
-                    names[found.rsplit("-", 1)[-1]] = found
+                other = names.setdefault(name.rsplit("-", 1)[-1], name)
+                if other != name and len(listing(path / other)) < len(listing(path / name)):
+                    names[name.rsplit("-", 1)[-1]] = name
         return self._names[folder].setdefault(digest, f"{label}-{digest}")
 
     def files(self, folder: Path) -> frozenset[str]:
@@ -77,11 +77,9 @@ class Accepted:
         path = identity_path(stage, self.digest)
         if not path.is_file():
             return f"{path} is missing"
-        known, wanted = without(read_json(path, str(path)), self.keys), without(identity, self.keys)
-        if known == wanted:
-            return None
-        parts = sorted(name for name in {*known, *wanted} if known.get(name) != wanted.get(name))
-        return f"{path} differs in its {' and '.join(parts)}"
+        recorded, required = without(read_json(path, str(path)), self.keys), without(identity, self.keys)
+        parts = sorted(name for name in {*recorded, *required} if recorded.get(name) != required.get(name))
+        return f"{path} differs in its {' and '.join(parts)}" if parts else None
 
 
 def identity_path(stage: str, digest: str) -> Path:
@@ -92,9 +90,9 @@ def read_accepted() -> dict[str, Accepted]:
     """`STAGE DIGEST` of jobs -> the results that were accepted for them."""
     if not ACCEPTED.exists():
         return {}
-    found = read_json(ACCEPTED, str(ACCEPTED))
+    content = read_json(ACCEPTED, str(ACCEPTED))
     accepted = {}
-    for job, entry in found.items() if isinstance(found, dict) else [("", found)]:
+    for job, entry in content.items() if isinstance(content, dict) else [("", content)]:
         digest, keys = (entry.get("digest"), entry.get("keys")) if isinstance(entry, dict) else (entry, [])
         named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
         if not (named and re.fullmatch(r"[a-z_]+ [0-9a-f]{12} [0-9a-f]{12}", f"{job} {digest}", re.ASCII)):
@@ -107,11 +105,11 @@ def without(identity: Any, keys: tuple[str, ...]) -> dict[str, Any]:
     """An identity without its code and without these keys of its settings, at any depth."""
     ends = [tuple(key.split(".")) for key in keys]
 
-    def pruned(value: Any, place: tuple[str, ...]) -> Any:
+    def pruned(value: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
             return value
-        kept = [name for name in value if not any((*place, name)[-len(end) :] == end for end in ends)]
-        return {name: pruned(value[name], (*place, name)) for name in kept}
+        kept = [name for name in value if not any((*path, name)[-len(end) :] == end for end in ends)]
+        return {name: pruned(value[name], (*path, name)) for name in kept}
 
     rest = {name: part for name, part in identity.items() if name != "code"} if isinstance(identity, dict) else {}
     return rest | {"settings": pruned(rest.get("settings"), ())}

@@ -34,7 +34,7 @@ from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.engine.damage import add_missing_checksums
 from bright_pipeline.engine.jobs import Job, path_of, planned
-from bright_pipeline.engine.shards import summary_place, view
+from bright_pipeline.engine.shards import summary_name, view
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import headline
@@ -162,7 +162,7 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
         if not (keys := job.stage.numbers(job)):
             continue
         # The summary is in the store or else in results/RUN; a damaged one is ignored.
-        paths = (Path(job.path("summary.json")), jobs.folder / summary_place(job))
+        paths = (Path(job.path("summary.json")), jobs.folder / summary_name(job))
         path = next((path for path in paths if path.exists() and problem(path) is None), None)
         if job.key not in jobs(planned) or path is None:
             continue
