@@ -113,6 +113,7 @@ ALLOWED = {
     "log lines, progress and exit codes": """engine.command.LogOption engine.command.TERMINATED base.progress.activity
         base.progress.Progress base.progress.log_to base.progress.logger""",
     "processes and threads that share the work in a fixed order": "base.process.cores base.process.own_cores",
+    "which kernels round alike on every processor; recorded with each result": "base.process.is_portable",
     "settings, which are in the digest by value": """engine.command.read_settings engine.command.run_stage
         engine.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
     "reads a file unchanged": "base.parsing.read_json",
