@@ -60,7 +60,6 @@ WRONG = [
     ("runn", "mine", ": no such key; did you mean run?"),
     ("autoencoders.main.tables.resolution", 3, ": no such key; did you mean"),
     ("autoencoders.main.colour", 3, ": no such key; the keys are code_noise, "),
-    ("datasets.photos.source.pth", "x", ": no such key; did you mean path?"),
     ("autoencoders.other", {"dataset": "photos"}, "autoencoders.other.code_size: this key is missing"),
     ("autoencoders.main.tables.resolutions", 1, ": a single resolution needs coarsest"),
     ("autoencoders.main.training.batch", 0, ": Input should be greater than or equal"),
@@ -74,28 +73,16 @@ WRONG = [
     ("autoencoders.main.encoder.multipliers", [1], ": must have 3 numbers"),
     ("autoencoders.main.decoder.channels", [8, 8], ": the first must be feature_channels"),
     ("autoencoders.main.tables.finest_resolution", 2, ": must be at least coarsest"),
-    ("autoencoders.main.dataset", "x", ": 'x' is not under `datasets`, which has photos"),
     ("datasets.photos.split.validation", 0, ": the rule last needs a number of"),
     ("datasets.photos.split.rule", "source", ": source needs a source with its own split"),
     ("datasets.photos.source.kind", "tar", ": no such kind; the kinds are embedded, folder, zip, lmdb, idx, "),
-    ("datasets.photos.source.kind", "foldr", ": no such kind; did you mean folder?"),
-    ("datasets.photos.source", {"path": "x"}, "datasets.photos.source.kind: this key is missing"),
-    ("datasets.photos.source", "photos", ": must be a section with keys (got 'photos')"),
-    (
-        "autoencoders.main.training",
-        {"images": 8, 0: None},
-        ".0: no such key; in {...} a comma begins a new key: write 8000",
-    ),
-    ("samples.main.count", "2e2", ": Input should be a valid integer"),
     ("diffusions.main.autoencoder", "x", ": 'x' is not under `autoencoders`"),
     ("diffusions.main.unet.multipliers", [1, 1, 1, 1, 1, 1], ": 6 levels halve a code of size 16"),
     ("diffusions.main.unet.channels", 100, ": 100 (channels x multiplier 1) must be"),
-    ("samples.main.diffusion", "x", ": 'x' is not under `diffusions`"),
     ("tables.table2", ["x"], ": 'x' is not under `autoencoders`, which has main"),
     ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
     ("tables.table5", {"rows": ["main"], "count": 101}, ".count: must be at most samples.main.count = 100"),
     ("tables.table_sizes", ["bare"], ": its rows must have hash tables, and bare has none; leave it out"),
-    ("tables.ablations", {"autoencoders": ["x"]}, ".autoencoders: 'x' is not under `autoencoders`, which has main"),
     ("tables.ablations", {"samples": ["x"]}, ".samples: 'x' is not under `samples`, which has main, gaussian, real"),
     ("tables.ablations", {"samples": ["main"]}, ".samples: main is made from codes of main, which is not in tables."),
     ("tables.ablations", ROWS | {"samples": ["real"]}, ".samples: real is made from no codes"),
@@ -103,8 +90,6 @@ WRONG = [
     ("tables.ablations", ROWS | {"samples": ["main"], "count": 101}, ".count: must be at most samples.main"),
     ("figures.rate_quality", ["x"], ": 'x' is not under `autoencoders`, which has main, bare"),
     ("figures.sample_quality", ["real"], ": real has kind real, not diffusion"),
-    ("figures.samples", "x", ": 'x' is not under `samples`"),
-    ("autoencoders.other", {"like": "other"}, ".like: must be the name of another entry of `autoencoders`"),
 ]
 
 
@@ -117,25 +102,17 @@ def test_a_wrong_key_is_one_line_with_the_remedy(key: str, value: object, line: 
     assert (f"{key}{line}" if line.startswith((":", ".")) else line) in complaint(config)
 
 
-def test_an_inherited_problem_is_reported_once() -> None:
-    config = changed("autoencoders.main.feature_size", 8)
-    config["autoencoders"]["second"] = {"like": "main", "code_noise": "none"}
-    config["autoencoders"]["third"] = {"like": "second", "seed": 1}
-    assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
-
-
-def test_like_inherits_all_keys_and_leaves_the_given_values_alone() -> None:
+def test_like_inherits_all_keys_and_a_problem_of_the_first_entry_is_reported_once() -> None:
     config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
     config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}
     config["autoencoders"]["third"] = {"like": "second", "seed": 1}
-    loaded = load_config(config)
-    third = loaded.autoencoders["third"]
-    assert (third.training.batch, third.training.images, third.seed) == (8, 400, 1)
-    assert loaded.autoencoders["main"].training.batch == 4
-    config = changed("autoencoders.second", {"like": "main"})
     before = copy.deepcopy(config)
-    load_config(config)
-    assert config == before
+    loaded = load_config(config).autoencoders
+    third = loaded["third"]
+    assert (third.training.batch, third.training.images, third.seed) == (8, 400, 1)
+    assert loaded["main"].training.batch == 4 and config == before
+    config["autoencoders"]["main"]["feature_size"] = 8
+    assert complaint(config) == "autoencoders.main.feature_size: H_d must be at least H_z = 16 (code_size), not 8"
 
 
 def test_a_label_is_of_one_entry_and_in_no_digest() -> None:
