@@ -18,7 +18,7 @@ from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import MEASURED
 from bright_pipeline.tables.display import display, footnotes, hint, rounded
 from bright_pipeline.tables.display_table import read_display
-from bright_pipeline.tables.render import escape_latex, no_formula, to_csv, to_json, to_latex, to_markdown
+from bright_pipeline.tables.render import no_formula, to_csv, to_json, to_latex, to_markdown
 from hypothesis import given
 from hypothesis import strategies as st
 from made_summaries import (
@@ -62,19 +62,11 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def test_numbers_and_signs_have_their_forms(built: Built) -> None:
-    assert escape_latex("50% of a_b & c#1 {x} ~ ^ $ \\end") == (
-        r"50\% of a\_b \& c\#1 \{x\} \textasciitilde{} \textasciicircum{} \$ \textbackslash{}end"
-    )
-    assert rounded(-0.001, 2) == "0.00"
-    assert rounded(0.0106076, 1, 3) == "0.0106"
-    assert rounded(10.6076, 1, 3) == "10.6"
+def test_numbers_have_their_forms(built: Built) -> None:
+    assert [rounded(-0.001, 2), rounded(0.0106076, 1, 3), rounded(10.6076, 1, 3)] == ["0.00", "0.0106", "10.6"]
     table = built("table2", reconstruction("main"))
-    row = row_named(table, "main")
-    assert float(row["psnr_measured_std"]) == 2.1234567
-    assert float(row["psnr_measured_two_std"]) == 2 * 2.1234567
-    assert "23.81 ± 4.25" in to_markdown(table)
-    assert r"23.81 $\pm$ 4.25" in to_latex(table)
+    assert float(row_named(table, "main")["psnr_measured_two_std"]) == 2 * 2.1234567
+    assert "23.81 ± 4.25" in to_markdown(table) and r"23.81 $\pm$ 4.25" in to_latex(table)
     assert "14 ± 0.07" in to_markdown(table), "published spreads stay as printed"
 
 
@@ -186,32 +178,26 @@ def test_rounded_differs_by_at_most_half_a_last_digit(value: float, decimals: in
 
 def test_missing_network_says_what_to_put_where(built: Built) -> None:
     note = "network clip is missing (CLIP-FID): put ViT-B-32.pt (from a server) into results/networks"
-    named = "FID, IS: put weights-inception.pth into results/networks"
-    table = built("table5", generation("main"), missing=[note, named])
+    table = built("table5", generation("main"), missing=[note])
     row, text = row_named(table, "main"), to_markdown(table)
     assert {"fid", "clip_fid", "is", "precision"} <= set(row["missing"].split("; "))
-    assert row["fid_measured"] == "" and note in row["notes"] and named in row["notes"]
-    assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
+    assert row["fid_measured"] == "" and note in row["notes"] and f"missing: {note}" in text
+    assert "Precision, Recall, F1, Density, Coverage: missing: no summary made with the network vgg16" in text
     shown = display(table)
     columns = {name for name, part in shown.columns if part == "measured"}
     assert set(shown.unmeasured) >= {"FID", "CLIP-FID", "IS", "Precision"}, "one line, and no column"
     assert columns and all("EfficientNet-Lite0" in name for name in columns)
-    assert ("FID ↓", "published") in shown.columns
-    assert f"missing: {note}" in text and f"missing: {named}" in text
-    assert "Precision, Recall, F1, Density, Coverage: missing: no summary made with the network vgg16" in text
-    both = built("table5", generation("main"), ffhq("f", "clip"), missing=[note, named])
+    both = built("table5", generation("main"), ffhq("f", "clip"), missing=[note])
     assert "| missing " in to_markdown(both) and "& missing &" in to_latex(both), "where another row has it"
     row = row_named(built("table5", rows=[{"name": "main", "dataset": "ffhq256", "label": "BRIGHT (LDM)"}]), "main")
     assert row["missing"].startswith("fid; fid_clean; clip_fid; is") and row["method"] == "BRIGHT (LDM)"
 
 
 def test_the_json_has_each_number_beside_its_text_and_its_interval(built: Built, tmp_path: Path) -> None:
-    table = built("table2", church("c", "64x64x4"))
-    (tmp_path / "table.json").write_text(to_json(table))
+    (tmp_path / "table.json").write_text(to_json(built("table2", church("c", "64x64x4"))))
     shown = read_display(tmp_path / "table.json")
     (row,) = shown.measured_rows()
-    assert [entry for entry in shown.entries if entry] == ["autoencoders.c"]
-    assert shown.entries[shown.rows.index(row)] == "autoencoders.c"
+    assert [entry for entry in shown.entries if entry] == ["autoencoders.c"] == [shown.entries[shown.rows.index(row)]]
     published, measured, difference = (
         shown.cell(row, "PSNR (dB) ↑", part) for part in ("published", "measured", "difference")
     )
@@ -220,11 +206,10 @@ def test_the_json_has_each_number_beside_its_text_and_its_interval(built: Built,
     assert difference == ("−2.53", pytest.approx(23.8123456 - 26.34), "", None, ())
     table = built("table5", generation("main", intervals={"frechet_distance": [500.0, 600.0]}))
     (tmp_path / "table.json").write_text(to_json(table))
-    shown = display(table)
-    assert read_display(tmp_path / "table.json").rows == shown.rows, "its intervals and seeds are tuples again"
+    shown = read_display(tmp_path / "table.json")
+    assert shown.rows == display(table).rows, "its intervals and seeds are tuples again"
     cell = shown.cell(shown.rows[0], "FD (EfficientNet-Lite0) ↓", "measured")
     assert cell == ("539.0", 538.987, "[500.0, 600.0]", (500.0, 600.0), ())
-    assert shown.entries[0] == "samples.main" and not any(shown.entries[1:]), "the paper's rows are below"
     seeds = [reconstruction(name, numbers={"psnr": psnr}) for name, psnr in (("main", 24.0), ("main#1", 26.0))]
     shown = display(built("table2", *seeds, training_seeds=[0, 1]))
     cell = shown.cell(shown.rows[0], "PSNR (dB) ↑", "measured")
@@ -258,18 +243,11 @@ def test_wrong_summaries_are_named(table: str, summaries: list[Any], rows: list[
     assert "\n" not in str(error.value)
 
 
-def test_the_line_of_what_to_look_at_names_or_counts_the_columns(built: Built) -> None:
-    told = hint(built("table2", reconstruction("main"), church("c", "32x32x8")))
-    assert told == (
-        "Compare rows of one dataset by Method and Code size: lower is better for LPIPS and LPIPS-VGG;"
-        " higher is better for SSIM and PSNR (dB)."
-    )
+def test_the_line_of_what_to_look_at_says_which_way_is_better(built: Built) -> None:
     told = hint(built("table7", reconstruction("main"), complexity("c", "ffhq256", "16x16x16")))
-    assert told.endswith("; less is cheaper for Hash tables (M), Decoder (M) and Decoding GFLOPs.")
-    assert "C_key" in told
-    told = hint(built("table5", generation("main")))
-    assert "lower is better for FID, CLIP-FID and FD (EfficientNet-Lite0);" in told
-    assert told.endswith("higher is better for IS, Precision, Recall and 7 more.")
+    for words in ("C_key", "lower is better for LPIPS", "higher is better for SSIM", "cheaper for Hash tables (M)"):
+        assert words in told
+    assert hint(built("table5", generation("main"))).endswith("higher is better for IS, Precision, Recall and 7 more.")
 
 
 @pytest.mark.parametrize(
@@ -289,26 +267,20 @@ def test_two_protocols_in_one_column_stop(change: dict[str, Any], told: str, bui
 
 
 def test_other_versions_of_a_library_may_share_a_column_and_are_in_a_footnote(built: Built) -> None:
-    def of(name: str, version: str, seed: int = 3) -> dict[str, Any]:
-        return generation(name, protocol={"versions": {"torch": version, "numpy": "2.4"}, "seed": seed})
+    def told(*versions: str) -> list[str]:
+        made = zip("abc", versions, (3, 4, 3), strict=False)
+        rows = [generation(name, protocol={"versions": {"torch": one}, "seed": seed}) for name, one, seed in made]
+        return [note for note in footnotes(built("table5", *rows)) if note.startswith("Measured with")]
 
-    notes = footnotes(built("table5", of("a", "2.13"), of("b", "2.14", seed=4), of("c", "2.13")))
-    told = [note for note in notes if note.startswith("Measured with")]
-    assert told == ["Measured with torch 2.13: a, c.", "Measured with torch 2.14: b."]
-    same = footnotes(built("table5", of("a", "2.13"), of("b", "2.13")))
-    assert not [note for note in same if note.startswith("Measured with")]
+    assert told("2.13", "2.14", "2.13") == ["Measured with torch 2.13: a, c.", "Measured with torch 2.14: b."]
+    assert told("2.13", "2.13") == []
 
 
-def test_a_line_per_dataset_and_protocol_names_the_columns_that_share_it(built: Built) -> None:
+def test_columns_of_one_dataset_and_protocol_share_a_line(built: Built) -> None:
     notes = footnotes(built("table5", generation("a"), ffhq("c", "efficientnet_lite0")))
-    names = ("FD", "Score", "Precision", "Recall", "F1", "Density", "Coverage")
-    columns = f"{', '.join(names)} (EfficientNet-Lite0)"
-    told = [note.partition(": ") for note in notes if note.startswith("Protocol")]
-    datasets = ("fashion_mnist", "ffhq256")
-    assert list(dict.fromkeys(where for where, _, _ in told)) == [
-        f"Protocol on {name} of {columns}" for name in datasets
-    ]
-    assert [where for where, _, words in told if "count 1000," in words] == [f"Protocol on fashion_mnist of {columns}"]
+    told = [note.partition(" of FD, Score, Precision, ") for note in notes if note.startswith("Protocol")]
+    assert {where for where, _, _ in told} == {"Protocol on fashion_mnist", "Protocol on ffhq256"}
+    assert [where for where, _, words in told if "count 1000," in words] == ["Protocol on fashion_mnist"]
 
 
 def test_other_networks_hash_does_not_concern_a_metric(built: Built) -> None:
@@ -325,25 +297,8 @@ def test_either_protocol_of_precision_fills_the_column_and_both_do_not(paper: bo
     table = built("table5", vgg16("a", paper), vgg16("b", paper))
     assert [float(row_named(table, name)["precision_measured"]) for name in "ab"] == [0.8, 0.8]
     assert f"precision_recall {'paper_repository' if paper else 'torch_fidelity'}" in to_markdown(table)
-    words = {row["method"]: row["protocol"] for row in csv_rows(table)}
-    assert (words["StyleGAN2"], words["BRIGHT"]) == ("as published", "as published; measured on 50000 samples")
     with pytest.raises(InputError, match=r"^column Precision ↑, dataset ffhq256: rows 'a' and 'b' have two protocols"):
         built("table5", vgg16("a", paper), vgg16("b", not paper))
-
-
-METHODS = re.compile("BRIGHT|VQGAN|RQ-VAE|KL autoencoder|StyleGAN2|DDPM|ImageBART")
-SENTENCE = re.compile(r"(?<=[.;:]) (?=[A-Z±\[])")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_notes_sentences_have_at_most_250_characters_and_two_methods(name: str, built: Built) -> None:
-    code = {f"stage_{number}": "ab" * 32 for number in range(20)}
-    provenance = {"seed": 7, "code": code, "data": {f"images-{number}": "ef" * 32 for number in range(9)}}
-    table = built(name, *SUMMARIES[name], provenance=provenance)
-    texts = [*footnotes(table), hint(table), TABLES[name].caption]
-    for sentence in (one for text in texts for one in SENTENCE.split(text)):
-        assert len(sentence) <= 250, sentence
-        assert len(set(METHODS.findall(sentence))) <= 2, sentence
 
 
 def test_an_ablation_has_its_label_in_the_table_and_its_keys_in_the_csv(built: Built) -> None:

@@ -40,15 +40,12 @@ def test_counts_stand_beside_published_ones_without_a_training_or_equal_images(b
     assert float(row["decoder_gflops_measured_true_count"]) == 67.9
     assert not differences(row_named(table, "demo"))
     assert "0.312" in to_markdown(table), "a small model's counts keep their digits"
-    assert row_named(table, "f16")["hash_table_params_millions_published"] == "21.2"
     row = row_named(built("table7", complexity("k2", "lsun_church256", "64x64x4", key_length=2)), "k2")
     assert (row["hash_table_params_millions_published"], row["psnr_published"]) == ("30.5", "26.47")
     assert row["psnr_measured"] == "" and row["missing"] == ""
-    row = row_named(built("table8", complexity("h32", "lsun_church256", "32x32x8", feature_size=32)), "h32")
-    assert row["decoder_params_millions_published"] == "35.1"
     rows = csv_rows(built("table7", church("c64", "64x64x4", count=100), counts))
-    assert [row["source"] for row in rows if row["name"] == "c64"] == [MEASURED, COUNTED]
-    (counted,) = (row for row in rows if row["source"] == COUNTED and row["name"] == "c64")
+    quality, counted = (row for row in rows if row["name"] == "c64")
+    assert (quality["source"], counted["source"]) == (MEASURED, COUNTED)
     assert counted["psnr_measured"] == "" and counted["decoder_gflops_difference"]
 
 
@@ -73,17 +70,11 @@ def test_measured_first_stages_stand_beside_their_published_rows(built: Built) -
     vqgan = church("vqgan", "32x32", method="VQGAN", **NO_KEYS, adversarial=None)
     row = row_named(built("table2", vqgan, church("bright", "32x32x4")), "vqgan")
     assert (row["source"], row["method"], row["psnr_published"]) == (BOTH, "VQGAN", "19.81")
-    assert float(row["psnr_difference"]) == pytest.approx(23.8123456 - 19.81)
     counts = complexity("vqgan", "ffhq256", "16x16", WITHOUT_TABLES, method="VQGAN", **NO_KEYS)
     row = row_named(built("table3", counts), "vqgan")
-    assert (row["source"], row["decoder_params_millions_published"]) == (COUNTED, "42.5")
+    assert (row["source"], row["decoder_params_millions_published"], row["missing"]) == (COUNTED, "42.5", "")
     assert row["hash_table_params_millions_measured_ngp"] == "" and row["decoder_params_millions_measured"]
-    assert row["missing"] == ""
-    few, all_images = (
-        reconstruction("rq", "ffhq256", count, method="RQ-VAE", code_size="16x16x4", **NO_KEYS, adversarial=None)
-        for count in (1000, 10_000)
-    )
-    assert row_named(built("table2", all_images), "rq")["psnr_published"] == "24.53"
+    few = reconstruction("rq", "ffhq256", 1000, method="RQ-VAE", code_size="16x16x4", **NO_KEYS, adversarial=None)
     row = row_named(built("table2", few), "rq")
     assert row["source"] == MEASURED and "count 1000 (published 10000)" in row["notes"]
 
@@ -93,17 +84,12 @@ def test_an_interval_stands_behind_its_number_and_a_footnote_says_how(built: Bui
     intervals = {"frechet_distance": [551.23, 581.87], "score_mean": [3.1, 3.9]}
     table = built("table5", generation("main", intervals=intervals, protocol=how))
     row = row_named(table, "main")
-    assert float(row["fd_efficientnet_lite0_measured"]) == 538.987
     assert float(row["fd_efficientnet_lite0_measured_low"]) == 551.23
     assert float(row["fd_efficientnet_lite0_measured_high"]) == 581.87
-    assert row["recall_efficientnet_lite0_measured_low"] == ""
     for form in (to_markdown(table), to_latex(table)):
-        assert "539.0 [551.2, 581.9]" in form and "3.46 [3.10, 3.90]" in form
-        assert "0.512" in form and "0.512 [" not in form
-    assert [note for note in footnotes(table) if note.startswith("[low, high]")] == [
-        "[low, high] is an interval of the number before it: frechet distance 95%, jackknife over 20 groups;"
-        " score 95%, Student's t."
-    ]
+        assert "539.0 [551.2, 581.9]" in form and "3.46 [3.10, 3.90]" in form and "0.512 [" not in form
+    (note,) = (note for note in footnotes(table) if note.startswith("[low, high]"))
+    assert "frechet distance 95%, jackknife over 20 groups; score 95%, Student's t." in note
     assert "[low, high]" not in to_markdown(built("table5", generation("main", protocol=how)))
 
 
@@ -114,9 +100,7 @@ def test_clean_fid_has_a_column_of_its_own_without_a_published_number(built: Bui
     assert (row["source"], row["fid_measured"], row["fid_clean_measured"]) == (BOTH, "7.25", "7.5")
     assert "fid_clean_published" not in row and "fid_clean_difference" not in row
     assert "| FID (clean-fid) ↓ measured" in to_markdown(table)
-    note = "network inception is missing (FID, IS): put it into results/networks"
-    text = to_markdown(built("table5", generation("main"), missing=[note]))
-    assert "FID (clean-fid) ↓" not in text and f"missing: {note}" in text
+    assert "FID (clean-fid) ↓" not in to_markdown(built("table5", generation("main")))
 
 
 def test_distances_of_reconstructions_stand_in_table_2_beside_published_rows(built: Built) -> None:
@@ -125,15 +109,12 @@ def test_distances_of_reconstructions_stand_in_table_2_beside_published_rows(bui
     row = row_named(table, "main")
     for key in ("rfid", "rfid_clean", "rfd_efficientnet_lite0"):
         assert float(row[f"{key}_measured"]) == 87.654 and float(row[f"{key}_measured_low"]) == 80
-    assert row["protocol"] == "measured on 1000 validation images"
-    header = to_markdown(table).splitlines()[2]
-    for heading in ("rFID ↓ measured", "rFID (clean-fid) ↓ measured", "rFD (EfficientNet-Lite0) ↓ measured"):
-        assert heading in header
-    assert "87.65 [80.00, 95.00]" in to_markdown(table)
+    for text in ("rFID ↓ measured", "rFID (clean-fid) ↓ measured", "rFD (EfficientNet-Lite0)", "87.65 [80.00, 95.00]"):
+        assert text in to_markdown(table)
     distance = reconstruction_distance("c", "inception", dataset="lsun_church256", code_size="64x64x4")
     assert row_named(built("table2", church("c", "64x64x4"), distance), "c")["source"] == BOTH
     table = built("table2", reconstruction("a"), reconstruction_distance("a", "inception"), reconstruction("b"))
-    assert "rfid_clean" in row_named(table, "a")["missing"] and "| 23.81" in to_markdown(table)
+    assert "rfid_clean" in row_named(table, "a")["missing"]
 
 
 def of_seeds(numbers: list[float], deviations: list[float]) -> list[dict[str, Any]]:
@@ -146,23 +127,20 @@ def of_seeds(numbers: list[float], deviations: list[float]) -> list[dict[str, An
 
 def test_a_cell_is_mean_and_deviation_over_seeds_and_the_csv_says_how_many(built: Built) -> None:
     counts = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
-    seeds = of_seeds([24.0, 24.6, 23.7], [1.0, 3.0, 2.0])
-    table = built("table7", *seeds, counts, training_seeds=[0, 1, 2])
-    row = row_named(table, "main")
-    assert float(row["psnr_measured"]) == pytest.approx(statistics.mean([24.0, 24.6, 23.7]))
-    assert float(row["psnr_measured_seed_std"]) == pytest.approx(statistics.stdev([24.0, 24.6, 23.7]))
+    numbers = [24.0, 24.6, 23.7]
+    table = built("table7", *of_seeds(numbers, [1.0, 3.0, 2.0]), counts, training_seeds=[0, 1, 2])
+    (row,) = (row for row in csv_rows(table) if row["name"])
+    assert float(row["psnr_measured"]) == pytest.approx(statistics.mean(numbers))
+    assert float(row["psnr_measured_seed_std"]) == pytest.approx(statistics.stdev(numbers))
     assert row["psnr_measured_seeds"] == "3"
     assert float(row["psnr_measured_std"]) == pytest.approx((14 / 3) ** 0.5), "pooled over the seeds"
     assert "hash_table_params_millions_measured_seeds" not in table.frame
     assert float(row["decoder_params_millions_measured"]) == 9.612345
     text = to_markdown(table)
-    assert "| 24.10 ± 0.46 " in text
-    assert "the mean over the training seeds 0, 1, 2" in text
+    assert "| 24.10 ± 0.46 " in text and "the mean over the training seeds 0, 1, 2" in text
     assert "± is two standard deviations over images; " not in text
-    assert len([row for row in csv_rows(table) if row["name"]]) == 1
     table = built("table2", reconstruction("main"))
-    assert not [column for column in table.frame if "seed" in column]
-    assert "training seed" not in to_markdown(table) and "23.81 ± 4.25" in to_markdown(table)
+    assert not [column for column in table.frame if "seed" in column] and "training seed" not in to_markdown(table)
 
 
 def test_over_seeds_the_difference_is_that_of_the_mean_and_one_seed_alone_keeps_its_interval(built: Built) -> None:
@@ -187,15 +165,11 @@ def test_summaries_of_other_seeds_protocols_or_models_stop(built: Built) -> None
         built("table2", reconstruction("main"), reconstruction("main#5"), training_seeds=[0, 1])
 
 
-PROVENANCE = {
+PROVENANCE: dict[str, Any] = {
     "seed": 7,
     "code": {"reconstruct": "ab" * 32, "train_autoencoder": "cd" * 32},
     "data": {"fashion_mnist": "ef" * 32},
-    "weights": {
-        "main": ["autoencoders/bright-8x8x4-00000000"],
-        "main#1": ["autoencoders/bright-8x8x4-11111111"],
-        "other": ["autoencoders/bright-4x4x8-22222222"],
-    },
+    "weights": {"main": ["autoencoders/main-00000000"], "main#1": ["autoencoders/main-11111111"], "other": []},
 }
 
 
@@ -204,10 +178,9 @@ def test_a_row_names_its_origins_and_one_footnote_the_digests(built: Built) -> N
     table = built("table2", *summaries, training_seeds=[0, 1], provenance=PROVENANCE)
     made = json.loads(row_named(table, "main")["provenance"])
     assert [path.rsplit("/", 1)[-1] for path in made["summaries"]] == ["0.json", "1.json"]
-    assert made["weights"] == ["autoencoders/bright-8x8x4-00000000", "autoencoders/bright-8x8x4-11111111"]
+    assert made["weights"] == PROVENANCE["weights"]["main"] + PROVENANCE["weights"]["main#1"]
     assert (made["data_sha256"], made["seed"], made["training_seeds"]) == ("ef" * 32, 7, [0, 1])
     assert made["code"] == PROVENANCE["code"]
-    assert json.loads(row_named(table, "other")["provenance"])["weights"] == PROVENANCE["weights"]["other"]
     [note] = [note for note in footnotes(table) if note.startswith("Provenance: ")]
     for told in ("root seed 7", "fashion_mnist efefefefefef;", "reconstruct abababab"):
         assert told in note
@@ -216,19 +189,15 @@ def test_a_row_names_its_origins_and_one_footnote_the_digests(built: Built) -> N
     made = {row["source"]: json.loads(row["provenance"]) for row in csv_rows(table) if row["name"]}
     assert made[COUNTED]["weights"] == [] and made[MEASURED]["weights"] == PROVENANCE["weights"]["main"]
     assert [path.rsplit("/", 1)[-1] for path in made[COUNTED]["summaries"]] == ["1.json"]
-    assert len(made[MEASURED]["summaries"]) == 2
 
 
 def test_section34_has_each_familys_own_numbers(built: Built) -> None:
-    absent = dict.fromkeys(("psnr_fall", "lpips_rise", "tolerated_half_cells"))
-    other = NO_KEYS | {"table_entries": None, "code_size": "8x8"}
-    vqgan = codes("vqgan", absent, method="VQGAN", **other)
-    absent |= dict.fromkeys(("entries", "used_share", "perplexity", "evenness", "hit_variation"))
-    table = built("section34", codes("main"), vqgan, codes("kl", absent, method="KL", **other))
-    main, indices, without = (row_named(table, name) for name in ("main", "vqgan", "kl"))
+    absent = dict.fromkeys(("tolerated_half_cells", "entries", "used_share", "perplexity"))
+    kl = codes("kl", absent, method="KL", **NO_KEYS | {"table_entries": None, "code_size": "8x8"})
+    table = built("section34", codes("main"), kl)
+    main, without = (row_named(table, name) for name in ("main", "kl"))
     assert {row["source"] for row in csv_rows(table)} == {MEASURED}
-    assert float(main["used_share_measured"]) == pytest.approx(68.125)
-    assert float(main["tolerated_half_cells_measured"]) == 2.1 and indices["tolerated_half_cells_measured"] == ""
+    assert float(main["used_share_measured"]) == 68.125 and float(main["tolerated_half_cells_measured"]) == 2.1
     assert without["perplexity_measured"] == "" and float(without["code_variance_measured"]) == 0.021
     text = to_markdown(table)
     assert "68.1" in text and "Entries in use" in text and "published" not in text
@@ -240,10 +209,8 @@ def test_bytes_of_tables_decoder_and_codes_stand_beside_quality(built: Built) ->
     table = built("table_sizes", codes("large"), small, reconstruction("large"), reconstruction("small"))
     row = row_named(table, "small")
     assert row["table_entries"] == "2^10" and row_named(table, "large")["table_entries"] == "2^18"
-    assert float(row["table_megabytes_measured"]) == 0.08192
-    assert float(row["code_bytes_measured"]) == 1024
-    assert float(row["kept_megabytes_measured"]) == 11.79792
-    assert float(row["psnr_measured"]) == 23.8123456
+    numbers = {"table_megabytes": 0.08192, "code_bytes": 1024, "kept_megabytes": 11.79792, "psnr": 23.8123456}
+    assert {key: float(row[f"{key}_measured"]) for key in numbers} == numbers
     assert "0.0819" in to_markdown(table), "small tables keep their digits"
 
 
@@ -258,13 +225,11 @@ def test_ablations_have_reconstructions_and_samples_of_one_model_in_a_row(built:
     table = built("ablations", *summaries, rows=rows, training_seeds=[0, 1, 2])
     base, bare = row_named(table, "base"), row_named(table, "bare")
     assert (base["method"], bare["method"]) == ("BRIGHT", "BRIGHT (no tables)"), "and not who made the samples"
-    assert (base["variant"], bare["variant"]) == ("(the first row)", "features mlp")
     assert (float(base["psnr_measured"]), base["psnr_measured_seed_std"]) == (25.0, "1.0")
     assert float(base["fd_efficientnet_lite0_measured"]) == 538.987 and bare["fd_efficientnet_lite0_measured"] == ""
     assert float(bare["rfd_efficientnet_lite0_measured"]) == 87.654
     text = to_markdown(table)
-    assert "FD (EfficientNet-Lite0) of samples" in text and "26.00 ± 1.00" in text
-    assert "| features mlp " in text
+    assert "FD (EfficientNet-Lite0) of samples" in text and "26.00 ± 1.00" in text and "| features mlp " in text
     assert "FID of samples" not in text, "no Inception in these summaries"
 
 
@@ -297,22 +262,27 @@ def test_a_distance_of_samples_stands_over_that_of_reconstructions_from_the_same
 HISTORY = "step,images,seconds,l2\n1,16,0.5,1.0\n2000,32000,431.25,0.1\n"
 
 
-def test_equal_budget_has_quality_counts_speed_and_time(built: Built) -> None:
+def test_equal_budget_has_quality_counts_speed_and_time_which_is_averaged_over_seeds(built: Built) -> None:
     counted = complexity("main", "fashion_mnist", "8x8x4", feature_size=16)
-    table = built("equal_budget", reconstruction("main"), counted, decoding("main", 123.4), training("main", HISTORY))
+    histories = training("main", HISTORY), training("main#1", HISTORY.replace("431.25", "431.75"))
+    seeds = reconstruction("main"), reconstruction("main#1")
+    speed = decoding("main", 123.4)
+    table = built("equal_budget", *seeds, counted, speed, *histories, training_seeds=[0, 1])
     row = row_named(table, "main")
     assert float(row["decoded_per_second_measured"]) == 123.4
     assert float(row["decoded_per_second_measured_low"]) == pytest.approx(0.9 * 123.4)
-    assert float(row["training_seconds_measured"]) == 431.25
+    assert float(row["training_seconds_measured"]) == 431.5
     assert float(row["encoder_params_millions_measured"]) == 3.0
     assert "decoding timed side by side" in row["protocol"]
     text = to_markdown(table)
     assert row["bits_per_image_measured"] == "1534.6" and "Bits per image: an upper bound" in text
-    assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "a CPU" in text
+    assert "123.4 [111.1, 135.7]" in text and "slowest, fastest round" in text and "Changed" not in text
+
+
+def test_a_row_says_which_keys_differ_from_the_first_row_of_its_method_or_has_a_label(built: Built) -> None:
     rows = [{"name": "main"}, {"name": "slow", "variant": "training.learning_rate 0.001"}]
     changed = to_markdown(built("equal_budget", reconstruction("main"), reconstruction("slow"), rows=rows))
-    assert "Changed" not in text and "| training.learning_rate 0.001 |" in changed
-    assert "- Changed: the config keys in which a row differs from the first row of its method.\n" in changed
+    assert "| training.learning_rate 0.001 |" in changed and "\n- Changed: " in changed
     rows[1]["variant_label"] = "low rate"
     labelled = to_markdown(built("equal_budget", reconstruction("main"), reconstruction("slow"), rows=rows))
     assert "| BRIGHT (low rate)" in labelled and "Changed" not in labelled
@@ -330,15 +300,6 @@ def test_what_all_rows_of_a_table_lack_is_in_no_method(built: Built) -> None:
     assert methods("equal_budget", plain, other) == ["BRIGHT", "BRIGHT"]
     assert methods("equal_budget", plain, with_loss) == ["BRIGHT (without adversarial loss)", "BRIGHT"]
     assert methods("table2", plain) == ["BRIGHT (without adversarial loss)"]
-
-
-def test_times_of_several_seeds_are_averaged_and_the_speed_is_not(built: Built) -> None:
-    histories = training("main", HISTORY), training("main#1", HISTORY.replace("431.25", "431.75"))
-    seeds = reconstruction("main"), reconstruction("main#1")
-    table = built("equal_budget", *seeds, *histories, decoding("main", 100.0), training_seeds=[0, 1])
-    row = row_named(table, "main")
-    assert float(row["training_seconds_measured"]) == 431.5
-    assert (row["decoded_per_second_measured"], row["decoded_per_second_measured_low"]) == ("100.0", "90.0")
 
 
 def test_table_3_has_the_speeds_that_were_measured(built: Built) -> None:
