@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
@@ -52,18 +53,13 @@ def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 def every_stage() -> list[Job]:
-    """Jobs of all stages that have jobs: the tiny config with a generator, an imported model and a study."""
+    """Jobs of all stages that have jobs: the tiny config with all families, a study and an imported model."""
     values = with_key("evaluation.shard", 8)
-    main, unet = values["autoencoders"]["main"], {"channels": 16, "multipliers": [1, 1], "blocks": 1}
-    unet |= {"attention_resolutions": [2], "norm_groups": 4}
+    families = yaml.safe_load(TINY.with_name("families.yaml").read_text(encoding="utf-8"))
+    values |= {section: values.get(section, {}) | entries for section, entries in families.items()}
     released = {"family": "vqgan", "weights": {"kind": "ldm_vq", "path": "vqgan.ckpt"}}
-    values["autoencoders"]["released"] = {key: main[key] for key in ("dataset", "code_size")} | released
-    values["generators"] = {"other": {"family": "ddpm", "dataset": "tiny", "unet": unet}}
-    values["samples"]["other"] = {"kind": "generator", "generator": "other", "count": 32, "shard": 16}
-    values["tables"]["table5"]["rows"] += ["other"]
+    values["autoencoders"]["released"] = {"dataset": "tiny", "code_size": "4x4x2"} | released
     values["tables"]["table2"] += ["released"]
-    rates = {"autoencoders": ["without-noise"], "grid": {"learning_rate": [1e-3, 1e-2]}, "images": 8, "tuning": 8}
-    values["studies"] = {"rates": rates}
     return list(tiny_plan(values)(planned).values())
 
 

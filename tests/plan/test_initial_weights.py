@@ -82,9 +82,7 @@ def test_it_waits_for_the_other_entrys_training_whatever_its_name() -> None:
 
 def test_an_imported_checkpoint_gives_initial_weights() -> None:
     values = tiny_values()
-    vqgan = {"dataset": "tiny", "family": "vqgan", "code_size": "4x4x4"}
-    values["autoencoders"]["released"] = vqgan | {"weights": {"kind": "ldm_vq", "path": "model.ckpt"}}
-    values["autoencoders"]["tuned"] = vqgan | {"initial_weights": "released"}
+    values["autoencoders"] |= {"released": VQGAN, "tuned": VQGAN | {"weights": None, "initial_weights": "released"}}
     (imported,) = (job for job in tiny_plan(values)(autoencoder, "tuned").upstream if job.folder.parts[2] == "imports")
     assert imported.entry == "autoencoders.released"
 
@@ -102,12 +100,13 @@ def test_the_content_of_a_file_changes_the_digest_and_its_path_does_not() -> Non
     assert plan({"path": "a"})(autoencoder, "tuned").digest != before[0]
 
 
-def test_a_missing_file_stops_a_run_before_its_first_job() -> None:
-    jobs = plan({"path": "nowhere"})
-    lines = [line for line in obstacles(jobs, unfinished(jobs)) if "nowhere" in line]
-    assert lines == [
-        f"{key}s.tuned.initial_weights.path: nowhere/{EXPORTED[key]} does not exist; the run needs this file"
-        for key in ("autoencoder", "diffusion")
+@pytest.mark.parametrize("key", ["initial_weights", "weights"])
+def test_a_missing_file_stops_a_run_before_its_first_job_and_no_dry_run(key: str) -> None:
+    Path("model.ckpt").unlink()
+    jobs, name = (plan({"path": "."}), "tuned") if key == "initial_weights" else (ldm_plan(), "ldm")
+    told = [line for line in obstacles(jobs, unfinished(jobs)) if f"{name}.{key}" in line]
+    assert [line.split(": ")[0] for line in told] == [
+        f"{model}s.{name}.{key}.path" for model in ("autoencoder", "diffusion")
     ]
     make(jobs(planned).values())
     jobs.store.forget()
@@ -187,47 +186,51 @@ def outputs(folder: Path) -> dict[str, Path]:
     return {name.partition(".")[0]: folder / name for name in names}
 
 
-def test_an_autoencoder_starts_from_the_weights_of_a_file_at_step_0(
-    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any
+def test_trainings_start_from_the_weights_of_a_file_at_step_0(
+    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, tiny_diffusion: Any
 ) -> None:
+    """No step moves anything: weights and averages are the file's."""
     values = tiny_autoencoder(initial_weights="large", training={"images": 4, "learning_rate": 1e-30})
     settings, made = Autoencoder.model_validate(values), outputs(tmp_path / "made")
+    autoencoder, codes = tmp_path / "autoencoder.safetensors", tmp_path / "codes.safetensors"
     large = Bright(settings, 32, 1)
-    save_autoencoder(tmp_path / "large.safetensors", large, settings, 32, 1)
+    save_autoencoder(autoencoder, large, settings, 32, 1)
     job = json.dumps({"autoencoder": values, "seed": 1})
-    train_autoencoder(job, images=tiny_images, initial=tmp_path / "large.safetensors", **made)
-    # No step moves anything: weights and averages are the file's.
+    train_autoencoder(job, images=tiny_images, initial=autoencoder, **made)
     assert same(large.state_dict(), load_file(made["weights"]))
     with made["history"].open(newline="") as file:
         assert [float(row["step"]) for row in csv.DictReader(file)] == [1]
 
+    write_codes(codes, torch.rand(10, 2, 4, 4))
+    values = tiny_diffusion(initial_weights="large", training={"steps": 1, "learning_rate": 1e-30})
+    model, size = Diffusion.model_validate(values), settings.code_size
+    unet, initial = build_unet(model.unet, size), tmp_path / "unet.safetensors"
+    save_diffusion(initial, unet, model, size, Rescaling())
+    made = outputs(tmp_path / "diffusion")
+    train_diffusion(json.dumps({"diffusion": values}), codes=codes, autoencoder=autoencoder, initial=initial, **made)
+    assert same(unet.state_dict(), load_file(made["weights"]))
+
 
 def test_weights_files_do_not_contain_their_initial_weights(tmp_path: Path, tiny_autoencoder: Any) -> None:
-    configs = []
-    for number, initial in enumerate((None, "large")):
+    configs = set()
+    for initial in (None, "large"):
         settings = Autoencoder.model_validate(tiny_autoencoder(initial_weights=initial))
-        save_autoencoder(tmp_path / f"{number}.safetensors", torch.nn.Linear(1, 1), settings, 32, 1)
-        with safe_open(tmp_path / f"{number}.safetensors", framework="pt") as file:
-            configs.append(file.metadata()["config"])
-    assert configs[0] == configs[1]
+        save_autoencoder(tmp_path / "any.safetensors", torch.nn.Linear(1, 1), settings, 32, 1)
+        with safe_open(tmp_path / "any.safetensors", framework="pt") as file:
+            configs.add(file.metadata()["config"])
+    assert len(configs) == 1
 
 
 def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
     tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any
 ) -> None:
-    other = Autoencoder.model_validate(tiny_autoencoder(decoder={"style_width": 16}))
-    save_autoencoder(tmp_path / "other.safetensors", Bright(other, 32, 1), other, 32, 1)
-    job = {"autoencoder": tiny_autoencoder(initial_weights="other")}
-    with pytest.raises(InputError) as error:
-        train_autoencoder(
-            json.dumps(job), images=tiny_images, initial=tmp_path / "other.safetensors", **outputs(tmp_path / "made")
-        )
-    line = str(error.value)
-    assert line.startswith(f"initial_weights: {tmp_path}/other.safetensors: does not fit the settings: ")
-    assert "decoder.mapping" in line or "style" in line
-    assert "16x" in line and "8x" in line and "by the settings" in line and "\n" not in line
-    with pytest.raises(InputError, match="--initial is missing"):
-        train_autoencoder(json.dumps(job), images=tiny_images, **outputs(tmp_path / "made"))
+    other, initial = Autoencoder.model_validate(tiny_autoencoder(decoder={"style_width": 16})), tmp_path / "other"
+    save_autoencoder(initial, Bright(other, 32, 1), other, 32, 1)
+    job = json.dumps({"autoencoder": tiny_autoencoder(initial_weights="other")})
+    fits = rf"^initial_weights: {initial}: does not fit the settings: .*(16x.* 8x|8x.* 16x)[^\n]*$"
+    for given, message in (({"initial": initial}, fits), ({}, "--initial is missing")):
+        with pytest.raises(InputError, match=message):
+            train_autoencoder(job, images=tiny_images, **given, **outputs(tmp_path / "made"))
 
 
 def test_the_configs_of_the_page_start_from_a_folder_and_from_another_entry() -> None:
@@ -241,27 +244,6 @@ def test_the_configs_of_the_page_start_from_a_folder_and_from_another_entry() ->
     assert jobs(autoencoder, "large") in jobs(autoencoder, "main").upstream
     jobs = tiny_plan(whole | stage)
     assert jobs(autoencoder, "main") in jobs(autoencoder, "main-decoder").upstream
-
-
-def test_a_diffusion_model_starts_from_the_weights_of_a_file(
-    tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any
-) -> None:
-    settings = Autoencoder.model_validate(tiny_autoencoder())
-    save_autoencoder(tmp_path / "autoencoder.safetensors", Bright(settings, 32, 1), settings, 32, 1)
-    write_codes(tmp_path / "codes.safetensors", torch.rand(10, 2, 4, 4))
-    values = tiny_diffusion(initial_weights="large", training={"steps": 1, "learning_rate": 1e-30})
-    model, size = Diffusion.model_validate(values), settings.code_size
-    unet = build_unet(model.unet, size)
-    save_diffusion(tmp_path / "large.safetensors", unet, model, size, Rescaling())
-    train_diffusion(
-        json.dumps({"diffusion": values}),
-        codes=tmp_path / "codes.safetensors",
-        autoencoder=tmp_path / "autoencoder.safetensors",
-        initial=tmp_path / "large.safetensors",
-        **outputs(tmp_path / "made"),
-    )
-    made = load_file(tmp_path / "made" / "weights.safetensors")
-    assert same(unet.state_dict(), made)
 
 
 VQGAN: dict[str, Any] = {
@@ -290,15 +272,14 @@ def test_a_checkpoint_is_imported_and_nothing_is_trained_for_it():
     trained = [{key for key in one(planned) if key[0].startswith("train")} for one in (with_ldm, without)]
     assert trained[0] == trained[1]
     made = with_ldm(samples, "ldm")
-    assert path_of(made.inputs["autoencoder"][0]) == imports(with_ldm)["autoencoder.safetensors"].outputs[0]
-    assert path_of(made.inputs["diffusion"][0]) == imports(with_ldm)["diffusion.safetensors"].outputs[0]
+    for model in ("autoencoder", "diffusion"):
+        assert path_of(made.inputs[model][0]) == imports(with_ldm)[f"{model}.safetensors"].outputs[0]
     assert not any("ldm" in file for file in with_ldm(view) if "/histories/" in file)
     names = [name for job in with_ldm(figures).values() for name in job.names if name.startswith("history:")]
     assert names and "history:ldm" not in names
-    times = [
-        one for one in job_times(with_ldm, choose_device("cpu", None)) if one.shard.job in imports(with_ldm).values()
-    ]
-    assert [(one.known, one.gpus) for one in times] == [(Known.UNKNOWN, 0)] * 2
+    times = job_times(with_ldm, choose_device("cpu", None))
+    imported = [one for one in times if one.shard.job in imports(with_ldm).values()]
+    assert [(one.known, one.gpus) for one in imported] == [(Known.UNKNOWN, 0)] * 2
 
 
 def test_keys_of_a_training_do_not_change_the_digest_of_an_import():
@@ -307,25 +288,12 @@ def test_keys_of_a_training_do_not_change_the_digest_of_an_import():
     assert imports(ldm_plan(codebook={"entries": 8}))["autoencoder.safetensors"].digest != before
 
 
-def test_a_kind_that_does_not_become_the_entry_is_refused():
-    with pytest.raises(InputError, match=r"autoencoders\.ldm\.weights\.kind: rqvae is for the family rqvae, not vqgan"):
-        ldm_plan(weights={"kind": "rqvae", "path": "model.ckpt"})
-
-
-def test_a_checkpoint_that_is_not_here_stops_a_run_before_its_first_job_and_no_dry_run():
-    Path("model.ckpt").unlink()
-    found = ldm_plan()
-    told = [line for line in obstacles(found, unfinished(found)) if "model.ckpt" in line]
-    assert [line.split(": ")[0] for line in told] == ["autoencoders.ldm.weights.path", "diffusions.ldm.weights.path"]
-
-
 def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
     found = ldm_plan()
     evaluations = [job for job in found(planned).values() if job.stage.name == "score_features"]
     methods = {job.settings["method"] for job in evaluations if job.settings["sample_kind"] == "diffusion"}
     assert methods == {"BRIGHT (LDM)", "LDM*"}
-    labels = [row.get("label") for row in found(tables)["table5"].settings["rows"]]
-    assert "LDM* (codes of VQGAN)" in labels
+    assert "LDM* (codes of VQGAN)" in [row.get("label") for row in found(tables)["table5"].settings["rows"]]
 
 
 def test_rows_of_samples_have_the_labels_of_their_decoders():
@@ -333,22 +301,14 @@ def test_rows_of_samples_have_the_labels_of_their_decoders():
     labels = {row["name"]: row.get("label") for row in rows}
     assert labels["published"] == "BRIGHT (LDM, as published)"
     assert labels["main"] == "BRIGHT (LDM, key penalty 30, decoder stage)", "its settings: it has no label"
-    assert labels["ldm-kl-003"] == "LDM, weight 0.03, decoder stage (codes of KL autoencoder)"
 
 
-WHERE = "autoencoders.main.weights"
-
-
-def weights(path: str, kind: str = "taming_vqgan") -> ForeignWeights:
-    return ForeignWeights(kind=kind, path=path)
-
-
-def checkpoint(path: str, kind: str = "taming_vqgan") -> dict[str, Any]:
-    """The facts in a run, which stores them."""
-    fingerprints = Fingerprints()
-    facts = fingerprints.checkpoint(weights(path, kind), WHERE)
+def checkpoint(path: str, kind: str = "taming_vqgan") -> tuple[dict[str, Any], str | None]:
+    """The facts in a run, which stores them, and the line of what is missing."""
+    fingerprints, weights = Fingerprints(), ForeignWeights(kind=kind, path=path)
+    facts = fingerprints.checkpoint(weights, "entry")
     fingerprints.keep()
-    return facts
+    return facts, missing_files(weights, "entry")
 
 
 def test_a_checkpoint_is_known_by_its_content() -> None:
@@ -356,31 +316,24 @@ def test_a_checkpoint_is_known_by_its_content() -> None:
     for path, content in (("a.ckpt", b"weights"), ("elsewhere/b.ckpt", b"weights"), ("c.ckpt", b"others!")):
         Path(path).write_bytes(content)
     os.utime("a.ckpt", (1, 1))
-    before = checkpoint("a.ckpt")
-    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")["sha256"] != checkpoint("c.ckpt")["sha256"]
-    assert missing_files(weights("a.ckpt"), WHERE) is None
+    before, missing = checkpoint("a.ckpt")
+    assert missing is None
+    assert before["sha256"] == checkpoint("elsewhere/b.ckpt")[0]["sha256"] != checkpoint("c.ckpt")[0]["sha256"]
     Path("a.ckpt").write_bytes(b"WEIGHTS")
-    after = checkpoint("a.ckpt")
+    after, _ = checkpoint("a.ckpt")
     assert after["sha256"] != before["sha256"]
     Path("a.ckpt").unlink()
-    assert checkpoint("a.ckpt") == after
-    assert checkpoint("never.ckpt") == {"absent": "never.ckpt"}
-    line = missing_files(weights("a.ckpt"), WHERE)
-    assert line == f"{WHERE}.path: a.ckpt does not exist; the run needs this taming_vqgan"
+    assert checkpoint("a.ckpt") == (after, "entry.path: a.ckpt does not exist; the run needs this taming_vqgan")
+    assert checkpoint("never.ckpt")[0] == {"absent": "never.ckpt"}
 
 
 def test_a_folder_checkpoint_is_all_of_its_files() -> None:
     Path("ddpm").mkdir()
     Path("ddpm/unet.bin").write_bytes(b"weights")
-    before = checkpoint("ddpm", "diffusers_ddpm")
+    before, _ = checkpoint("ddpm", "diffusers_ddpm")
     Path("ddpm/unet.bin").rename("ddpm/other.bin")
-    renamed = checkpoint("ddpm", "diffusers_ddpm")
+    renamed, _ = checkpoint("ddpm", "diffusers_ddpm")
     assert renamed["sha256"] != before["sha256"]
     for lose in (lambda path: path.write_bytes(b""), Path.unlink):
         lose(Path("ddpm/other.bin"))
-        assert checkpoint("ddpm", "diffusers_ddpm") == renamed
-    line = missing_files(weights("ddpm", "diffusers_ddpm"), WHERE)
-    assert line == f"{WHERE}.path: ddpm contains no readable checkpoint"
-
-
-# Snapshots of trainings: what a config may contain, how they are taken and kept.
+        assert checkpoint("ddpm", "diffusers_ddpm") == (renamed, "entry.path: ddpm contains no readable checkpoint")

@@ -128,20 +128,20 @@ SAME = {"kind": "box", "edges": [0, 0]}
 
 
 @pytest.mark.parametrize(
-    ("values", "same"),
+    ("filter_keys", "keys", "same"),
     [
-        ({"filter": SAME}, True),
-        ({"filter": SAME | {"width": 3}, "rounds": 1, "passes": 1}, True),
-        ({}, False),
-        ({"filter": {"kind": "box"}}, False),
-        ({"filter": SAME | {"kind": "triangle"}}, False),
-        ({"filter": SAME | {"edges": [0, 1]}}, False),
-        ({"filter": SAME, "rounds": 2}, False),
-        ({"filter": SAME | {"width": 4}}, False),
+        (SAME, {}, True),
+        (SAME | {"width": 3}, {"rounds": 1, "passes": 1}, True),
+        ({}, {}, False),
+        *((keys, {}, False) for keys in ({"kind": "box"}, SAME | {"kind": "triangle"}, SAME | {"edges": [0, 1]})),
+        (SAME, {"rounds": 2}, False),
+        (SAME | {"width": 4}, {}, False),
     ],
 )
-def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(values: dict[str, Any], same: bool) -> None:
-    assert (blurred(LaterBlur, **values).digest == blurred(Blur).digest) == same
+def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(
+    filter_keys: dict[str, Any], keys: dict[str, Any], same: bool
+) -> None:
+    assert (blurred(LaterBlur, filter=filter_keys, **keys).digest == blurred(Blur).digest) == same
     settings = blurred(LaterBlur, filter=SAME).settings
     assert settings == {"filter": {"width": 3, **SAME}, "passes": 1, "rounds": 1}, "the command has all keys"
 
@@ -169,10 +169,10 @@ def test_another_training_seed_is_the_seed_of_every_model_and_sample_set() -> No
     values = tiny_values()
     for entry in (entry for section in ("autoencoders", "diffusions", "samples") for entry in values[section].values()):
         entry["seed"] = 3
-    by_hand, replica = tiny_plan(values), seeded(0, 3).other_seeds[3]
-    assert replica(reconstruction, "main").digest == by_hand(reconstruction, "main").digest
-    first, second = (jobs(evaluation, "main", "efficientnet_lite0", 32) for jobs in (by_hand, replica))
-    assert first.digest == second.digest
+    by_hand, replica, first = tiny_plan(values), seeded(0, 3).other_seeds[3], seeded(3, 0)
+    for made, arguments in ((reconstruction, ["main"]), (evaluation, ["main", "efficientnet_lite0", 32])):
+        assert len({jobs(made, *arguments).digest for jobs in (by_hand, replica, first)}) == 1
+    assert first(tables)["table2"].names[0] == "main" and "main#0" in first(tables)["table2"].names
 
 
 def test_a_jobs_seed_comes_from_the_root_seed_its_purpose_and_the_entrys_seed() -> None:
@@ -185,27 +185,20 @@ def test_a_jobs_seed_comes_from_the_root_seed_its_purpose_and_the_entrys_seed() 
     assert plan(code_measurement, "main").settings["seed"] == seed_for(7, "code noise", 0)
 
 
-def test_the_first_of_the_seeds_has_no_name() -> None:
-    plan = seeded(3, 0)
-    assert plan(reconstruction, "main").digest == seeded(0, 3).other_seeds[3](reconstruction, "main").digest
-    first, *others = plan(tables)["table2"].names
-    assert first == "main" and "main#0" in others
-
-
 def test_tables_get_every_seed_of_a_row_with_its_weights_and_counts_once() -> None:
-    made = seeded(0, 1, 2)(tables)
-    assert {"main", "main#1", "main#2", "gaussian#1"} < set(made["table5"].names)
-    assert made["table5"].settings["training_seeds"] == [0, 1, 2]
-    counts = [job.stage.name for job in made["table7"].upstream].count("complexity")
-    assert counts == [job.stage.name for job in tiny_plan()(tables)["table7"].upstream].count("complexity")
-    assert made["table3"].digest == tiny_plan()(tables)["table3"].digest, "nothing was trained for it"
     plan = seeded(0, 1)
-    weights = plan(tables)["table5"].settings["provenance"]["weights"]
+    made, alone = plan(tables), tiny_plan()(tables)
+    assert {"main", "main#1", "gaussian#1"} < set(made["table5"].names)
+    assert made["table5"].settings["training_seeds"] == [0, 1]
+    counts, before = ([job.stage.name for job in one["table7"].upstream].count("complexity") for one in (made, alone))
+    assert counts == before
+    assert made["table3"].digest == alone["table3"].digest, "nothing was trained for it"
+    weights = made["table5"].settings["provenance"]["weights"]
     for name, jobs in (("main", plan), ("main#1", plan.other_seeds[1])):
         trained = (jobs(autoencoder, "main"), jobs(diffusion, "main"))
         assert weights[name] == [f"{job.stage.folder}/{job.name}" for job in trained]
     assert weights.keys() == {"main", "main#1", "gaussian", "gaussian#1"}, "real images have none"
-    both = plan(tables)["table7"].settings["provenance"]["weights"]
+    both = made["table7"].settings["provenance"]["weights"]
     assert both.keys() == {"main", "main#1"}, "counts of a model do not hide its weights"
 
 

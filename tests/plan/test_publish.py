@@ -13,7 +13,7 @@ from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.shards import view
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
-from bright_pipeline.plan.publish import RECORD, Published, dvc_file, not_current, publish, written_values
+from bright_pipeline.plan.publish import RECORD, Published, dvc_file, publish, written_values
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation, neighbours
@@ -105,14 +105,6 @@ def test_in_a_clone_without_the_store_copies_stay_and_those_of_another_config_ar
         assert not shown.present
 
 
-def test_earlier_copies_are_told_in_one_line() -> None:
-    assert not_current(Published(present=["a"])) == []
-    assert not_current(Published(earlier=["b", "a"])) == ["Of an earlier run, since their results are not here: a, b"]
-    assert not_current(Published(earlier=list("edcba"))) == [
-        "Of an earlier run, since their results are not here: a, b, c and 2 more"
-    ]
-
-
 def test_content_decides_and_not_clocks() -> None:
     jobs = tiny_plan()
     finish(jobs)
@@ -127,18 +119,11 @@ def test_content_decides_and_not_clocks() -> None:
     assert (RUN / "tables" / "table2.md").read_text() == "another"
 
 
-def test_looking_at_a_plan_writes_and_removes_nothing() -> None:
+def test_of_a_run_without_results_nothing_is_written() -> None:
     jobs = tiny_plan()
     assert jobs(planned) and jobs(view)
-    assert not list(Path().iterdir())
     assert publish(jobs, "tiny.yaml") == Published()
     assert not list(Path().iterdir())
-    finish(tiny_plan())
-    before = {path: path.stat().st_mtime_ns for path in files(Path())}
-    for jobs in (tiny_plan(), without_section34(), with_seed(1)):
-        assert jobs(planned) and jobs(view)
-        assert [job.complete for job in jobs(planned).values()]
-    assert {path: path.stat().st_mtime_ns for path in files(Path())} == before
 
 
 @pytest.fixture
@@ -161,17 +146,16 @@ def shown() -> dict[str, Any]:
 def test_everything_that_is_shown_exists_and_a_column_is_a_plot_with_a_curve_of_each_training(plan: Jobs) -> None:
     assert set(shown()) == {"plots", "artifacts"}, "no table has a number yet"
     plots = {title: facts for plot in shown()["plots"] if isinstance(plot, dict) for title, facts in plot.items()}
-    curves = [path for facts in plots.values() for path in facts["y"]]
     pictures = [plot for plot in shown()["plots"] if isinstance(plot, str)]
     weights = [facts["path"] for facts in shown()["artifacts"].values()]
     assert len(pictures) == len(plan(figures))
-    for path in (*curves, *pictures, *weights):
+    for path in (*(curve for facts in plots.values() for curve in facts["y"]), *pictures, *weights):
         assert (RUN / path).exists(), path
-    assert plots.keys() == {"tiny: autoencoder, l2", "tiny: autoencoder, adversarial"}
     main, other = "histories/autoencoder-main.csv", "histories/autoencoder-without-noise.csv"
-    assert plots["tiny: autoencoder, l2"]["y"] == {main: "l2", other: "l2"}
-    assert plots["tiny: autoencoder, adversarial"]["y"] == {main: "adversarial"}
-    assert plots["tiny: autoencoder, l2"]["x"] == "images"
+    assert {title: (facts["x"], facts["y"]) for title, facts in plots.items()} == {
+        "tiny: autoencoder, l2": ("images", {main: "l2", other: "l2"}),
+        "tiny: autoencoder, adversarial": ("images", {main: "adversarial"}),
+    }
 
 
 def test_trained_and_tracked_weights_are_artifacts_by_name_and_absent_ones_are_not(plan: Jobs) -> None:
@@ -185,14 +169,17 @@ def test_trained_and_tracked_weights_are_artifacts_by_name_and_absent_ones_are_n
     assert shown()["artifacts"].keys() == {"autoencoder-main", "diffusion-main"}
 
 
-def test_names_that_dvc_refuses_are_written_otherwise(own_folder: Path) -> None:
-    values = tiny_values()
+def test_names_that_dvc_refuses_and_seeds_are_written_otherwise(own_folder: Path) -> None:
+    values = tiny_values() | {"training_seeds": [3, 4]}
     values["autoencoders"] |= {"C_key.2": {"like": "main", "seed": 1}, "C_key-2": {"like": "main", "seed": 2}}
     values["tables"]["table2"] = ["C_key.2", "C_key-2"]
     plan = tiny_plan(values)
     finish(plan)
     second = plan(autoencoder, "C_key-2").digest
-    assert {"autoencoder-C_key-2", f"autoencoder-C_key-2-{second}"} <= shown()["artifacts"].keys()
+    names = {"autoencoder-C_key-2", f"autoencoder-C_key-2-{second}", "autoencoder-main-seed4"}
+    assert names <= shown()["artifacts"].keys()
+    published = yaml.safe_load((RUN / "config.yaml").read_text())
+    assert (published["training_seeds"], published["autoencoders"]["main"]["seed"]) == ([3, 4], 0)
 
 
 @pytest.mark.parametrize("config", ["config/demo.yaml", "config/paper.yaml", "tests/workflow/tiny.yaml"])
@@ -202,38 +189,23 @@ def test_the_published_config_is_the_runs_own_with_all_defaults(config: str) -> 
     assert load_config(values) == written
 
 
-def test_the_published_config_has_the_seeds_as_written(own_folder: Path) -> None:
-    finish(tiny_plan(tiny_values() | {"training_seeds": [3, 4]}))
-    published = yaml.safe_load((RUN / "config.yaml").read_text())
-    assert published["training_seeds"] == [3, 4]
-    assert published["autoencoders"]["main"]["seed"] == 0
-    assert {"autoencoder-main", "autoencoder-main-seed4"} <= shown()["artifacts"].keys()
-
-
 def test_metrics_have_the_numbers_of_finished_jobs_by_name() -> None:
     plan = Jobs(read_config(ROOT / "config" / "demo.yaml"))
     network = "efficientnet_lite0"
+    near = {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9}
     for job, numbers in (
         (plan(reconstruction, "main"), {"psnr": 23.5, "code_bits": 12.0}),
         (plan(evaluation, "main", network, 1000), {f"{network}.score_mean": 530.0}),
         (plan(evaluation, "main", network, 500), {f"{network}.kernel_distance": 560.0}),
-        (
-            plan(neighbours, "main"),
-            {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9, "share_nearer": 0.5},
-        ),
+        (plan(neighbours, "main"), near | {"share_nearer": 0.5}),
     ):
         values = {name: Value(number=number, std=2.0) for name, number in numbers.items()}
         write_summary(job.path("summary.json"), Summary(kind="any", values=values))
     assert "results/demo/metrics.json" in publish(plan, "demo.yaml").present
+    scores = {"score_mean": 530.0, "score_std": 2.0}
+    distances = {"kernel_distance": 560.0, "kernel_distance_std": 2.0}
     assert json.loads(Path("results/demo/metrics.json").read_text()) == {
         "reconstruction": {"main": {"psnr": 23.5}},
-        "generation": {
-            "main": {
-                network: {
-                    "1000": {"score_mean": 530.0, "score_std": 2.0},
-                    "500": {"kernel_distance": 560.0, "kernel_distance_std": 2.0},
-                }
-            }
-        },
-        "neighbours": {"main": {"median_generated": 0.1, "median_validation": 0.11, "ratio": 0.9}},
+        "generation": {"main": {network: {"1000": scores, "500": distances}}},
+        "neighbours": {"main": near},
     }

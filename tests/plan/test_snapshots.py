@@ -23,7 +23,7 @@ from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.take_snapshot import take_snapshot
 from bright_pipeline.train_autoencoder import train_autoencoder
-from finished_plan import TINY, finish, tiny_plan, tiny_values, with_key
+from finished_plan import TINY, finish, tiny_plan, tiny_values
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -98,20 +98,18 @@ def test_an_impossible_snapshot_is_refused_with_the_key(changes: dict[str, Any],
         load_config(values)
 
 
-def test_a_snapshot_needs_keep_every_also_for_diffusion_models() -> None:
+def test_a_snapshot_needs_keep_every_also_for_diffusion_models_which_have_no_validation() -> None:
     values = tiny_values()
-    values["diffusions"]["main"]["execution"]["keep_every"] = 3
+    execution = values["diffusions"]["main"]["execution"]
     values["diffusions"]["early"] = {"snapshot_of": "main", "training": {"steps": 3}}
-    config = load_config(values)
-    assert config.diffusions["early"].unet == config.diffusions["main"].unet
-    del values["diffusions"]["main"]["execution"]["keep_every"]
     with pytest.raises(InputError, match="main keeps no snapshot"):
         load_config(values)
-
-
-def test_only_autoencoders_are_measured_on_validation_images() -> None:
+    execution["keep_every"] = 3
+    config = load_config(values)
+    assert config.diffusions["early"].unet == config.diffusions["main"].unet
+    execution["validate_every"] = 3
     with pytest.raises(InputError, match="only for autoencoders"):
-        load_config(with_key("diffusions.main.execution.validate_every", 3))
+        load_config(values)
 
 
 @pytest.fixture
