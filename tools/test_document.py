@@ -218,3 +218,16 @@ def test_a_wrong_marker_is_one_line(marker: str, error: str) -> None:
 
 def test_every_marked_number_of_the_pages_is_right() -> None:
     assert [line for page in pages() for line in wrong_numbers(page)] == []
+
+
+def test_a_document_prints_significant_differences_bold() -> None:
+    columns = [("Source", ""), ("Method", ""), ("FD (EfficientNet-Lite0) of samples ↓", "measured")]
+    numbers = {"BRIGHT": 405, "VQ | GAN": 320, "RQ-VAE": 340, "KL": 410}
+    rows = display_rows(columns, [["measured", name, f"{number}.0 ± 9.0"] for name, number in numbers.items()], True)
+    distances = DisplayTable("A title", columns, rows, [], [None] * len(rows), seeded=True)
+    lines = [line for line in table_block(distances, "", "").splitlines() if line.startswith("|")]
+    assert [" ".join(line.split()) for line in lines[-3:]] == [
+        r"| VQ \| GAN | **−85.0 [−105.4, −64.6]** |",
+        "| RQ-VAE | **−65.0 [−85.4, −44.6]** |",
+        "| KL | +5.0 [−15.4, +25.4] |",
+    ]

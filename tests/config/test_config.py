@@ -19,15 +19,10 @@ from snakemake.utils import update_config
 
 CONFIG = Path(__file__).parents[2] / "config"
 
+PHOTOS = {"source": {"kind": "folder", "path": "photos"}, "resolution": 64, "split": {"rule": "last", "validation": 10}}
 MINIMAL: dict[str, Any] = {
     "run": "mine",
-    "datasets": {
-        "photos": {
-            "source": {"kind": "folder", "path": "photos"},
-            "resolution": 64,
-            "split": {"rule": "last", "validation": 10},
-        }
-    },
+    "datasets": {"photos": PHOTOS},
     "autoencoders": {"main": {"dataset": "photos", "code_size": "16x16x4", "feature_size": 32}},
     "diffusions": {"main": {"autoencoder": "main"}},
     "samples": {"main": {"kind": "diffusion", "diffusion": "main", "count": 100}},

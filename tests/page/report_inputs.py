@@ -14,13 +14,8 @@ from bright_pipeline.tables.display_table import DisplayCell
 from PIL import Image
 
 COLUMNS = [
-    ["Source", ""],
-    ["Dataset", ""],
-    ["Method", ""],
-    ["Code size", ""],
-    ["LPIPS ↓", "published"],
-    ["LPIPS ↓", "measured"],
-    ["LPIPS ↓", "difference"],
+    *([name, ""] for name in ("Source", "Dataset", "Method", "Code size")),
+    *(["LPIPS ↓", part] for part in ("published", "measured", "difference")),
     ["PSNR (dB) ↑", "measured"],
 ]
 ROWS = [
@@ -36,6 +31,7 @@ GENERATION_ROWS = [
 ]
 
 
+ARCHIVES = ("validation", "reconstructions:main", "samples", "train")
 CELL = re.compile(r"−?[\d.]+(?: ± (?P<std>[\d.]+)| \[(?P<low>−?[\d.]+), (?P<high>−?[\d.]+)\])?")
 
 
@@ -54,11 +50,9 @@ def display_cell(text: str, seeded: bool = False) -> DisplayCell:
 
 def display_rows(columns: list[Any], rows: list[list[str]], seeded: bool = False) -> list[list[DisplayCell]]:
     """Rows of cells; numbers are in the columns of quantities."""
+    parts = [part for _, part in columns]
     return [
-        [
-            display_cell(text, seeded) if part else DisplayCell(text)
-            for text, (_, part) in zip(row, columns, strict=True)
-        ]
+        [display_cell(text, seeded) if part else DisplayCell(text) for text, part in zip(row, parts, strict=True)]
         for row in rows
     ]
 
@@ -113,8 +107,8 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
     folder.mkdir(parents=True, exist_ok=True)
     tables = (("table2", COLUMNS, ROWS), ("table5", GENERATION_COLUMNS, GENERATION_ROWS))
     inputs = [argument for table in tables for argument in write_table(folder, *table)]
-    for number, name in enumerate(("validation", "reconstructions", "samples", "train")):
-        write_images(folder / f"{name}.zip", images, side, channels, seed=number)
+    for number, name in enumerate(ARCHIVES):
+        write_images(folder / f"{name.partition(':')[0]}.zip", images, side, channels, seed=number)
     metrics = {"image": range(images), "psnr": 24.5, "ssim": 0.875, "lpips_alex": 0.0125}
     pd.DataFrame(metrics).to_csv(folder / "per_image.csv", index=False)
     write_neighbours(folder / "neighbours.csv", near, images)
@@ -135,16 +129,11 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
         inputs.append(f"figure:{name}={folder / name}.png")
     return [
         *inputs,
-        f"validation={folder}/validation.zip",
-        f"reconstructions:main={folder}/reconstructions.zip",
-        f"per_image:main={folder}/per_image.csv",
-        f"samples={folder}/samples.zip",
-        f"neighbours={folder}/neighbours.csv",
+        *(f"{name}={folder}/{name.partition(':')[0]}.zip" for name in ARCHIVES),
+        *(f"{name}={folder}/{name.partition(':')[0]}.csv" for name in ("per_image:main", "neighbours")),
+        *(f"{name}={folder}/{name.partition(':')[0]}.json" for name in ("manifest:clothes-0a", "summary:main")),
         f"neighbours_summary={folder}/neighbours.json",
-        f"train={folder}/train.zip",
         f"history:autoencoder main={folder}/history.csv",
-        f"manifest:clothes-0a={folder}/manifest.json",
-        f"summary:main={folder}/summary.json",
     ]
 
 
@@ -168,11 +157,8 @@ def settings(samples: int = 40) -> str:
 def write_records(folder: Path) -> Path:
     """The records of two shards of the sample set, and of another run's."""
     folder.mkdir()
-    for name, seconds, memory in (
-        ("generate-main-000000000002-000000-000500", 40.5, 512.0),
-        ("generate-main-000000000002-000500-001000", 30.0, 640.25),
-        ("generate-main-00000000000f-000000-000500", 999.0, 9999.0),
-    ):
+    shards = {"2-000000-000500": (40.5, 512.0), "2-000500-001000": (30.0, 640.25), "f-000000-000500": (999.0, 9999.0)}
+    for name, (seconds, memory) in shards.items():
         record = {"state": "done", "seconds": seconds, "cpu_seconds": 20.25, "peak_mb": memory}
-        (folder / f"{name}.json").write_text(json.dumps(record))
+        (folder / f"generate-main-00000000000{name}.json").write_text(json.dumps(record))
     return folder

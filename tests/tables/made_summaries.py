@@ -58,11 +58,8 @@ def reconstruction(
     resolution = PREPARED.get(dataset, DEMO)[0]
     images = {"count": count, "reference": "validation", "resolution": resolution, "versions": {"torch": "2.13"}}
     images |= protocol or {}
-    own: dict[str, dict[str, str]] = {
-        "lpips_alex": {"lpips_alex_sha256": "a" * 64, "lpips": "0.1, at the images' own resolution"},
-        "lpips_vgg": {"lpips_vgg_sha256": "b" * 64, "lpips": "0.1, at the images' own resolution"},
-        "ssim": {"ssim": "Gaussian window 11"},
-    }
+    own = {name: {f"{name}_sha256": 64 * name[6], "lpips": "0.1"} for name in ("lpips_alex", "lpips_vgg")}
+    own["ssim"] = {"ssim": "Gaussian window 11"}
     values = {
         metric: {"number": number, "std": DEVIATIONS[metric], "protocol": images | own.get(metric, {})}
         for metric, number in (metrics | (numbers or {})).items()
@@ -108,32 +105,18 @@ def generation(
     **traits: Any,
 ) -> dict[str, Any]:
     """A made-up evaluation of the demo's samples in one network's features; `numbers` replaces all metrics."""
-    how = {
-        "count": 1000,
-        "reference": "validation",
-        "reference_count": 1000,
-        "reference_sha256": "c" * 64,
-        "reference_prepared": PREPARED.get(dataset, DEMO)[1],
-        "network": network,
-        "space": space or network,
-        "network_sha256": "d" * 64,
-        "resize": "bicubic 112",
-        "seed": 3,
-        "versions": {"torch": "2.13"},
-    } | (protocol or {})
+    space = space or network
+    how = {"count": 1000, "reference": "validation", "reference_count": 1000, "reference_sha256": "c" * 64}
+    how |= {"reference_prepared": PREPARED.get(dataset, DEMO)[1], "network": network, "space": space}
+    how |= {"network_sha256": "d" * 64, "resize": "bicubic 112", "seed": 3, "versions": {"torch": "2.13"}}
+    how |= protocol or {}
     metrics = {"frechet_distance": 538.987, "score_mean": 3.456, "precision": 0.71234, "recall": 0.51234, "f1": 0.596}
     metrics |= {"density": 0.61234, "coverage": 0.43219}
     deviations = {"score_mean": 0.078, "density": 0.9}
-    prefix = SPACES[space or network].columns_of or space or network
-    values = {
-        f"{prefix}.{metric}": {
-            "number": number,
-            "std": deviations.get(metric),
-            "interval": (intervals or {}).get(metric),
-            "protocol": how,
-        }
-        for metric, number in (metrics if numbers is None else numbers).items()
-    }
+    values = {}
+    for metric, number in (metrics if numbers is None else numbers).items():
+        spread = {"std": deviations.get(metric), "interval": (intervals or {}).get(metric)}
+        values[f"{SPACES[space].columns_of or space}.{metric}"] = {"number": number, "protocol": how, **spread}
     made = {"method": "BRIGHT (LDM)", "sample_kind": "diffusion", "prepared": how["reference_prepared"]}
     return {"name": name, "dataset": dataset, "kind": "generation", "traits": made | traits, "values": values}
 
@@ -176,15 +159,18 @@ def reconstruction_distance(name: str, space: str = "efficientnet_lite0", **chan
 
 def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:
     """A made-up measurement of the demo's codes (section 3.4); of `numbers` None is left out."""
-    found: dict[str, float | None] = {
-        **{"entries": 32_768, "used_share": 68.125, "perplexity": 12_345.6, "evenness": 0.37676},
-        **{"hit_variation": 0.41},
-        **{"code_minimum": 0.0123, "code_maximum": 0.9876, "code_variance": 0.021},
-        **{"psnr_quiet": 24.05, "psnr_fall": 0.321, "lpips_rise": 0.0009},
-        **{"tolerated_deviations": 0.345, "tolerated_half_cells": 2.1},
-        **{"table_megabytes": 5.0, "decoding_megabytes": 7.5, "code_bytes": 1024.0},
-        **{"collection_megabytes": 9.216, "kept_megabytes": 16.716},
+    found = {
+        "entries": 32_768,
+        "used_share": 68.125,
+        "perplexity": 12_345.6,
+        "evenness": 0.37676,
+        "hit_variation": 0.41,
     }
+    found |= {"code_minimum": 0.0123, "code_maximum": 0.9876, "code_variance": 0.021, "hit_variation": 0.41}
+    found |= {"psnr_quiet": 24.05, "psnr_fall": 0.321, "lpips_rise": 0.0009}
+    found |= {"tolerated_deviations": 0.345, "tolerated_half_cells": 2.1}
+    found |= {"table_megabytes": 5.0, "decoding_megabytes": 7.5, "code_bytes": 1024.0}
+    found |= {"collection_megabytes": 9.216, "kept_megabytes": 16.716}
     protocol = {"count": 256, "codes": 9000, "noise": "uniform within ± size", "seed": 3}
     measured = (found | (numbers or {})).items()
     values = {f"codes.{key}": {"number": one, "protocol": protocol} for key, one in measured if one is not None}

@@ -129,13 +129,16 @@ def test_the_loss_is_that_of_equation_5_over_the_tuning_images_and_the_lowest_co
 def test_the_record_says_what_was_searched_and_on_what(job, measured):
     table = build_study(job, list(measured.items()))
     text = to_markdown(table)
-    assert "| plain" in text and "| best" in text and "0.001" in text
-    assert "2 trials of 16 training images with 2 training seeds" in text
-    assert "3 images that are held out from the training images" in text
+    for told in (
+        "| plain",
+        "| best",
+        "0.001",
+        "2 trials of 16 training images with 2 training seeds",
+        "3 images that are",
+    ):
+        assert told in text
     assert "Loss: 20 L2 + 5 lpips_alex" in text
-    latex = to_latex(table)
-    assert "tab:study-rates" in latex
-    assert r"\begin{tabular}{llllr" in latex  # four columns of words: autoencoder, its two searched keys, its choice
+    assert r"\begin{tabular}{llllr" in to_latex(table), "four columns of words: autoencoder, two keys, its choice"
     assert len(to_csv(table).splitlines()) == 5
 
 
@@ -160,49 +163,46 @@ def test_a_trial_without_metrics_and_a_file_of_something_else_are_named(job, mea
 def drawn(folder, columns, **studies):
     """The figure and its panels by title, of studies given as rows of their tables."""
     for name, rows in studies.items():
-        named = columns[name] if isinstance(columns, dict) else columns
-        pd.DataFrame(rows, columns=named).to_csv(folder / f"{name}.csv", index=False)
+        pd.DataFrame(rows, columns=columns[name]).to_csv(folder / f"{name}.csv", index=False)
     inputs = parse_inputs([f"study:{name}={folder / f'{name}.csv'}" for name in studies])
     figure = draw(FigureJob(figure="studies"), inputs)
     return figure, {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
 
 
-RATES = ["autoencoder", "trial", "learning_rate", "loss"]
-
-
-def test_the_figure_has_a_panel_for_each_autoencoder_and_its_losses(job, measured, tmp_path):
-    frame = build_study(job, list(measured.items())).frame
-    _, panels = drawn(tmp_path, list(frame), rates=frame.to_numpy().tolist())
-    assert list(panels) == ["plain", "small"]
-    for name, rows in frame.groupby("autoencoder"):
-        (line,) = panels[name].get_lines()
-        assert sorted(line.get_ydata()) == pytest.approx(sorted(rows["loss"]))
-        assert list(line.get_xdata()) == [1e-3, 1e-2]
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_one_colour_says_the_same_in_every_panel(tmp_path):
     """Whichever trial was the best of an autoencoder, and stands first in the record."""
     rows = [("plain", 0, 0.001, 0.5, 1.0), ("plain", 1, 0.01, 0.5, 2.0), ("plain", 2, 0.001, 0.9, 3.0)]
     rows += [("small", 2, 0.001, 0.9, 1.0), ("small", 0, 0.001, 0.5, 2.0), ("small", 1, 0.01, 0.5, 3.0)]
-    columns = ["autoencoder", "trial", "learning_rate", "betas", "encoder_learning_rate", "loss"]
-    figure, panels = drawn(tmp_path, columns, rates=[(*row[:4], 0.1, row[4]) for row in rows])
-    first, second = ({line.get_label(): line.get_color() for line in axis.get_lines()} for axis in panels.values())
+    columns = ["autoencoder", "trial", "learning_rate", "betas", "loss"]
+    figure, panels = drawn(tmp_path, {"rates": columns}, rates=rows)
+    lines = {name: {line.get_label(): line for line in axis.get_lines()} for name, axis in panels.items()}
+    assert [*lines["plain"]["0.5"].get_xdata()] == [1e-3, 1e-2] and [*lines["small"]["0.5"].get_ydata()] == [2.0, 3.0]
+    first, second = ({label: line.get_color() for label, line in one.items()} for one in lines.values())
     assert first == second and len(set(first.values())) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.1, 0.5", "0.1, 0.9"]
+    assert legend(figure) == ["0.5", "0.9"]
 
 
 def test_a_study_of_fewer_keys_keeps_its_lines_beside_one_of_more(tmp_path):
     """Each line joins the trials of its own study that differ in the rate alone."""
     grid = enumerate(product((1e-3, 1e-2), (0.5, 0.9)))
     searched = [("plain", number, rate, betas, 1.0) for number, (rate, betas) in grid]
-    columns = {"rates": ["autoencoder", "trial", "learning_rate", "betas", "loss"], "longer": RATES}
-    figure, panels = drawn(tmp_path, columns, rates=searched, longer=[("plain", 0, 1e-3, 1.0), ("plain", 1, 1e-2, 1.0)])
+    columns = {"rates": ["autoencoder", "trial", "learning_rate", "betas", "loss"], **across("learning_rate")}
+    longer = [("plain", 0, 1e-3, 1.0), ("plain", 1, 1e-2, 1.0)]
+    figure, panels = drawn(tmp_path, columns, rates=searched, longer=longer)
     first, second = (
         [(line.get_label(), len(line.get_xdata())) for line in axis.get_lines()] for axis in panels.values()
     )
     assert first == [("0.5", 2), ("0.9", 2)] and second == [("as in the config", 2)]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0.5", "0.9"]
-    assert figure.legends[0].get_title().get_text() == "betas"
+    assert legend(figure) == ["0.5", "0.9"] and figure.legends[0].get_title().get_text() == "betas"
+
+
+def across(*keys):
+    """Columns of studies of one key each: `longer`, and those named by their keys."""
+    return {name: ["autoencoder", "trial", key, "loss"] for name, key in zip(("longer", *keys[1:]), keys, strict=True)}
 
 
 def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp_path):
@@ -210,7 +210,8 @@ def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp
         found = [("plain", number, 10.0**-number, loss) for number, loss in enumerate(losses)]
         return found + [("small", number, rate, 2 * loss) for _, number, rate, loss in found]
 
-    _, panels = drawn(tmp_path, RATES, rates=trials(1.0, 9.0), longer=trials(0.4, 0.5))
+    columns = dict.fromkeys(("rates", "longer"), across("learning_rate")["longer"])
+    _, panels = drawn(tmp_path, columns, rates=trials(1.0, 9.0), longer=trials(0.4, 0.5))
     limits = {title: axis.get_ylim() for title, axis in panels.items()}
     assert limits["rates: plain"] == limits["rates: small"] and limits["longer: plain"] == limits["longer: small"]
     assert limits["rates: plain"][0] < 1.0 and limits["rates: plain"][1] > 18
@@ -219,12 +220,9 @@ def test_panels_of_one_study_have_one_scale_of_losses_and_each_study_its_own(tmp
 
 def test_a_study_of_the_encoders_rate_is_drawn_across_that_rate(tmp_path):
     """Beside one of the decoder's, which keeps its own."""
-    keys = {"longer": "learning_rate", "encoder": "encoder_learning_rate", "adam": "betas"}
-    columns = {name: ["autoencoder", "trial", key, "loss"] for name, key in keys.items()}
+    columns = across("learning_rate", "encoder_learning_rate", "betas")
     rows = [("plain", number, value, 1.0) for number, value in enumerate((1e-3, 1e-2))]
-    _, panels = drawn(tmp_path, columns, **dict.fromkeys(keys, rows))
-    across = {title: (axis.get_xlabel(), axis.get_xscale()) for title, axis in panels.items()}
-    assert across["longer: plain"] == ("learning rate", "log")
-    assert across["encoder: plain"] == ("encoder learning rate", "log")
-    assert across["adam: plain"] == ("trial", "linear")
-    assert [list(axis.get_lines()[0].get_xdata()) for axis in panels.values()] == [[1e-3, 1e-2], [1e-3, 1e-2], [0, 1]]
+    _, panels = drawn(tmp_path, columns, **dict.fromkeys(columns, rows))
+    axes = [(axis.get_xlabel(), axis.get_xscale(), *axis.get_lines()[0].get_xdata()) for axis in panels.values()]
+    rates = [(name, "log", 1e-3, 1e-2) for name in ("learning rate", "encoder learning rate")]
+    assert axes == [*rates, ("trial", "linear", 0, 1)]
