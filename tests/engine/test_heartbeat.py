@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -159,42 +158,26 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clock]:
-    clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
-    log_to(tmp_path / "a.log")
-    yield clock
-    logging.getLogger("bright_pipeline").handlers.clear()
-
-
-def test_line_every_ten_seconds_and_at_the_end(clock: Clock, tmp_path: Path) -> None:
+def test_a_line_every_ten_seconds_and_at_the_end_and_none_of_failures(log: Path, monkeypatch) -> None:
+    monkeypatch.setattr(progress, "time", clock := Clock())
     with Progress("train", 100, "steps") as shown:
         for _ in range(25):
             clock.now += 0.5
             shown.advance(note="loss 0.25")
-    log_to(tmp_path / "a.log")  # as a resumed job does
+    log_to(log)  # as a resumed job does
     with Progress("resumed", 100, "steps", done=90) as shown:
         clock.now += 10
         shown.advance(5)
-    first, second, third, fourth = (tmp_path / "a.log").read_text().splitlines()
-    assert first.endswith(" train: 20 of 100 steps, 2 per second, 0:00:40 left, loss 0.25")
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d train", first)
-    assert "25 of 100 steps" in second
-    assert third[20:] == fourth[20:] == "resumed: 95 of 100 steps, 0.5 per second, 0:00:10 left"
-
-
-def test_without_progress_the_time_left_is_unknown_and_failures_log_nothing(clock: Clock, tmp_path: Path) -> None:
-    with Progress("train", 10, "steps"):
-        pass
-    (line,) = (tmp_path / "a.log").read_text().splitlines()
-    assert "0 of 10 steps, 0 per second, unknown left" in line
-    with Progress("train", 1, "steps", visible=False) as shown:
+    with Progress("idle", 10, "steps"), Progress("hidden", 1, "steps", visible=False) as shown:
         clock.now += 20
         shown.advance()
-    with pytest.raises(RuntimeError), Progress("train", 1, "steps"):
+    with pytest.raises(RuntimeError), Progress("failed", 1, "steps"):
         raise RuntimeError
-    assert (tmp_path / "a.log").read_text() == f"{line}\n"
+    first, second, third, fourth, idle = log.read_text().splitlines()
+    assert re.fullmatch(r"[\d-]{10} [\d:]{8} train: 20 of 100 steps, 2 per second, 0:00:40 left, loss 0.25", first)
+    assert "25 of 100 steps" in second
+    assert third[20:] == fourth[20:] == "resumed: 95 of 100 steps, 0.5 per second, 0:00:10 left"
+    assert "idle: 0 of 10 steps, 0 per second, unknown left" in idle
 
 
 PAGE_FAULTS = """

@@ -228,20 +228,16 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
     [
         ("running", NEAR_LIMIT, 2000),  # vanished near its limit
         ("running", NEAR_LIMIT - 0.1, 1000),  # vanished otherwise: a node that died
-        ("interrupted", 1.0, 1000),
-        ("failed", 1.0, 1000),
-        ("done", 1.0, 1000),
+        *((state, 1.0, 1000) for state in ("interrupted", "failed", "done")),
         ("out of memory", 0.1, 2000),
     ],
 )
 def test_only_a_job_that_ran_out_of_memory_asks_for_more(tmp_path: Path, state: str, share: float, asks: int) -> None:
     record = tmp_path / "record.json"
     record.write_text(json.dumps({"state": state, "limit_mb": 1000, "peak_mb": share * 1000}))
-    assert request_mb(record, 800) == asks
-    assert request_mb(record, 5000) == 5000
-    assert request_mb(tmp_path / "none.json", 7) == 7
+    assert (request_mb(record, 800), request_mb(record, 5000)) == (asks, 5000)
     record.write_text("{")
-    assert request_mb(record, 7) == 7
+    assert request_mb(record, 7) == request_mb(tmp_path / "none.json", 7) == 7
 
 
 PROGRAMS = {
@@ -286,11 +282,9 @@ def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("gpus", "per_node"), [(4, 4), (0, 1)])
 def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Path, gpus: int, per_node: int) -> None:
-    words = command(["bright_pipeline.x"], gpus, nodes=2)
-    assert words[0] == "srun" and {"--nodes=2", "--ntasks-per-node=1"} <= set(words)
-    assert {"--nnodes=2", f"--nproc-per-node={per_node}", "--rdzv-id=20007"} <= set(words)
-
-    commands = (command(["bright_pipeline.x"], gpus, nodes=2) for _ in range(4))
+    commands = [command(["bright_pipeline.x"], gpus, nodes=2) for _ in range(4)]
+    assert commands[0][0] == "srun" and {"--nodes=2", "--ntasks-per-node=1"} <= set(commands[0])
+    assert {"--nnodes=2", f"--nproc-per-node={per_node}", "--rdzv-id=20007"} <= set(commands[0])
     ports = {word for words in commands for word in words if word.startswith("--rdzv-endpoint=node3:")}
     assert len(ports) > 1, "two trainings on one node use different ports"
     install(job, "squeue", "echo 'slurm_load_jobs error: Invalid job id' >&2; exit 1")
@@ -338,12 +332,12 @@ def test_a_running_job_is_requeued_if_it_made_progress(
 
 
 def test_cores_are_the_jobs_and_processes_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the CPU affinity, or of the allocation where Slurm sets no affinity."""
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(12)))
     monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert (cores(), own_cores()) == (12, 12), "the CPU affinity"
+    assert (cores(), own_cores()) == (12, 12)
     monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert (cores(), own_cores()) == (8, 4), "the allocation, where Slurm sets no affinity"
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-    assert own_cores() == 1
+    for processes, share in (("2", 4), ("16", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert (cores(), own_cores()) == (8, share)

@@ -25,7 +25,6 @@ from bright_pipeline.plan.checks import name_clash, obstacles
 from bright_pipeline.plan.publish import publish
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
 from bright_pipeline.stages.page import page
@@ -47,35 +46,25 @@ DIGEST = "0123456789ab"
 )
 def test_a_folder_is_found_by_its_digest(folders: dict[str, list[str]], name: str) -> None:
     for label, files in folders.items():
-        place = Path(f"store/models/{label}-{DIGEST}")
-        place.mkdir(parents=True)
+        folder = Path(f"store/models/{label}-{DIGEST}")
+        folder.mkdir(parents=True)
         for file in files:
-            (place / file).touch()
+            (folder / file).touch()
     store = Store(Path("store"))
     assert store.name("models", "new", DIGEST) == f"{name}-{DIGEST}"
     assert store.name("models", "second", DIGEST) == f"{name}-{DIGEST}", "two jobs of one digest have one folder"
 
 
 def test_a_folder_that_is_not_pulled_yet_has_its_name_and_a_later_file_is_seen_after_forget() -> None:
-    place, store = Path("store/models/a-0"), Store(Path("store"))
-    place.mkdir(parents=True)
+    folder, store = Path("store/models/a-0"), Store(Path("store"))
+    folder.mkdir(parents=True)
     Path(f"store/models/old-{DIGEST}.dvc").touch()
     assert store.name("models", "new", DIGEST) == f"old-{DIGEST}"
-    (place / "weights").touch()
-    assert store.files(place) == {"weights"}
-    (place / "history").touch()
-    assert store.files(place) == {"weights"}
+    for file, seen in (("weights", {"weights"}), ("history", {"weights"})):
+        (folder / file).touch()
+        assert store.files(folder) == seen
     store.forget()
-    assert store.files(place) == {"weights", "history"}
-
-
-def test_a_renamed_folder_still_belongs_to_its_job() -> None:
-    make(tiny_plan()(planned).values())
-    old = tiny_plan()(autoencoder, "main").folder
-    new = old.rename(old.with_name(f"by-hand-{old.name.rpartition('-')[2]}"))
-    job = tiny_plan()(autoencoder, "main")
-    assert job.folder == new and job.complete
-    assert not unfinished(tiny_plan()).shards
+    assert store.files(folder) == {"weights", "history"}
 
 
 @pytest.mark.parametrize("shards", [12, 400])
@@ -161,13 +150,12 @@ def test_a_lost_history_that_a_figure_needs_gets_one_line(finished: Jobs) -> Non
     trained = finished(autoencoder, "main")
     lose(trained, "autoencoder.history.csv")
     lose(finished(figures)["curves_autoencoders"])
-    needed = remake("figures")
+    needed, jobs = remake("figures"), tiny_plan(values())
     (line,) = lost_models(needed)
-    assert line == (
-        f"autoencoders.main: autoencoder.history.csv is missing in {trained.folder}, while its weights are here:"
-        f" restore it (dvc pull {trained.folder}), or train again: snakemake --forcerun train_autoencoder"
+    assert line.startswith(
+        f"autoencoders.main: autoencoder.history.csv is missing in {trained.folder}, while its weights"
     )
-    jobs = tiny_plan(values())
+    assert f"dvc pull {trained.folder}" in line and line.endswith("snakemake --forcerun train_autoencoder")
     assert line in obstacles(jobs, needed), "the run stops before its first job"
     assert not lost_models(Needed(wanted(jobs, []), forced(jobs, ["train_autoencoder"])))
 
@@ -179,11 +167,9 @@ def test_a_lost_shard_is_made_alone_where_its_model_is(finished: Jobs) -> None:
     assert (shard.job.key, shard.span) == (made.key, (8, 16))
     assert not lost_models(remake())
     lose(made, made.files[0])
-    needed = remake()
-    first, second = needed.shards.values()
+    first, second = (needed := remake()).shards.values()
     kept = needed.among([first])
-    assert first in kept and second not in kept
-    assert [job.key for job in kept.jobs] == [made.key]
+    assert first in kept and second not in kept and [job.key for job in kept.jobs] == [made.key]
 
 
 @pytest.mark.parametrize("also", [False, True], ids=["the model alone", "the model and its codes"])
@@ -195,10 +181,10 @@ def test_a_lost_shard_whose_model_is_absent_gets_a_line_and_no_training(finished
         lose(next(job for job in model.upstream if job.stage.name == "dump_codes"))
     needed = remake()
     (line,) = lost_models(needed)
-    assert line == (
-        f"samples.main: {made.files[1]} is missing in {made.folder}, and making it takes diffusions.main, which is not"
-        f" here: restore it (dvc pull {model.folder}), or train it again: snakemake --forcerun train_diffusion"
+    assert line.startswith(
+        f"samples.main: {made.files[1]} is missing in {made.folder}, and making it takes diffusions.main"
     )
+    assert f"dvc pull {model.folder}" in line and line.endswith("snakemake --forcerun train_diffusion")
     assert line in obstacles(tiny_plan(values()), needed), "the run stops before its first job"
 
 
@@ -263,39 +249,28 @@ def test_a_target_names_a_group_of_results_a_table_or_a_file(jobs: Jobs) -> None
         assert {output.path for output in wanted(jobs, names)} == expected, names
 
 
-def test_a_path_in_the_run_or_the_store_names_its_output(jobs: Jobs) -> None:
+def test_a_path_in_the_run_or_the_store_or_a_digest_names_a_job(jobs: Jobs) -> None:
     for place, output in jobs(view).items():
         assert output_of(jobs, place) == output_of(jobs, output.path) == output
     job = jobs(autoencoder, "main")
-    found = output_of(jobs, f"results/store/autoencoders/any-label-{job.digest}/autoencoder.safetensors")
-    assert found == job["autoencoder.safetensors"]
-    for path in (
-        "autoencoder.safetensors",
-        "results/store/autoencoders/main-0123456789ab/a",
-        f"results/store/codes/main-{job.digest}/codes.safetensors",
-        "results/tiny/x.md",
-        "",
-    ):
-        assert output_of(jobs, path) is None
-
-
-def test_a_job_is_found_by_its_digest(jobs: Jobs) -> None:
-    job = jobs(neighbours, "main")
     assert find_job(jobs, job.digest) is job
     with pytest.raises(InputError, match="digest 000000000000 is of no job of this config"):
         find_job(jobs, "0" * 12)
+    found = output_of(jobs, f"results/store/autoencoders/any-label-{job.digest}/autoencoder.safetensors")
+    assert found == job["autoencoder.safetensors"]
+    elsewhere = ("autoencoders/main-0123456789ab/a", f"codes/main-{job.digest}/codes.safetensors")
+    for path in ("autoencoder.safetensors", *(f"results/store/{one}" for one in elsewhere), "results/tiny/x.md", ""):
+        assert output_of(jobs, path) is None
 
 
 def test_a_run_is_of_one_config(jobs: Jobs) -> None:
     Path("a.yaml").touch()
     assert name_clash(jobs, "b.yaml") is None, "there is no run yet"
-    make(jobs(planned).values())
+    finish(jobs)
     publish(jobs, "a.yaml")
     assert name_clash(jobs, "a.yaml") is None
-    assert name_clash(jobs, "b.yaml") == (
-        "run: results/tiny is the run of a.yaml, not of b.yaml; give one of them another name"
-        " (or remove results/tiny/config.yaml)"
-    )
+    clash = name_clash(jobs, "b.yaml") or ""
+    assert clash.startswith("run: results/tiny is the run of a.yaml, not of b.yaml; give one of them another name")
     assert name_clash(tiny_plan(tiny_values() | {"run": "other"}), "b.yaml") is None
     assert name_clash(tiny_plan(with_key("seed", 1)), "a.yaml") is None, "a changed config keeps its run"
     Path("a.yaml").unlink()
@@ -311,14 +286,10 @@ def test_a_result_of_something_else_under_the_same_digest_is_refused(
     other = identity_path(*job.key)
     write_json(other, job.identity | {"settings": {"seed": 123}})
     monkeypatch.setattr("bright_pipeline.engine.damage.digest_of", lambda identity: job.digest)
-    with pytest.raises(InputError) as caught:
+    line = rf"^{job.folder}: .* something else than autoencoders\.main asks for, .*{other}\); move the folder"
+    with pytest.raises(InputError, match=line):
         check_identities(tiny_plan()(planned).values())
-    assert str(caught.value) == (
-        f"{job.folder}: was made from something else than autoencoders.main asks for, although the digests are equal"
-        f" (see {other}); move the folder and that file away, and run again"
-    )
-    for output in job.outputs:
-        Path(output).unlink()
+    shutil.rmtree(job.folder)
     check_identities(tiny_plan()(planned).values())  # without the result, its identity does not matter
 
 

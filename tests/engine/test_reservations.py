@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ from finished_plan import TINY, finish, make, tiny_plan
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
-OTHER_RUN = """
+TAKE = """
 import sys
 from pathlib import Path
 from bright_pipeline.engine.reservations import Reservations
@@ -38,13 +37,21 @@ reservations = Reservations()
 print(reservations.take(map(Path, sys.argv[1:])), flush=True)
 sys.stdin.read()
 """
+HOLD = """
+import sys
+from pathlib import Path
+from bright_pipeline.base.locks import lock_work_folder
+held = lock_work_folder(Path(sys.argv[1]))
+print(None, flush=True)
+sys.stdin.read()
+"""
 
 
 class Other:
-    """Another run, which has reserved these paths."""
+    """Another process, which has reserved these paths, or holds the lock of one."""
 
-    def __init__(self, *paths: Path):
-        command = [sys.executable, "-c", OTHER_RUN, *map(str, paths)]
+    def __init__(self, *paths: Path, script: str = TAKE):
+        command = [sys.executable, "-c", script, *map(str, paths)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "None\n"
@@ -79,8 +86,7 @@ def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> No
     jobs = tiny_plan()
     table = jobs(tables)["table2"]
     make([job for job in jobs(planned).values() if job is not table])
-    other = Other(*to_make(unfinished(jobs)))
-    lines: list[str] = []
+    other, lines = Other(*to_make(unfinished(jobs))), list[str]()
 
     def report(line: str) -> None:
         lines.append(line)
@@ -156,40 +162,18 @@ def test_states_of_finished_trainings_are_removed_unless_something_still_needs_t
     assert (first.work / "history.csv").exists() and list(read_sums(first.work)) == ["history.csv"]
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from bright_pipeline.base.locks import lock_work_folder
-held = lock_work_folder(Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(600)
-"""
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the folder's lock."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "work")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_second_writer_gets_an_error_that_names_the_first(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    lines: list[str] = []
-    with pytest.raises(InputError, match=rf"work: process {other.pid} on .* trains here; wait for it to end, or stop"):
-        lock_work_folder(tmp_path / "work", patience_s=0.0, report=lines.append)
-    assert len(lines) == 1 and f"waiting for process {other.pid} on" in lines[0]
-    assert is_locked(tmp_path / "work")
-
-
-def test_lock_ends_with_its_process(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    held = lock_work_folder(tmp_path / "work", patience_s=60.0, report=lambda line: other.kill())
-    assert lock_holder(tmp_path / "work") != f"process {other.pid}"
+def test_second_writer_gets_an_error_that_names_the_first_or_its_lock(tmp_path: Path) -> None:
+    work, lines = tmp_path / "work", list[str]()
+    first = Other(work, script=HOLD)
+    name = f"process {first.process.pid}"
+    with pytest.raises(InputError, match=rf"work: {name} on .* trains here; wait for it to end, or stop"):
+        lock_work_folder(work, patience_s=0.0, report=lines.append)
+    assert len(lines) == 1 and f"waiting for {name} on" in lines[0]
+    assert is_locked(work)
+    held = lock_work_folder(work, patience_s=60.0, report=lambda line: first.end())
+    assert lock_holder(work) != name
     held.close()
-    assert not is_locked(tmp_path / "work")
+    assert not is_locked(work)
 
 
 def test_file_system_without_locks_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

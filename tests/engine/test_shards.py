@@ -109,12 +109,11 @@ def test_more_real_samples_than_images_is_one_line(sources, tmp_path):
 
 
 def test_a_missing_option_is_named(sources, tmp_path):
-    files = {"images": tmp_path / "a.zip", "log": tmp_path / "log"}
     needed = [("diffusion", "diffusion"), ("gaussian_codes", "codes"), ("real", "train"), ("ddpm", "autoencoder")]
     for kind, option in needed:
         given = {key: path for key, path in sources.items() if key != option}
         with pytest.raises(InputError, match=f"--{option} is missing"):
-            generate_shard(json.dumps({"samples": KINDS[kind]}), first=0, last=2, **files, **given)
+            generate_shard(json.dumps({"samples": KINDS[kind]}), 0, 2, images=tmp_path / "a.zip", **given)
 
 
 @pytest.fixture
@@ -131,15 +130,14 @@ def paths(shard: Shard, option: str) -> list[str]:
 
 def test_a_job_is_done_in_the_shards_of_its_ranges_or_at_once(jobs):
     made, trained = jobs(samples, "main"), jobs(autoencoder, "main")
-    assert [shard.span for shard in shards(made)] == [(0, 8), (8, 16), (16, 24), (24, 32)]
-    assert [output for shard in shards(made) for output in shard.outputs] == made.outputs
-    assert {shard.images for shard in shards(made)} == {8}
-    (whole,) = shards(trained)
+    parts, (whole,) = shards(made), shards(trained)
+    assert [(part.span, part.images) for part in parts] == [((first, first + 8), 8) for first in (0, 8, 16, 24)]
+    assert [output for part in parts for output in part.outputs] == made.outputs
     assert (whole.span, whole.outputs) == (None, trained.outputs)
-    assert len({shard.key for shard in [*shards(made), whole]}) == 5
-    assert [shard_of(made[file]) for file in made.files] == shards(made)
+    assert len({shard.key for shard in [*parts, whole]}) == 5
+    assert [shard_of(made[file]) for file in made.files] == parts
     assert [shard_of(trained[file]) for file in trained.files] == [whole] * 3
-    assert str(shards(made)[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
+    assert str(parts[1].log) == f"results/logs/generate-main-{made.digest}-000008-000016.log"
     assert str(whole.log) == f"results/logs/train_autoencoder-main-{trained.digest}.log"
 
 

@@ -37,9 +37,10 @@ def run(command, monkeypatch, *arguments):
 
 
 def test_settings_are_inline_json_or_a_json_or_yaml_file(tmp_path):
-    (tmp_path / "settings.json").write_text('{"steps": 3, "rate": 0.25}')
-    (tmp_path / "settings.yaml").write_text("steps: 3\nrate: 0.25\n")
-    for argument in (' {"steps": 3, "rate": 0.25}', tmp_path / "settings.json", tmp_path / "settings.yaml"):
+    texts = {"json": ' {"steps": 3, "rate": 0.25}', "yaml": "steps: 3\nrate: 0.25\n"}
+    for kind, text in texts.items():
+        (tmp_path / f"settings.{kind}").write_text(text)
+    for argument in (texts["json"], *tmp_path.iterdir()):
         assert read_settings(Numbers, str(argument)) == Numbers(steps=3, rate=0.25)
 
 
@@ -73,9 +74,8 @@ def test_errors_of_the_program_are_not_hidden(monkeypatch):
     def stage() -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(KeyError):
-        run_stage(stage)
+        run(stage, monkeypatch)
 
 
 def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
