@@ -43,29 +43,26 @@ def zipped(folder: Path) -> Path:
     return path
 
 
-def summary_of(name: str) -> Summary:
-    return read_summary(Path("results", "evaluations", name, f"summary-{SPACE}.json"))
-
-
-def stored(name: str, *images: Image.Image) -> list[RawSequence]:
-    """These images as a folder and as a zip."""
-    Path(name).mkdir()
-    for index, image in enumerate(images):
-        image.save(Path(name, f"{index}.png"))
-    return [RawSequence(Path(name)), RawSequence(zipped(Path(name)))]
-
-
 def test_how_the_first_image_is_stored_decides_on_the_channels() -> None:
     """Not what it shows: old photographs are gray, and so is a black one."""
     gray, gray_in_rgb = Image.new("L", (8, 8), 7), Image.new("RGB", (8, 8), (7, 7, 7))
-    colour = Image.new("RGB", (8, 8), (7, 8, 9))
-    for images in stored("mixed", gray, gray_in_rgb, colour):
+    colour, folder = Image.new("RGB", (8, 8), (7, 8, 9)), Path("mixed")
+    folder.mkdir()
+    for index, image in enumerate((gray, gray_in_rgb, colour)):
+        image.save(folder / f"{index}.png")
+    for path in (folder, zipped(folder)):
+        images = RawSequence(path)
         assert (len(images), images.channels, images.resolution) == (3, 1, 8)
         assert images.tensor([0, 1]).unique().tolist() == [7]
         with pytest.raises(InputError, match=r"2\.png: in colour, but the first image is gray"):
             images.read(2)
-    for images in stored("photographs", gray_in_rgb, colour):
-        assert images.channels == 3 and images.read(1)[0, 0].tolist() == [7, 8, 9]
+    (folder / "0.png").unlink()
+    images = RawSequence(folder)
+    assert images.channels == 3 and images.read(1)[0, 0].tolist() == [7, 8, 9]
+
+
+def summary_of(name: str) -> Summary:
+    return read_summary(Path("results", "evaluations", name, f"summary-{SPACE}.json"))
 
 
 def test_images_of_two_sizes_or_not_square_or_damaged_are_refused_by_name() -> None:

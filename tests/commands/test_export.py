@@ -53,25 +53,25 @@ def test_a_folder_is_read_as_the_files_are(models: dict[str, Path], tmp_path: Pa
         load_generator(tmp_path / "out")
 
 
-def test_diffusers_reads_unet_and_scheduler(models: dict[str, Path], tmp_path: Path) -> None:
-    write_weights(tmp_path / "out", models)
-    unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet")
-    expected = load_file(models["diffusion"])
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in unet.state_dict().items())
-    scheduler = DDPMScheduler.from_pretrained(tmp_path / "out", subfolder="scheduler")
-    assert scheduler.config.beta_schedule == "squaredcos_cap_v2"
-    assert scheduler.config.clip_sample
+ONE_BOUND = Rescaling((0.5,), (2.0,), (0.0, 1.0))
 
 
-@pytest.mark.parametrize("rescaling", [Rescaling((0.5,) * 4, (2.0,) * 4, (0.0, 1.0)), Rescaling((0.5,), (2.0,))])
-def test_diffusers_does_not_clip_without_one_bound_for_all_channels(
+RESCALINGS = [ONE_BOUND, Rescaling((0.5,) * 4, (2.0,) * 4, (0.0, 1.0)), Rescaling((0.5,), (2.0,))]
+
+
+@pytest.mark.parametrize("rescaling", RESCALINGS)
+def test_diffusers_reads_unet_and_scheduler_which_clips_by_one_bound_for_all_channels(
     models: dict[str, Path], tmp_path: Path, tiny_diffusion: Any, rescaling: Rescaling
 ) -> None:
     denoiser = Diffusion.model_validate(tiny_diffusion())
     size = load_autoencoder(models["autoencoder"]).autoencoder.settings.code_size
     save_diffusion(models["diffusion"], build_unet(denoiser.unet, size), denoiser, size, rescaling)
     write_weights(tmp_path / "out", models)
-    assert not DDPMScheduler.from_pretrained(tmp_path / "out", subfolder="scheduler").config.clip_sample
+    unet = UNet2DModel.from_pretrained(tmp_path / "out", subfolder="unet")
+    expected = load_file(models["diffusion"])
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in unet.state_dict().items())
+    scheduler = DDPMScheduler.from_pretrained(tmp_path / "out", subfolder="scheduler").config
+    assert scheduler.beta_schedule == "squaredcos_cap_v2" and scheduler.clip_sample == (rescaling is ONE_BOUND)
 
 
 def test_a_generator_of_pixels_is_a_folder_of_diffusers_too(tmp_path: Path) -> None:
