@@ -81,8 +81,9 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
             "reconstruct", "measure_codes", "extract_features", "score_features", "make_table", "make_figure",
             "make_report"
         }),
-        *((f"autoencoders.main.execution.{key}", 7, set()) for key in ("gpus", "save_every_s", "previews")),
-        *((f"diffusions.main.execution.{key}", 3, set()) for key in ("gpus", "log_every")),
+        ("autoencoders.main.execution.gpus", 4, set()),
+        ("diffusions.main.execution.gpus", 0, set()),
+        *((f"autoencoders.main.execution.{key}", 7, set()) for key in ("log_every", "save_every_s", "previews")),
         *((key, 7, set()) for key in ("samples.main.shard", "evaluation.shard", "evaluation.memory_gb")),
         ("datasets.tiny.license", "unknown", set()),
     ],
