@@ -5,8 +5,10 @@ Which library each stage may import is in pyproject.toml, as contracts of import
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,17 @@ print(*sys.modules)
 """
     modules = " ".join(stage.command for stage in all_stages().values())
     assert not set(run(program, standard_input=modules).split()) & LIBRARIES
+
+
+def test_every_folder_is_a_layer_and_nothing_imports_the_command_of_a_stage() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
+    package = ROOT / "pipeline" / "bright_pipeline"
+    assert {path.parent.name for path in package.glob("*/__init__.py")} == layers
+    assert {path.stem for path in package.glob("[a-z]*.py")} == all_stages().keys()
+    imports = re.compile(r"^\s*(?:from|import) bright_pipeline(?:\.| import )(\w+)", re.MULTILINE)
+    for path in package.rglob("*.py"):
+        assert not all_stages().keys() & set(imports.findall(path.read_text(encoding="utf-8"))), path
 
 
 def test_planning_imports_no_torch() -> None:

@@ -11,9 +11,8 @@ import pytest
 import yaml
 from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
-from documented import PAGES, README, REFERENCE, ROOT, blocks
+from documented import PAGES, README, ROOT, blocks
 from estimates import filled_pages
 
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
@@ -61,13 +60,6 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
     quoted = re.findall(r"`((?:pipeline|config|workflow|docs|tests|profiles)/[^`\s]*)`", TEXTS[page])
     assert [path for path in quoted if not (ROOT / path).exists()] == []
-
-
-def test_the_reference_lists_every_stage() -> None:
-    section = REFERENCE.partition("## Stages by hand")[2].partition("\n## ")[0]
-    listed = set(re.findall(r"`(\w+)`", section.partition("|---|---|")[2].replace("| what", "")))
-    on_the_shelf = {path.stem for path in (ROOT / "pipeline" / "bright_pipeline").glob("[a-z]*.py")}
-    assert all_stages().keys() == on_the_shelf <= listed
 
 
 @pytest.mark.slow

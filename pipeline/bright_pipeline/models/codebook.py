@@ -29,7 +29,7 @@ class CodebookAutoencoder(FirstStageAutoencoder):
     def code_bits(self, moments: Sequence[Tensor | None] = ()) -> CodeBits:
         """The bits of the indices; RQ-VAE has several at a position."""
         height, width, _ = self.settings.code_size
-        indices = height * width * getattr(self.settings.codebook, "depth", 1)
+        indices = height * width * getattr(getattr(self.settings, "codebook", None), "depth", 1)
         return CodeBits(indices * log2(self.codebook_size), "indices")
 
     def count_hits(self, codes: Tensor) -> Tensor:

@@ -57,7 +57,11 @@ def bright(settings: Any) -> dict[str, Any]:
 
 def index_traits(settings: Any) -> dict[str, Any]:
     """The code is H_z x W_z, with one index at each position (VQGAN), or H_z x W_z x depth (RQ-VAE)."""
-    size = [settings.code_size.height, settings.code_size.width, getattr(settings.codebook, "depth", None)]
+    size = [
+        settings.code_size.height,
+        settings.code_size.width,
+        getattr(getattr(settings, "codebook", None), "depth", None),
+    ]
     return {"code_size": "x".join(str(side) for side in size if side is not None)}
 
 
