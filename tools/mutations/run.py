@@ -46,7 +46,12 @@ PARTS = {
 EQUIVALENT = Path(__file__).parent / "equivalent.yaml"
 FAST, SLOW = "not slow and not demo", "slow and not demo"
 STEPS = {"near": "the nearest fast tests", "fast": "the other fast tests", "slow": "slow tests"}
-SLOW_TESTS = ("tests/slow/*.py", "tests/workflow/test_whole_run.py", "tests/workflow/test_more_models.py")
+SLOW_TESTS = (
+    "tests/reference/*.py",
+    "tests/training/test_resume.py",
+    "tests/workflow/test_whole_run.py",
+    "tests/workflow/test_more_models.py",
+)
 SECONDS_A_TEST = 300  # more than any takes
 SECONDS_IN_ALL = 3600
 OPTIONS = [

@@ -126,7 +126,7 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
         beside = "times that of validation images; a copy has 0"
         numbers.append(KeyNumber("Distance to training images", ratio, beside))
         parts.append(f"Samples are {ratio} times as far from their nearest training images as validation images are.")
-    nothing = "Nothing has been measured in this run; its tables are of counts."
+    nothing = "This run has no measured row of Tables 2, 5 and 6."
     return " ".join(parts) or nothing, numbers
 
 
