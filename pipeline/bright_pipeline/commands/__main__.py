@@ -1,4 +1,4 @@
-"""`bright COMMAND`: every command of the project by its name, those for people and those of the stages.
+"""`bright COMMAND`: run any command by its name, a command for people or that of a stage.
 
 `bright STAGE CONFIG ENTRY` is the short form of a stage (bright reconstruct config/demo.yaml autoencoders.main), with
 the settings, inputs and outputs that the workflow gives it.
@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def commands() -> dict[str, str]:
-    """The module of each command by its name: commands for people, then stages without one of the same name."""
+    """Command -> its module: the commands for people, then the stages whose name no command has."""
     people = {
         path.stem: f"bright_pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))
     }
@@ -29,10 +29,10 @@ def commands() -> dict[str, str]:
 
 def listing() -> str:
     """All commands, one line each."""
-    found = commands()
-    width = max(map(len, found))
+    modules = commands()
+    width = max(map(len, modules))
     lines = [
-        "bright COMMAND [ARGUMENT]...  (bright COMMAND --help tells more)",
+        "bright COMMAND [ARGUMENT]...  (help: bright COMMAND --help)",
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
     for title, package in {
@@ -40,7 +40,7 @@ def listing() -> str:
         "Stages, as the workflow calls them": "bright_pipeline",
     }.items():
         lines += ["", f"{title}:"]
-        for name in (name for name, module in found.items() if module == f"{package}.{name}"):
+        for name in (name for name, module in modules.items() if module == f"{package}.{name}"):
             path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
             sentence = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
             words = sentence.replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
@@ -61,26 +61,26 @@ def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Run a command, as `python -m` would; without one, list them."""
+    """Run a command, as `python -m` would; list all commands if none is given."""
     os.environ.update(kernel_choice())
     sys.path.append(str(Path.cwd()))  # for model families beside the config, as in the workflow
     name, *arguments = sys.argv[1:] or ["--help"]
     name = name.replace("-", "_") if name[0] != "-" else name
-    found = commands()
+    modules = commands()
     if name in ("--help", "-h", "help"):
         try:
             print(listing(), flush=True)
-        except BrokenPipeError:  # a reader such as `head -1` has enough; leave nothing to flush
+        except BrokenPipeError:  # a reader such as `head -1` closed the pipe: leave nothing to flush
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         return
-    if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
+    if name not in modules:
+        near = difflib.get_close_matches(name, modules, n=1)
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
         sys.exit(2)
     # A stage whose arguments are a config and an entry, not settings and files.
-    of_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
-    if of_config and not found[name].startswith("bright_pipeline.commands."):
+    has_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    if has_config and not modules[name].startswith("bright_pipeline.commands."):
         config, entry, *options = arguments
         try:
             by_hand(name, Path(config), entry, options)
@@ -89,7 +89,7 @@ def main() -> None:
         return
     sys.argv = [f"bright {name}", *arguments]
     try:
-        runpy.run_module(found[name], run_name="__main__", alter_sys=False)
+        runpy.run_module(modules[name], run_name="__main__", alter_sys=False)
     except ModuleNotFoundError as error:  # of an extra that is not installed
         if (line := missing_package(error)) is None:
             raise

@@ -3,7 +3,7 @@
 The digest that names a folder of the store contains the code and the keys that can change its numbers, so a harmless
 change (a renamed variable, a faster way to the same sum) changes it too. This command finds results that differ from
 the required ones in the code alone, or in the given keys, and records in results/accepted.json that they count. The
-file can be committed; without it, or a line of it, those results are made again.
+file can be committed; without it, or one of its lines, those results are computed again.
 """
 
 from typing import Annotated, Any
@@ -28,33 +28,33 @@ def accept(
 ) -> None:
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
     settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
-    found: dict[str, Accepted] = {}
+    new: dict[str, Accepted] = {}
     jobs = Jobs(settings, accepted=accepted, fingerprints=fingerprints)
     for stage in all_stages():  # in the order data flows
         recorded, count = recorded_of(stage), 0
         # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
-        # read others of it, such as the table of claims. Repeat until no further result is found.
+        # read other jobs of it, such as the table of claims. Repeat until no further result matches.
         while True:
             of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
-            new = {
+            matches = {
                 f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
                 for job in of_stage
                 if not job.complete and (then := earlier(job, recorded, tuple(keys or ())))
             }
-            if not new:
+            if not matches:
                 break
-            found |= new
-            count += len(new)
-            jobs = Jobs(settings, accepted=accepted | found, fingerprints=fingerprints)
+            new |= matches
+            count += len(matches)
+            jobs = Jobs(settings, accepted=accepted | new, fingerprints=fingerprints)
         if count:
             print(f"{stage}: {count} of {len(of_stage)} results accepted")
-    if not found:
+    if not new:
         changed = f"the code or in {', '.join(keys)}" if keys else "the code"
         print(f"nothing to accept: no results differ from the wanted ones in {changed} alone")
     elif dry_run:
         print("dry run: nothing was recorded")
     else:
-        write_json(ACCEPTED, {job: result.entry for job, result in (accepted | found).items()})
+        write_json(ACCEPTED, {job: result.entry for job, result in (accepted | new).items()})
         print(f"recorded in {ACCEPTED}")
 
 

@@ -99,11 +99,11 @@ def doctor(
 def network_table(states: list[NetworkState], asked: list[str]) -> str:
     """Each network: its state, the metrics that need it, and whether this config uses it."""
     rows = []
-    for one in states:
-        metrics, used = ", ".join(manifest()[one.name].metrics), "yes" if one.name in asked else "no"
-        unchecked = one.status == "here" and is_unchecked(one.name)
-        state = "here, hash not checked" if unchecked else STATES[one.status].format(one.line)
-        rows.append((one.name, state, metrics, used))
+    for network in states:
+        metrics, used = ", ".join(manifest()[network.name].metrics), "yes" if network.name in asked else "no"
+        unchecked = network.status == "here" and is_unchecked(network.name)
+        state = "here, hash not checked" if unchecked else STATES[network.status].format(network.line)
+        rows.append((network.name, state, metrics, used))
     return table(rows, ("network", "state", "metrics that need it", "used"))
 
 
@@ -124,10 +124,10 @@ def dataset_table(jobs: Jobs) -> str:
         source = settings.source.model_dump(mode="json")
         raw = raw_images(settings.source, f"datasets.{name}.source")
         rows.append((name, str(source.get("path", source["kind"])), raw, prepared))
-    for name, one in jobs.config.samples.items():
-        if isinstance(one, FilesSamples):
-            copied = "yes" if jobs(samples, name).complete else "no"
-            rows.append((f"samples {name}", str(one.path), raw_images(source_at(one.path), f"samples.{name}"), copied))
+    for name, entry in jobs.config.samples.items():
+        if isinstance(entry, FilesSamples):
+            raw = raw_images(source_at(entry.path), f"samples.{name}")
+            rows.append((f"samples {name}", str(entry.path), raw, "yes" if jobs(samples, name).complete else "no"))
     return table(rows, ("dataset", "source", "raw images", "prepared"))
 
 
@@ -138,7 +138,7 @@ def machine_facts() -> dict[str, str]:
     devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
     packages = {str(package.metadata["Name"]) for package in distributions()}
     executors = sorted(name.removeprefix(EXECUTOR) for name in packages if name.startswith(EXECUTOR))
-    kernels = {name: one.unavailable(HashTables()) for name, one in KERNELS.items()}  # for the paper's tables
+    kernels = {name: kernel.unavailable(HashTables()) for name, kernel in KERNELS.items()}  # for the paper's tables
     return {
         "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
         "CPU cores": f"{cores()} usable of {os.cpu_count()}",
@@ -152,7 +152,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def installed_version(library: str) -> str:
-    """Its version, or that it is not installed: a model needs the core of the dependencies only."""
+    """The version of a library, or `is not installed`: a model needs only the core dependencies."""
     try:
         return version(library)
     except PackageNotFoundError:
@@ -161,8 +161,8 @@ def installed_version(library: str) -> str:
 
 def free_disk(folder: Path) -> int:
     """Free bytes on the disk of a folder, which need not exist yet."""
-    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(place).free
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 if __name__ == "__main__":

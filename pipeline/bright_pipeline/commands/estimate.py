@@ -1,4 +1,4 @@
-"""What a config costs: hours and GPU-hours by stage, memory of each training, disk; no GPU is needed."""
+"""Estimate the cost of a config: hours and GPU-hours by stage, memory of each training, disk. Needs no GPU."""
 
 from typing import Annotated
 
@@ -34,14 +34,14 @@ def estimate(
     """
     chosen = choose_device(device, tflops)
     jobs = Jobs(read_config(config), every_network=all_networks)
-    found = make_estimate(jobs, str(config), chosen, gpus)
-    print(text(found))
-    if device is not None and found.too_large:
+    result = make_estimate(jobs, str(config), chosen, gpus)
+    print(text(result))
+    if device is not None and result.too_large:
         raise typer.Exit(1)
 
 
 def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
-    """The estimate of a config's run on so many GPUs; config: its readable name."""
+    """The estimate of a config's run on this many GPUs; config: its readable name."""
     from bright_pipeline.estimation.space import missing_space  # imports torch
 
     times = job_times(jobs, device)

@@ -1,7 +1,7 @@
-"""Hand a trained model over: a folder with weights, settings, a model card made from the results, and samples.
+"""Export a trained model: a folder with weights, settings, a model card with the results, and samples.
 
-The folder appears whole or not at all, and nothing is ever replaced. It is what one uploads to a hub; Python loads it
-wherever this package is installed: `load_autoencoder(FOLDER)` or `load_generator(FOLDER)`.
+The folder is written completely or not at all, and never replaces an existing one. It can be uploaded to a hub as it
+is. Python loads it wherever this package is installed: `load_autoencoder(FOLDER)` or `load_generator(FOLDER)`.
 """
 
 import shutil
@@ -45,7 +45,7 @@ def export(
     """Write a trained model into a new folder, with its results as a model card.
 
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
-    The card has the numbers of the sample sets that these models made together.
+    The card has the numbers of the sample sets that these models generated.
     """
     from bright_pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
     from bright_pipeline.generation.released import write_sums
@@ -60,7 +60,7 @@ def export(
         raise InputError(f"{manifest}: not here, but the model card needs it: run snakemake, or dvc pull")
     generates = "generator" in models or "diffusion" in models
     sample_sets = [jobs(samples, name) for name in jobs.config.samples] if generates else []
-    made = [job for job in sample_sets if job.complete and all(model in job.upstream for model in models.values())]
+    complete = [job for job in sample_sets if job.complete and all(model in job.upstream for model in models.values())]
     families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
@@ -69,7 +69,7 @@ def export(
     with new_folder(folder) as temporary:
         named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
         weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
-        write_weights(temporary, weights, named, *(job.settings["samples"]["sampler"]["steps"] for job in made[:1]))
+        write_weights(temporary, weights, named, *(job.settings["samples"]["sampler"]["steps"] for job in complete[:1]))
         # Paths of imported checkpoints and of images are private.
         settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
         settings["dataset"] = {key: getattr(jobs.config.datasets[trained_on], key) for key in PREPARATION}
@@ -87,8 +87,8 @@ def export(
             licence=licence,
             dataset=trained_on,
             data=read_json(manifest, f"manifest {manifest}"),
-            summaries=measured(jobs, models, made),
-            pictures=write_pictures(jobs, temporary, models, made),
+            summaries=measured(jobs, models, complete),
+            pictures=write_pictures(jobs, temporary, models, complete),
             files=files,
             digests={job.stage.name: job.digest for job in models.values()},
         )
@@ -101,21 +101,21 @@ def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
     """The models of an entry, by model type; InputError if there is no such entry, or if it is not trained."""
     section, _, rest = name.partition(".")
     if section in MAKERS and rest:
-        found, name = [section] * (rest in getattr(jobs.config, section)), rest
+        sections, name = [section] * (rest in getattr(jobs.config, section)), rest
     else:
-        found = [section for section in MAKERS if name in getattr(jobs.config, section)]
-        found = found[:1] if found == ["autoencoders", "diffusions"] else found
-    if not found:
-        known = ", ".join(f"{section}.{one}" for section in MAKERS for one in getattr(jobs.config, section))
-        raise InputError(f"{name!r}: no trained model of the config, which has {known}")
-    if len(found) > 1:
-        raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in found)}")
-    (section,) = found
+        sections = [section for section in MAKERS if name in getattr(jobs.config, section)]
+        sections = sections[:1] if sections == ["autoencoders", "diffusions"] else sections
+    if not sections:
+        entries = ", ".join(f"{section}.{entry}" for section in MAKERS for entry in getattr(jobs.config, section))
+        raise InputError(f"{name!r}: no trained model of the config, which has {entries}")
+    if len(sections) > 1:
+        raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in sections)}")
+    (section,) = sections
     decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
     models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
     if section == "autoencoders":
-        on_it = [jobs(diffusion, key) for key in jobs.config.diffusions_on(name)]
-        trained = [job for job in on_it if job.has("diffusion.safetensors")]
+        diffusions = [jobs(diffusion, key) for key in jobs.config.diffusions_on(name)]
+        trained = [job for job in diffusions if job.has("diffusion.safetensors")]
         models |= {"diffusion": trained[0]} if trained else {}
     else:
         models[section.removesuffix("s")] = jobs(MAKERS[section], name)
@@ -131,12 +131,12 @@ def _name(job: Job) -> str:
 
 def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, Path]:
     """The finished summaries of the models and their sample sets, by title."""
-    of = {job.key for job in sample_sets}
+    keys = {job.key for job in sample_sets}
     if "autoencoder" in models:
-        of.add(jobs(reconstruction, _name(models["autoencoder"])).key)
+        keys.add(jobs(reconstruction, _name(models["autoencoder"])).key)
     measured = [job for job in ordered(jobs) if job.stage.title(job) and job.has(SUMMARY)]
     return {
-        job.stage.title(job): job.folder / SUMMARY for job in measured if of & {other.key for other in closure([job])}
+        job.stage.title(job): job.folder / SUMMARY for job in measured if keys & {other.key for other in closure([job])}
     }
 
 

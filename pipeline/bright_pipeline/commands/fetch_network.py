@@ -38,7 +38,7 @@ def fetch_network(
 
 
 def fetch_all(config: Path) -> None:
-    """Fetch each network of a config that is not in place; one that cannot be fetched does not stop the others."""
+    """Fetch each network of a config that is not in place; a failed fetch does not stop the others."""
     names, failed = networks_used(Jobs(read_config(config))), []
     for name in names:
         if (state := network_state(name, NETWORKS)).status == "here":

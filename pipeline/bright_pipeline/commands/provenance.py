@@ -54,24 +54,24 @@ def upstream(results: list[str]) -> dict[str, Any]:
 
 
 def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dict[str, list[Any]]]:
-    """`STAGE DIGEST, DIGEST` -> key -> both values where they differ, for two results and their inputs of one name."""
-    found: dict[str, dict[str, list[Any]]] = {}
+    """`STAGE DIGEST, DIGEST` -> key -> both values where they differ, for two results and their inputs by name."""
+    unequal: dict[str, dict[str, list[Any]]] = {}
     waiting = [(first, second)]
     for pair in waiting:
-        one, other = (entries[digest] for digest in pair)
-        stages = [entry.get("stage", "not recorded") for entry in (one, other)]
+        compared_entries = [entries[digest] for digest in pair]
+        stages = [entry.get("stage", "not recorded") for entry in compared_entries]
         # Everything differs between two stages, so only their names are shown.
         compared = COMPARED if stages[0] == stages[1] else ("stage",)
-        both = [flat({key: entry.get(key, {}) for key in compared}, frozenset()) for entry in (one, other)]
+        both = [flat({key: entry.get(key, {}) for key in compared}, frozenset()) for entry in compared_entries]
         keys = sorted(set().union(*both), key=lambda key: (compared.index(key.partition(".")[0]), key))
         values = {key: [values.get(key, "none") for values in both] for key in keys}
         name = f"{stages[0]} {', '.join(pair)}"
-        if unequal := {key: pair for key, pair in values.items() if pair[0] != pair[1]}:
-            found[name] = unequal
-        inputs = [dict(reversed(line.split(" ", 1)) for line in entry.get("inputs", [])) for entry in (one, other)]
+        if changed := {key: pair for key, pair in values.items() if pair[0] != pair[1]}:
+            unequal[name] = changed
+        inputs = [dict(reversed(line.split(" ", 1)) for line in entry.get("inputs", [])) for entry in compared_entries]
         pairs = [(inputs[0][name], inputs[1][name]) for name in inputs[0] if name in inputs[1]]
         waiting += [pair for pair in pairs if pair not in waiting]
-    return found
+    return unequal
 
 
 def digest_of(result: str) -> str:
@@ -86,7 +86,7 @@ def digest_of(result: str) -> str:
 
 
 def entry_of(digest: str) -> dict[str, Any]:
-    """The recorded identity of a digest, and the place of its result."""
+    """The recorded identity of a digest, and the folder of its result."""
     identity = recorded(digest)
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
@@ -98,11 +98,11 @@ def entry_of(digest: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"stage": identity["stage"], "folder": str(folders[0]) if folders else elsewhere}
     if tracked:
         entry["content"] = f"md5 {tracked_as(tracked[0])['md5']}"
-    # The versions of the libraries that made it, where recorded; "2.12.0 and 2.13.0" for several.
-    made_with = [one for folder in folders for one in result_libraries(folder)]
-    if names := sorted(set().union(*made_with)):
-        versions = {name: sorted({one[name] for one in made_with if name in one}) for name in names}
-        entry["libraries"] = {name: " and ".join(found) for name, found in versions.items()}
+    # The versions of the libraries that computed it, if recorded; "2.12.0 and 2.13.0" for several.
+    records = [libraries for folder in folders for libraries in result_libraries(folder)]
+    if names := sorted(set().union(*records)):
+        versions = {name: sorted({libraries[name] for libraries in records if name in libraries}) for name in names}
+        entry["libraries"] = {name: " and ".join(numbers) for name, numbers in versions.items()}
     return entry | identity
 
 

@@ -56,7 +56,7 @@ def prune(
 
 
 def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
-    """Folders of the store that no job of the configs has, and of states that no unfinished job has, sorted."""
+    """Folders of the store that no job of the configs uses, and of states that no unfinished job uses, sorted."""
     used: set[Path] = set()
     for jobs, config in zip(plans, configs, strict=True):
         for job in jobs(planned).values():

@@ -1,4 +1,4 @@
-"""Track the results of a run with DVC, so that `dvc push` gives them to colleagues who compute nothing twice.
+"""Track the results of a run with DVC: after `dvc push`, colleagues pull them and compute nothing twice.
 
 Each folder of the store gets a small file beside it, results/store/SECTION/NAME.dvc, for git. One trained autoencoder
 can therefore be pulled alone, and two runs on one dataset share its file. Nothing is committed or sent anywhere. DVC
@@ -75,9 +75,9 @@ def share(
 
 
 def sharable(plans: list[Jobs]) -> Iterator[Path]:
-    """Folders of finished jobs, and networks that jobs read. A folder with fewer files than are tracked is left out."""
+    """Folders of finished jobs, and networks that jobs read. Folders with fewer files than tracked are skipped."""
     for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
-        # It may have been pulled in part, or have lost a shard.
+        # The folder may have been pulled in part, or have lost a shard.
         files, here = tracked_as(folder).get("nfiles", 0), sum(path.is_file() for path in folder.rglob("*"))
         if here < files:
             line = f"{here} of {files} files are here; dvc pull {folder} brings the others"
@@ -100,7 +100,7 @@ def tracked(plans: list[Jobs], section: str) -> list[Path]:
 
 
 def refuse_damaged(paths: Iterable[Path]) -> None:
-    """InputError if a file in these results is damaged: damage is not spread."""
+    """InputError if a file in these results is damaged: damaged files are never shared."""
     lines: list[str] = []
     for path in paths:
         if path.parent == NETWORKS:
@@ -121,7 +121,7 @@ def _networks(plans: list[Jobs]) -> list[Path]:
 
 
 def add(paths: list[Path]) -> None:
-    """Call `dvc add` for as many paths as a command line takes; files and their times stay (--no-relink)."""
+    """Call `dvc add`, each time for as many paths as a command line takes; --no-relink keeps files and their times."""
     if not Path(".dvc").is_dir():
         raise InputError("no .dvc folder here: call this in the repository's root, or `dvc init` before")
     if find_spec("dvc") is None:

@@ -48,7 +48,7 @@ class JobState:
 
     @cached_property
     def state(self) -> State:
-        """Outputs decide; without them the state and the age of the record."""
+        """Determined by the outputs; without them, by the state and the age of the record."""
         recorded = self.record.get("state", State.WAITING)
         if self.shard.complete:
             return State.DAMAGED if self.damage else State.DONE
@@ -63,7 +63,7 @@ class JobState:
 
     @cached_property
     def steps(self) -> tuple[int, int]:
-        """(done, total) in the record's unit; for a training that does not run, the steps of its saved state."""
+        """(done, total) in the record's unit; for a training that is not running, the steps of its saved state."""
         done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
         if self.batch is not None and self.state != State.RUNNING:
             done = total if self.state == State.DONE else saved_step(self.job)
@@ -122,7 +122,7 @@ def status(
 
 
 def job_states(jobs: Jobs) -> list[JobState]:
-    """The state of each job that the config needs, shard by shard, in the order that data flows."""
+    """The state of each job that the config needs, shard by shard, in the order of the data flow."""
     jobs.store.forget()
     return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
 

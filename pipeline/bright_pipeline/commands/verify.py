@@ -38,7 +38,7 @@ KINDS = ("damaged", "missing", "unknown", "left over")
 
 
 class Finding(NamedTuple):
-    """A problem of one of these kinds, in words, and the files to move away so that the next run makes them again."""
+    """A problem, its kind, and the files to move away so that the next run makes them again."""
 
     kind: str
     line: str
@@ -62,20 +62,20 @@ def verify(
     """
     if repair:
         refuse_while_jobs_run()
-    found = list(fingerprints())  # of raw collections; without them the config's results are unknown
-    moved = move_away(found) if repair else 0
-    if not found or repair:
+    findings = list(fingerprints())  # of raw collections; without them the config's results are unknown
+    moved = move_away(findings) if repair else 0
+    if not findings or repair:
         results = inspect(Jobs(read_config(config)), whole_store)
         moved += move_away(results) if repair else 0
-        found += results
-    for kind, line, _ in found:
+        findings += results
+    for kind, line, _ in findings:
         print(f"{kind}: {line.replace(f': {kind}: ', ': ', 1)}")
-    counts = Counter(finding.kind for finding in found)
+    counts = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     print(f"{config}: {summary or 'nothing damaged, missing, unknown or left over'}")
     if moved:
         print(f"moved into {DAMAGED}: {moved} files; snakemake makes them again, or dvc pull brings them back")
-    sys.exit(any(not (repair and finding.files) for finding in found))
+    sys.exit(any(not (repair and finding.files) for finding in findings))
 
 
 def fingerprints() -> Iterator[Finding]:
@@ -93,16 +93,16 @@ def inspect(jobs: Jobs, whole_store: bool) -> list[Finding]:
     states = WORK.glob("*") if whole_store else [job.work for job in of_plan.values()]
     folders = {path for path in STORE.glob("*/*") if path.is_dir()} if whole_store else set(of_plan)
     folders |= {path.parent for state in states for path in state.rglob(SUMS)}
-    found = [*records(jobs, whole_store)]
+    findings = [*records(jobs, whole_store)]
     with Progress("verify", len(folders), "folders") as progress, ThreadPoolExecutor(min(8, cores())) as threads:
         for of_folder in threads.map(lambda path: list(in_folder(path, of_plan.get(path))), sorted(folders)):
-            found += of_folder
+            findings += of_folder
             progress.advance()
-    return sorted(found, key=lambda finding: KINDS.index(finding.kind))
+    return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
 
 
 def in_folder(folder: Path, job: Job | None) -> Iterator[Finding]:
-    """Read all files of a result, or of a training's saved state; job: of the plan, if one makes them."""
+    """Read all files of a result, or of a training's saved state; job: the job of the plan that makes them, if any."""
     paths = [path for path in map(folder.joinpath, sorted(listing(folder))) if path.is_file() and path.name != SUMS]
     try:
         sums = read_sums(folder)
@@ -130,7 +130,7 @@ def in_folder(folder: Path, job: Job | None) -> Iterator[Finding]:
 def remade(path: Path, job: Job | None) -> tuple[Path, ...]:
     """The files that a run makes together with this file.
 
-    Of a training without a saved state it is this file alone: a lost curve is not worth days of training.
+    For a training without a saved state, this file alone: a lost curve is not worth days of training.
     """
     if job is None or path.name not in job.files or (job.is_training and not job.state.exists()):
         return (path,)
@@ -139,11 +139,11 @@ def remade(path: Path, job: Job | None) -> tuple[Path, ...]:
 
 def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
     """Damaged copies in results/RUN, identities and networks, and results that a run would make."""
-    for place, stored in published_copies(jobs).items():
+    for copy, stored in published_copies(jobs).items():
         with suppress(InputError, FileNotFoundError, KeyError):  # a damaged list is reported with its folder
-            if take_checksum(Path(place)).sha256 != read_sums(stored.parent)[stored.name].sha256:
-                differs = f"{place}: differs from {stored} as it was stored; a run copies it again"
-                yield Finding("damaged", differs, (Path(place),))
+            if take_checksum(Path(copy)).sha256 != read_sums(stored.parent)[stored.name].sha256:
+                differs = f"{copy}: differs from {stored} as it was stored; a run copies it again"
+                yield Finding("damaged", differs, (Path(copy),))
     for path in sorted(IDENTITIES.glob("*.json") if whole_store else (identity_path(*key) for key in jobs(planned))):
         if (line := identity_problem(path)) is not None:
             yield Finding("damaged", line, (path,))
@@ -156,13 +156,13 @@ def records(jobs: Jobs, whole_store: bool) -> Iterator[Finding]:
         yield Finding("missing", f"{job.folder}: {lost} of {len(job.files)} files of {job.entry}; a run makes them")
 
 
-def move_away(found: Iterable[Finding]) -> int:
+def move_away(findings: Iterable[Finding]) -> int:
     """Move the files of these findings to results/damaged; returns the number of files.
 
     Their checksums stay in SHA256SUMS: `dvc checkout` brings files back only into folders without changes.
     """
     moved = 0
-    for path in dict.fromkeys(path for finding in found for path in finding.files):
+    for path in dict.fromkeys(path for finding in findings for path in finding.files):
         if in_use(path.parent):
             print(f"left, since a run or a training writes there now: {path}", file=sys.stderr)
         elif path.exists():

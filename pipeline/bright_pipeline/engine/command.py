@@ -77,8 +77,8 @@ def _paths(value: Any) -> Iterator[Path]:
     if isinstance(value, Path):
         yield value
     elif isinstance(value, list):
-        for one in value:
-            yield from _paths(one)
+        for argument in value:
+            yield from _paths(argument)
     elif isinstance(value, str) and not value.lstrip().startswith("{"):
         yield Path(value.partition("=")[2] or value)
 
