@@ -20,5 +20,5 @@ def all_stages() -> "dict[str, Stage]":
     from bright_pipeline.engine.jobs import Stage
 
     modules = [import_module(f"{__name__}.{contract}") for contract in CONTRACTS]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Stage)]
-    return {stage.name: stage for stage in found}
+    contracts = [value for module in modules for value in vars(module).values() if isinstance(value, Stage)]
+    return {stage.name: stage for stage in contracts}

@@ -1,4 +1,4 @@
-"""Autoencoders: training, import, reconstruction, counts; their codes dumped, explored and measured (section 3)."""
+"""Autoencoders: training, import, reconstruction, counts; dumps, explorations and measurements of codes (section 3)."""
 
 import hashlib
 import json
@@ -156,7 +156,7 @@ def summary_of_page(job: Job) -> dict[str, Output]:
 
 
 def history(jobs: Jobs, row: str) -> list[Output]:
-    """The history of a row's training, which has its seconds."""
+    """The history of a row's training, which records its seconds."""
     job = jobs(autoencoder, row)
     return [job["autoencoder.history.csv"]] if job.is_training else []
 
@@ -383,7 +383,7 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
 def codes(jobs: Jobs, name: str) -> Job:
     """The job that dumps the codes of the training split, which do not depend on the micro-batch.
 
-    A decoder stage has the codes of the entry whose encoder it keeps.
+    A decoder stage uses the codes of the entry whose encoder it keeps.
     """
     settings = encoding(jobs, name := jobs.config.encoder_of(name))
     return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
@@ -399,7 +399,7 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
-    """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained for them."""
+    """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained."""
     models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
     models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
     families = {config.autoencoders[name].family for config, name, _ in models}
@@ -421,7 +421,7 @@ def _read_paper(text: str) -> Config:
 
 
 def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
-    """The job that measures decoded images per second of these autoencoders, in turns; nothing is trained for it."""
+    """The job that measures decoded images per second of these autoencoders, in turns; nothing is trained."""
     evaluation, models = jobs.config.evaluation, jobs.config.autoencoders
     how = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
     settings, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])

@@ -50,8 +50,8 @@ class Jobs(engine.Jobs):
     def derive(self, config: Config, suffix: str = "") -> "Jobs":
         """The jobs of another config, whose seeds are used as they are, with the same knowledge of the store."""
         one_seed = config.model_copy(update={"training_seeds": [0]})
-        known = (self.accepted, self.is_result_available, self.every_network, self.fingerprints, self.store)
-        return Jobs(one_seed, *known, suffix)
+        shared = (self.accepted, self.is_result_available, self.every_network, self.fingerprints, self.store)
+        return Jobs(one_seed, *shared, suffix)
 
     @property
     def every_seed(self) -> "list[tuple[int | None, Jobs]]":
@@ -73,8 +73,8 @@ def network(name: str) -> str:
     return str(network_path(name, NETWORKS))
 
 
-def is_network_available(jobs: Jobs, name: str, made: Sequence[Job]) -> bool:
-    """Whether a network's weights are present or can be fetched, or all these results of it exist."""
+def is_network_available(jobs: Jobs, name: str, results: Sequence[Job]) -> bool:
+    """Whether a network's weights are present or can be fetched, or all these results, which need it, exist."""
     if jobs.every_network or available(name, NETWORKS) or fetchable(name):
         return True
-    return bool(made) and all(jobs.is_result_available(job) for job in made)
+    return bool(results) and all(jobs.is_result_available(job) for job in results)

@@ -18,7 +18,7 @@ from bright_pipeline.stages.common import Jobs
 
 ASSUMED_IMAGES = 10_000  # for training, where no source has a count
 PNG = 0.75  # of the raw bytes; photographs take 0.5 to 0.7
-UNKNOWN = 10**9  # the size of a split whose raw images have not been counted: all of it is one range
+UNKNOWN = 10**9  # the size of a split whose raw images have not been counted; it is one range
 
 
 class DatasetJob(Dataset):
@@ -96,8 +96,8 @@ def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manif
     if manifest.exists():
         facts = read_json(manifest, f"manifest {manifest}")
         return ImageCounts(facts["train"]["count"], facts["validation"]["count"], "prepared")
-    if found := split_counts(fingerprint, dataset):
-        return ImageCounts(found["train"], found["validation"], "raw images")
+    if counts := split_counts(fingerprint, dataset):
+        return ImageCounts(counts["train"], counts["validation"], "raw images")
     if dataset.expected is not None:
         return ImageCounts(dataset.expected.train, dataset.expected.validation, f"datasets.{name}.expected")
     validation = dataset.split.validation or ASSUMED_IMAGES // 10

@@ -113,7 +113,7 @@ WIDEST = 4096  # numbers in a feature: VGG16's
 
 
 def size_of_features(job: Job, images: int) -> int:
-    """Bytes of so many features, at most; of a whole split, whose images the plan has not counted, by the estimate."""
+    """An upper bound of the bytes of this many features; uses the estimate for a split not counted yet."""
     if images >= UNKNOWN:
         name, split, *_ = job.entry.partition(".")[2].split()
         if not job.entry.startswith("datasets."):
@@ -185,9 +185,9 @@ def features(
 
 def sample_features(jobs: Jobs, name: str, space: str) -> Job:
     """The features of a sample set."""
-    made = jobs(samples, name)
-    images: list[Source] = [made[file] for file in made.files]
-    return features(jobs, images, jobs.config.samples[name].count, space, made.entry, name)
+    job = jobs(samples, name)
+    images: list[Source] = [job[file] for file in job.files]
+    return features(jobs, images, jobs.config.samples[name].count, space, job.entry, name)
 
 
 def split_features(jobs: Jobs, name: str, split: str, space: str, count: int | None = None) -> Job:
@@ -201,7 +201,7 @@ def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
     """The metrics of a sample set's first `count` images in one space."""
     settings, how = jobs.config.samples[name], jobs.config.evaluation
     data = jobs.config.dataset_of(settings)
-    made = jobs(sample_features, name, space)
+    generated = jobs(sample_features, name, space)
     reference = jobs(split_features, data, how.reference, space, how.reference_count)
     facts = {
         "sample_kind": settings.kind,
@@ -212,20 +212,20 @@ def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
         "seed": sample_seed(jobs, settings),
         "prepared": prepared(jobs.config.datasets[data]),
     }
-    return score(jobs, f"samples.{name}", name, facts, made, reference, ranges=-(-count // how.shard))
+    return score(jobs, f"samples.{name}", name, facts, generated, reference, ranges=-(-count // how.shard))
 
 
 def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
-    """The method of a sample set, as the tables print it: with its decoder's label, or in the words that match rows."""
+    """The method of a sample set, as the tables print it. labelled: with its decoder's label, for readers only."""
     match settings:
         case DiffusionSamples():
             model = jobs.config.diffusions[settings.diffusion]
             if model.weights is not None:
                 return "LDM*"  # Table 5's row of the released checkpoint
             decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
-            # With an ablation or a decoder stage it is no row of the paper.
-            own = decoder.label if labelled else None
-            words = ", ".join(filter(None, ["LDM", own or traits(decoder).get("ablation")]))
+            # An ablation or a decoder stage is no row of the paper.
+            label = decoder.label if labelled else None
+            words = ", ".join(filter(None, ["LDM", label or traits(decoder).get("ablation")]))
             return f"BRIGHT ({words})" if decoder.family == "bright" else words
         case GeneratorSamples():
             return generator_family(jobs.config.generators[settings.generator].family).method
@@ -239,9 +239,9 @@ def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
 
 def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
     """rFID: the distance between an autoencoder's reconstructions of the validation split and that split."""
-    model, made = jobs.config.autoencoders[name], jobs(reconstruction, name)
+    model, job = jobs.config.autoencoders[name], jobs(reconstruction, name)
     count = split_count(jobs, model.dataset, "validation")
-    images, entry = made["reconstructions.zip"], f"{made.entry} reconstructions"
+    images, entry = job["reconstructions.zip"], f"{job.entry} reconstructions"
     generated = features(jobs, images, count, space, entry, f"{name}-reconstructions")
     facts = {
         "kind": DISTANCES.name,
@@ -251,7 +251,7 @@ def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
         "reference": "validation",
         "prepared": prepared(jobs.config.datasets[model.dataset]),
     }
-    return score(jobs, made.entry, name, facts, generated, jobs(split_features, model.dataset, "validation", space))
+    return score(jobs, job.entry, name, facts, generated, jobs(split_features, model.dataset, "validation", space))
 
 
 def score(
@@ -275,15 +275,15 @@ def score(
 
 def neighbours(jobs: Jobs, name: str) -> Job:
     """The nearest training images of a sample set's first images."""
-    made, how, settings = jobs(samples, name), jobs.config.evaluation, jobs.config.samples[name]
+    job, how, settings = jobs(samples, name), jobs.config.evaluation, jobs.config.samples[name]
     data = jobs(dataset, jobs.config.dataset_of(settings))
     count = min(how.neighbours.count, settings.count)
     return jobs.job(
         NEAREST_NEIGHBOURS,
-        made.entry,
+        job.entry,
         how.neighbours.model_dump() | {"count": count, "cpu_threads": how.cpu_threads, "memory_gb": how.memory_gb},
         inputs={
-            "generated": [made[file] for file in made.files[: -(-count // settings.shard)]],
+            "generated": [job[file] for file in job.files[: -(-count // settings.shard)]],
             "train": data["train.zip"],
             "validation": data["validation.zip"],
             "weights": network("lpips_alex"),
@@ -300,13 +300,13 @@ def distance_networks(jobs: Jobs) -> list[str]:
 
 def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
     """The spaces in which distances of reconstructions can be measured."""
-    found: list[str] = []
+    measurable: list[str] = []
     for name in distance_networks(jobs):
-        own = spaces(jobs, name)
-        made = [jobs(reconstruction_distance, model, space) for model in models for space in own]
-        if is_network_available(jobs, name, made):
-            found += own
-    return found
+        of_network = spaces(jobs, name)
+        distances = [jobs(reconstruction_distance, model, space) for model in models for space in of_network]
+        if is_network_available(jobs, name, distances):
+            measurable += of_network
+    return measurable
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ class ImageSet:
         return fingerprint(raw_files(self.source, str(self.path)), str(self.path)).sha256
 
     def check(self) -> None:
-        """InputError if the images were overwritten; called before something that was read from them is stored."""
+        """InputError if the images were overwritten; called before anything computed from them is stored."""
         check_as_planned(self.sha256, self.source, str(self.path))
 
 

@@ -80,34 +80,35 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     """Name -> job of each figure for which this config has data."""
     tables, settings = jobs.config.tables_or_default, jobs.config.figures
     main, sample_set = settings.autoencoder or next(iter(tables.table2), None), shown_samples(jobs)
-    found: dict[str, Data] = {}
+    inputs: dict[str, Data] = {}
     if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
         explored = jobs(exploration, main, sample_set)
-        found["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
+        inputs["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):
-            found[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
+            inputs[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
     if main is not None and sample_set is not None:
-        found["fig01"] = [*pairs(jobs, [main], labelled=False), *_first_shard(jobs, sample_set)]
+        inputs["fig01"] = [*pairs(jobs, [main], labelled=False), *_first_shard(jobs, sample_set)]
     if compared := compared_models(jobs):
-        found["fig06"] = pairs(jobs, compared)
-        found["curves_autoencoders"] = _histories(jobs, autoencoders.autoencoder, compared)
+        inputs["fig06"] = pairs(jobs, compared)
+        inputs["curves_autoencoders"] = _histories(jobs, autoencoders.autoencoder, compared)
     if sample_set is not None:
-        found |= _of_samples(jobs, sample_set, "fig10", "fig09", "fig11")
+        inputs |= _sample_figures(jobs, sample_set, "fig10", "fig09", "fig11")
     church = next(iter(tables.table6.rows), None)
     if church is not None and church != sample_set:
-        found |= _of_samples(jobs, church, "fig12", "fig13")
+        inputs |= _sample_figures(jobs, church, "fig12", "fig13")
     sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
-    diffusions = dict.fromkeys(one.diffusion for one in sets if isinstance(one, DiffusionSamples))
-    found["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
+    diffusions = dict.fromkeys(sampled.diffusion for sampled in sets if isinstance(sampled, DiffusionSamples))
+    inputs["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
     for figure_name, table, rows in (("fig07", "table6", tables.table6.rows), ("fig08", "table5", tables.table5.rows)):
         # Side by side; sets of other datasets than the first set's are skipped.
         datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
         same = [name for name in rows if datasets[name] == datasets[rows[0]]]
         methods = {
-            one: row_settings(jobs, table, one).get("label", method(jobs, jobs.config.samples[one])) for one in same
+            name: row_settings(jobs, table, name).get("label", method(jobs, jobs.config.samples[name])) for name in same
         }
         named = distinct(methods)
-        found[figure_name] = [(f"samples:{named[one]}", file) for one in same for _, file in _first_shard(jobs, one)]
+        shards = [(named[name], _first_shard(jobs, name)) for name in same]
+        inputs[figure_name] = [(f"samples:{words}", file) for words, shard in shards for _, file in shard]
     for name in tables.table6.rows:
         # Latent diffusion on codes of another family than BRIGHT.
         sampled, model = jobs.config.samples[name], model_of(jobs, name)
@@ -116,16 +117,16 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         else:
             family = None if model is None else jobs.config.autoencoders[model].family
             is_ldm = sampled.kind == "diffusion" and family not in (None, "bright")
-        if is_ldm and "fig14" not in found:
-            found["fig14"] = _first_shard(jobs, name)
+        if is_ldm and "fig14" not in inputs:
+            inputs["fig14"] = _first_shard(jobs, name)
     named = labels(jobs, tables.section34)
-    found["noise_robustness"] = [(f"{CODES.name}:{named[one]}", _measurement(jobs, CODES, one)[1]) for one in named]
-    found["code_range"] = found["spectra"] = found["noise_robustness"]
+    inputs["noise_robustness"] = [(f"{CODES.name}:{named[name]}", _measurement(jobs, CODES, name)[1]) for name in named]
+    inputs["code_range"] = inputs["spectra"] = inputs["noise_robustness"]
     sizes = tables.table_sizes
-    found["table_size"] = [_measurement(jobs, what, name) for name in sizes for what in (CODES, RECONSTRUCTIONS)]
+    inputs["table_size"] = [_measurement(jobs, kind, name) for name in sizes for kind in (CODES, RECONSTRUCTIONS)]
     searched = jobs(studies).values()
-    found["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
-    drawn = {name: figure(jobs, name, data) for name, data in found.items() if data}
+    inputs["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
+    drawn = {name: figure(jobs, name, data) for name, data in inputs.items() if data}
     if rated := settings.rate_quality or tables.equal_budget:
         models = {name: autoencoders.model_id(jobs.config, name) for name in rated}
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
@@ -148,7 +149,7 @@ def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
         if not isinstance(sampled, DiffusionSamples) or decoder is None:
             continue
         denoising = jobs.config.diffusions[sampled.diffusion]
-        coder, decoding = (jobs.config.autoencoders[one] for one in (denoising.autoencoder, decoder))
+        coder, decoding = (jobs.config.autoencoders[model] for model in (denoising.autoencoder, decoder))
         stage = decoding.training.images if decoding.decoder_stage else 0
         lengths[name] = {"images": coder.training.images, "steps": denoising.training.steps, "stage_images": stage}
         for _, of_seed in jobs.every_seed:
@@ -184,16 +185,16 @@ def compared_models(jobs: Jobs) -> list[str]:
 
 
 def labels(jobs: Jobs, names: list[str]) -> dict[str, str]:
-    """The words for autoencoders in figures and on the page: their methods, with their labels where they have some."""
+    """The names of autoencoders in figures and on the page: their methods, followed by their labels if any."""
     models = {name: jobs.config.autoencoders[name] for name in names}
     methods = {name: autoencoder_family(model.family).method for name, model in models.items()}
     return distinct(
-        {name: f"{methods[name]} ({one.label})" if one.label else methods[name] for name, one in models.items()}
+        {name: f"{methods[name]} ({model.label})" if model.label else methods[name] for name, model in models.items()}
     )
 
 
 def distinct(words: dict[str, str]) -> dict[str, str]:
-    """Name -> words, which the name follows where several have the same words."""
+    """Name -> words, followed by the name if several entries have the same words."""
     counts = Counter(words.values())
     return {name: f"{text} ({name})" if counts[text] > 1 else text for name, text in words.items()}
 
@@ -203,11 +204,11 @@ def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
     data = jobs.config.autoencoders[models[0]].dataset
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
     named = {name: f"reconstructions:{words}" for name, words in labels(jobs, same if labelled else []).items()}
-    made = [
+    reconstructed = [
         (named.get(name, "reconstructions"), jobs(autoencoders.reconstruction, name)["reconstructions.zip"])
         for name in same
     ]
-    return [("validation", jobs(dataset, data)["validation.zip"]), *made]
+    return [("validation", jobs(dataset, data)["validation.zip"]), *reconstructed]
 
 
 def _histories(jobs: Jobs, train: Callable[[Jobs, str], Job], names: list[str]) -> Data:
@@ -219,11 +220,11 @@ def _histories(jobs: Jobs, train: Callable[[Jobs, str], Job], names: list[str]) 
 
 
 def _first_shard(jobs: Jobs, name: str) -> Data:
-    made = jobs(samples, name)
-    return [("samples", made[made.files[0]])]
+    job = jobs(samples, name)
+    return [("samples", job[job.files[0]])]
 
 
-def _of_samples(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, Data]:
+def _sample_figures(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[str, Data]:
     """A sheet of samples, and figures of their nearest training images."""
     train = jobs(dataset, jobs.config.dataset_of(jobs.config.samples[name]))["train.zip"]
     shard, table = _first_shard(jobs, name), jobs(neighbours, name)["neighbours.csv"]

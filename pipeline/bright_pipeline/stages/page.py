@@ -71,9 +71,9 @@ MAKE_REPORT = Stage(
 
 def headline(jobs: Jobs) -> list[Job]:
     """The first autoencoder of Table 2, Table 5 and the nearest neighbours."""
-    made = jobs(tables) | jobs(figures)
+    by_name = jobs(tables) | jobs(figures)
     first = [jobs(reconstruction, name) for name in jobs.config.tables_or_default.table2[:1]]
-    return first + [made[name] for name in ("table5", "fig09") if name in made]
+    return first + [by_name[name] for name in ("table5", "fig09") if name in by_name]
 
 
 def histories(jobs: Jobs) -> dict[str, Output]:
@@ -99,8 +99,8 @@ def page(jobs: Jobs) -> Job:
     if compared := compared_models(jobs):
         compared_pairs = pairs(jobs, compared)
         shown += compared_pairs
-        made = [(name.partition(":")[2], file.job) for name, file in compared_pairs if name != "validation"]
-        shown += [(f"per_image:{name}", job["per_image.csv"]) for name, job in made]
+        reconstructed = [(name, file.job) for name, file in compared_pairs if name != "validation"]
+        shown += [(f"per_image:{name.partition(':')[2]}", job["per_image.csv"]) for name, job in reconstructed]
     main = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
     if main is not None and "groups" in jobs(figures):  # a figure of the same exploration
         shown.append((f"explorer:{main}", jobs(exploration, main, chosen)["explorer.json"]))
@@ -119,7 +119,7 @@ def page(jobs: Jobs) -> Job:
     shown += histories.values()
     shown += [named for job in behind for named in job.stage.page(job).items()]
     written = jobs.config.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: _kept(value, getattr(jobs.config, key)) for key, value in written.items()}
+    kept = {key: _without_operational(value, getattr(jobs.config, key)) for key, value in written.items()}
     settings: dict[str, Any] = {
         "run": jobs.config.run,
         "config": {"run": jobs.config.run, "seed": jobs.config.seed} | kept,
@@ -171,10 +171,10 @@ def models(jobs: Jobs) -> list[dict[str, str]]:
         facts["autoencoder", name] = f"{model.label}: {of_family}" if model.label else of_family
     for name, denoiser in config.diffusions.items():
         facts["diffusion", name] = f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps"
-    for name, made in config.generators.items():
-        on = made.dataset or f"the codes of {made.autoencoder}"
-        method = generator_family(made.family).method
-        facts["generator", name] = f"{method} on {on}, batches of {made.training.batch}"
+    for name, entry in config.generators.items():
+        data = entry.dataset or f"the codes of {entry.autoencoder}"
+        method = generator_family(entry.family).method
+        facts["generator", name] = f"{method} on {data}, batches of {entry.training.batch}"
     for name, images in config.samples.items():
         facts["samples", name] = f"{images.kind.replace('_', ' ')}, {images.count:,} images"
     return [
@@ -183,11 +183,12 @@ def models(jobs: Jobs) -> list[dict[str, str]]:
     ]
 
 
-def _kept(written: Any, part: Any) -> Any:
+def _without_operational(written: Any, part: Any) -> Any:
     """The written values without operational keys, at every depth."""
     if isinstance(part, Section):
         operational = part.operational()
-        return {key: _kept(value, getattr(part, key)) for key, value in written.items() if key not in operational}
+        kept = {key: value for key, value in written.items() if key not in operational}
+        return {key: _without_operational(value, getattr(part, key)) for key, value in kept.items()}
     if isinstance(part, dict):
-        return {key: _kept(value, part[key]) for key, value in written.items()}
+        return {key: _without_operational(value, part[key]) for key, value in written.items()}
     return written

@@ -162,8 +162,8 @@ class RowSummary(NamedTuple):
 def tables(jobs: Jobs) -> dict[str, Job]:
     """The job of each table that has rows, of each study and of the claims, by the table's name."""
     wanted = jobs.config.tables_or_default
-    made = {name: jobs(table, name) for name in TABLES if wanted.rows_of(name)} | jobs(studies)
-    return made | ({CLAIMS: jobs(claims)} if wanted.claims else {})
+    with_rows = {name: jobs(table, name) for name in TABLES if wanted.rows_of(name)}
+    return with_rows | jobs(studies) | ({CLAIMS: jobs(claims)} if wanted.claims else {})
 
 
 def studies(jobs: Jobs) -> dict[str, Job]:
@@ -221,15 +221,15 @@ def table(jobs: Jobs, name: str) -> Job:
     if TABLES[name].of_samples:
         wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
         networks = jobs.config.evaluation.networks
-        found, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
+        summaries, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
     else:
-        found, notes = _of_models(jobs, name)
+        summaries, notes = _model_summaries(jobs, name)
     # A summary that is the same for every training seed is listed once.
-    summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(found)}.values())[::-1]
+    summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(summaries)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
         "rows": [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
-        "counted": jobs(_of_paper, name),
+        "counted": jobs(_paper_rows, name),
         "missing": notes,
         "provenance": _provenance(summaries),
     }
@@ -265,49 +265,52 @@ def _provenance(summaries: list[RowSummary]) -> dict[str, Any]:
     }
 
 
-def _of_models(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
-    """Summaries of rows that are autoencoders, by the kinds of the table's quantities; notes on missing metrics."""
+def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
+    """Summaries of rows that are autoencoders, by the kinds of the table's quantities, and notes on missing metrics."""
     rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
-    found: list[RowSummary] = []
+    summaries: list[RowSummary] = []
     for seed, of_seed in jobs.every_seed:
         for kind in (kind for kind in q.KINDS.values() if kind in kinds):
             for stage in (stage for stage in jobs.stages.values() if stage.kind is kind):
                 outputs = [(row, output) for row in rows for output in stage.numbers_of_row(of_seed, row)]
-                found += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
+                summaries += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
             for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
-                found += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+                summaries += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
     lacking = [
         quantity.network
-        for quantity, summary in product(TABLES[name].quantities, found)
+        for quantity, summary in product(TABLES[name].quantities, summaries)
         if quantity.network is not None and quantity.kind is summary.job.stage.kind
         if network_file(quantity.network) not in summary.job.sources
     ]
     notes = [missing_line(network, NETWORKS) for network in dict.fromkeys(lacking)]
     if q.TIMED_DECODING in kinds:
         timed = autoencoders.timed_models(jobs)
-        found += [RowSummary(row, jobs(autoencoders.decoding, timed), "decoding.json") for row in rows if row in timed]
+        job = jobs(autoencoders.decoding, timed)
+        summaries += [RowSummary(row, job, "decoding.json") for row in rows if row in timed]
     if q.COUNTED in kinds:
-        of_paper = [row["name"] for row in jobs(_of_paper, name)]
+        of_paper = [row["name"] for row in jobs(_paper_rows, name)]
         counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
-        found += [RowSummary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
+        summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
         notes += [
-            missing_line(one, NETWORKS) for one in distance_networks(jobs) if not measured & set(spaces(jobs, one))
+            missing_line(network, NETWORKS)
+            for network in distance_networks(jobs)
+            if not measured & set(spaces(jobs, network))
         ]
     if q.GENERATED in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
         scores, missing_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
-        found, notes = found + scores, list(dict.fromkeys([*notes, *missing_scores]))
-    return found, notes
+        summaries, notes = summaries + scores, list(dict.fromkeys([*notes, *missing_scores]))
+    return summaries, notes
 
 
 def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
 ) -> tuple[list[RowSummary], list[str]]:
     """Summaries of the sample set of each row in these networks, and notes on missing metrics."""
-    found: list[RowSummary] = []
+    summaries: list[RowSummary] = []
     notes: dict[str, str] = {}
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
         scores = [
@@ -315,13 +318,13 @@ def _scores(
             for (row, name), space in product(sets.items(), spaces(jobs, network))
         ]
         if is_network_available(of_seed, network, [score.job for score in scores]):
-            found += scores
+            summaries += scores
         else:
             notes[network] = missing_line(network, NETWORKS)
-    return found, list(notes.values())
+    return summaries, list(notes.values())
 
 
-def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
+def _paper_rows(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
     paper = jobs(autoencoders.paper_config)
     if q.COUNTED not in TABLES[table].kinds or not TABLES[table].in_paper:
@@ -330,12 +333,12 @@ def _of_paper(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     def counted(config: Config, row: str) -> tuple[str, str]:
         return autoencoders.model_id(config, row), config.autoencoders[row].dataset
 
-    known = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
+    measured = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
     rows = {counted(paper, row): row for row in reversed(paper.tables_or_default.rows_of(table))}
     return [
         {"name": f"{OF_PAPER}{row}", "model": model, **_images(paper, dataset)}
         for (model, dataset), row in reversed(rows.items())
-        if (model, dataset) not in known
+        if (model, dataset) not in measured
     ]
 
 
