@@ -55,7 +55,7 @@ def statistics(hits: np.ndarray) -> tuple[float, float]:
 
 
 def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether some numbers lack a metric, because its network was missing; the panel then says so in one line."""
+    """Whether some numbers lack a metric because its network was missing; the panel then shows a note."""
     if is_missing := any(metric not in values for values in numbers):
         axis.set_axis_off()
         text = f"{name}: network {metric} is missing"
@@ -66,8 +66,8 @@ def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
     path = paths_of(inputs, "hits")[0]
-    with arrays(path, "hits", "`bright_pipeline.dump_codes`, with hits and reachable") as found:
-        of_entries, reachable = found["hits"], found["reachable"]
+    with arrays(path, "hits", "`bright_pipeline.dump_codes`, with hits and reachable") as stored:
+        of_entries, reachable = stored["hits"], stored["reachable"]
     if of_entries.ndim != 2 or reachable.shape != of_entries.shape[1:] or not reachable.any():
         raise InputError(
             f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
@@ -96,7 +96,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
 
 def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the noise on the codes; for BRIGHT, a second row in units of its interval."""
-    curves = {label: found.details["noise"] for label, found in summaries(inputs, CODES.name).items()}
+    curves = {label: summary.details["noise"] for label, summary in summaries(inputs, CODES.name).items()}
     colours = colours_of(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
@@ -124,11 +124,11 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     measured = summaries(inputs, CODES.name)
     colours = colours_of(list(measured))
     figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
-    for place, (label, found) in enumerate(measured.items()):
-        channels = found.details["codes"]["channels"]
+    for position, (label, summary) in enumerate(measured.items()):
+        channels = summary.details["codes"]["channels"]
         count = len(channels["mean"])
         for index in range(count):
-            x = place + 0.7 * ((index + 0.5) / count - 0.5)
+            x = position + 0.7 * ((index + 0.5) / count - 0.5)
             mean, deviation = channels["mean"][index], channels["variance"][index] ** 0.5
             axis.vlines(x, channels["minimum"][index], channels["maximum"][index], color=colours[label], linewidth=0.6)
             axis.vlines(x, mean - deviation, mean + deviation, color=colours[label], linewidth=2.4)
@@ -143,11 +143,11 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against the bytes of the hash tables; each point has the maximal entries of a table."""
     quality = summaries(inputs, RECONSTRUCTIONS.name)
     points = []
-    for label, found in summaries(inputs, CODES.name).items():
+    for label, summary in summaries(inputs, CODES.name).items():
         if label not in quality:
             raise InputError(f"input reconstruction:{label}=PATH is missing; every input codes:{label} needs one")
-        log2 = int(found.traits["table_entries"].removeprefix("2^"))
-        points.append((found.values["codes.table_megabytes"].number, log2, quality[label].values))
+        log2 = int(summary.traits["table_entries"].removeprefix("2^"))
+        points.append((summary.values["codes.table_megabytes"].number, log2, quality[label].values))
     points.sort(key=lambda point: point[:2])
     figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
     for axis, (metric, name) in zip(axes, METRICS, strict=True):
@@ -178,7 +178,7 @@ def over_seeds(summaries: list[Summary], name: str) -> tuple[float, float]:
 
 
 def curve_of(summary: Summary) -> str:
-    """A family is one curve; its ablations, and codes without noise or quantization, are others."""
+    """The name of a curve: one for each family, each ablation, and codes without noise or quantization."""
     traits, is_unbounded = summary.traits, summary.details["code_bits_counted_by"] == "float32"
     variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
     return f"{traits['method']} ({variant})" if variant else traits["method"]
@@ -193,7 +193,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         of_seeds = list(map(read_summary, paths))
         bits, _ = over_seeds(of_seeds, "code_bits")
         values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
-        is_measured = {metric: all(metric in one.values for one in of_seeds) for metric, _ in METRICS}
+        is_measured = {metric: all(metric in summary.values for summary in of_seeds) for metric, _ in METRICS}
         values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS if is_measured[metric]}
         code_size = of_seeds[0].traits["code_size"]
         points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
@@ -218,20 +218,20 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_xlabel(axis_label)
         axis.set_ylabel(name)
     keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
-    keys += [Line2D([], [], ls="", marker=one, ms=4, color="gray", label=f"code {at}") for at, one in markers.items()]
+    keys += [Line2D([], [], ls="", marker=mark, ms=4, color="gray", label=f"code {hw}") for hw, mark in markers.items()]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
     return figure
 
 
 def spectra(job: FigureJob, inputs: Inputs) -> Figure:
     """The principal standard deviations of each autoencoder's codes, largest first."""
-    found = {label: one.details["spectrum"] for label, one in summaries(inputs, CODES.name).items()}
+    measured = {label: summary.details["spectrum"] for label, summary in summaries(inputs, CODES.name).items()}
     figure, (axis,) = panels(1, 1, job.title, width=4.4, height=2.8)
-    for label, colour in colours_of(list(found)).items():
-        deviations = found[label]["deviations"]
+    for label, colour in colours_of(list(measured)).items():
+        deviations = measured[label]["deviations"]
         ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
         axis.plot(ranks, deviations, color=colour, label=label)
-    axis.axhline(min(one["empty_below"] for one in found.values()), color="0.5", linewidth=0.8, linestyle="--")
+    axis.axhline(min(curve["empty_below"] for curve in measured.values()), color="0.5", linewidth=0.8, linestyle="--")
     axis.set_yscale("log")
     plain_ticks(axis.yaxis, ())
     axis.set_xlim(0, 100)
@@ -241,19 +241,21 @@ def spectra(job: FigureJob, inputs: Inputs) -> Figure:
     return figure
 
 
-def _of_one_length(points: list[Point], x: str) -> list[Point]:
-    """Where both lengths of training differ on a curve: its points with the most common one, that of the axis apart."""
+def _comparable(points: list[Point], x: str) -> list[Point]:
+    """The points of a curve. If both training lengths vary, those with the most common length of the other axis."""
     counts = {length: Counter(point.values[length] for point in points) for length in ("images", "steps")}
+    if min(map(len, counts.values())) == 1:
+        return points
     other = "images" if x == "steps" else "steps"
     usual = counts[other].most_common(1)[0][0]
-    return points if min(map(len, counts.values())) == 1 else [one for one in points if one.values[other] == usual]
+    return [point for point in points if point.values[other] == usual]
 
 
 def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """Distances of samples against PSNR, bits and lengths of training; bars: a standard deviation over seeds."""
-    made, points = labelled_paths(inputs, "samples"), []
+    sample_paths, points = labelled_paths(inputs, "samples"), []
     for name, paths in labelled_paths(inputs, RECONSTRUCTIONS.name).items():
-        decoders, scores = list(map(read_summary, paths)), list(map(read_summary, made[name]))
+        decoders, scores = list(map(read_summary, paths)), list(map(read_summary, sample_paths[name]))
         values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
         values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}
         values |= {key: over_seeds(scores, key) for key, _ in DISTANCES}
@@ -266,8 +268,8 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     curves = list(dict.fromkeys((point.curve, point.variant) for point in points))
     for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
         for curve in curves:
-            alike = _of_one_length([point for point in points if (point.curve, point.variant) == curve], x)
-            on_curve = sorted(point.values[x] + point.values[y] for point in alike)
+            comparable = _comparable([point for point in points if (point.curve, point.variant) == curve], x)
+            on_curve = sorted(point.values[x] + point.values[y] for point in comparable)
             xs, _, ys, deviations = zip(*on_curve, strict=True)
             colour, marker = colours[curve[0]], markers[curve[1]]
             axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
@@ -277,7 +279,7 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
         axis.set_xlabel(x_label)
         axis.set_ylabel(y_label)
     keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
-    shown = [one for one in STAGED if any(variant == one for _, variant in curves)]
-    keys += [Line2D([], [], ls="", marker=markers[one], ms=4, color="gray", label=one) for one in shown]
+    shown = [stage for stage in STAGED if any(variant == stage for _, variant in curves)]
+    keys += [Line2D([], [], ls="", marker=markers[stage], ms=4, color="gray", label=stage) for stage in shown]
     figure.legend(handles=keys, loc="outside lower center", ncols=3)
     return figure

@@ -87,13 +87,13 @@ def first_images(paths: list[Path], count: int) -> list[np.ndarray]:
 
 
 def spaced(total: int, count: int) -> list[int]:
-    """The places of at most `count` images, evenly spaced: neighbours in a collection are often alike."""
+    """The indices of at most `count` images, evenly spaced: neighbours in a collection are often alike."""
     count = min(count, total)
     return [index * total // count for index in range(count)]
 
 
 def spaced_images(paths: list[Path], count: int) -> list[np.ndarray]:
-    """Evenly spaced images, each (R, R, C) uint8; the same places for archives of the same length."""
+    """Evenly spaced images, each (R, R, C) uint8; the same indices for archives of the same length."""
     archive = ImageArchive(paths)
     return [archive.read(index) for index in spaced(len(archive), count)]
 

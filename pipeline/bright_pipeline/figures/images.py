@@ -44,8 +44,8 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
     """Draw rows of images of one resolution; labels may be empty. Headings name the first columns."""
     sides = {image.shape[0] for _, images in rows for image in images}
     if len(sides) != 1:
-        found = ", ".join(map(str, sorted(sides))) or "none"
-        raise InputError(f"figure: needs at least one image, all of one resolution; found resolutions {found}")
+        resolutions = ", ".join(map(str, sorted(sides))) or "none"
+        raise InputError(f"figure: needs at least one image, all of one resolution; found resolutions {resolutions}")
     side = sides.pop()
     scale = max(1, -(-SMALLEST_SIDE // side))
     cell = side * scale

@@ -14,7 +14,7 @@ from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.differences import Difference, holm, paired, welch
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, listed, plus_minus
 
-FEWEST_SEEDS = 3  # of a verdict
+FEWEST_SEEDS = 3  # for a verdict on a difference
 RECONSTRUCTION, GENERATION = ("table2", "equal_budget"), ("table5", "table6", "latent_diffusion")
 METRICS_NAMED = 3  # of a reconstruction
 KEYS_NAMED = 2  # of the keys that a row changes, where they have no label
@@ -29,41 +29,41 @@ Row = list[DisplayCell]
 
 
 class Compared(NamedTuple):
-    """A difference with its interval as text, and whether it is more than chance."""
+    """A difference with its interval as text, and whether it is significant."""
 
     text: str
     is_significant: bool
 
 
 def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], str]:
-    """Row -> quantity of quality -> its difference from the first row's, and a note; ({}, "") without two rows.
+    """Row -> quality metric -> its difference from the first row, and a note; ({}, "") for fewer than two rows.
 
-    A verdict needs three training seeds: with fewer there are no differences, and the note says so.
+    A verdict needs three training seeds. With fewer, the note says so and no differences are returned.
     """
     rows = [(row, label) for row, label in labelled(table) if table.cell(row, "Method").text not in (GAUSSIAN, REAL)]
     if not rows:
         return {}, ""
     first, name_of_first = rows[0]
     base = {name: cell for name, cell in table.measured_cells(first).items() if name in QUALITY}
-    has_pairs, found = False, dict[tuple[str, str], Difference]()
+    has_pairs, by_cell = False, dict[tuple[str, str], Difference]()
     for row, label in rows[1:]:
         for name, cell in table.measured_cells(row).items():
             seeds, of_first = cell.seeds, base[name].seeds if name in base else ()
             has_pairs |= name in base
             if min(len(seeds), len(of_first)) >= FEWEST_SEEDS:
                 compare = paired if len(seeds) == len(of_first) and _same_start(table, row) else welch
-                found[label, name] = compare(seeds, of_first)
-    if not found:
+                by_cell[label, name] = compare(seeds, of_first)
+    if not by_cell:
         return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if has_pairs else ""
     judged: dict[str, dict[str, Compared]] = {}
-    significant = holm([difference.p for difference in found.values()])
-    for ((label, name), difference), is_significant in zip(found.items(), significant, strict=True):
+    significant = holm([difference.p for difference in by_cell.values()])
+    for ((label, name), difference), is_significant in zip(by_cell.items(), significant, strict=True):
         digits = len(base[name].text.partition(".")[2])  # as many decimals as the cell has
         numbers = (f"{number:+.{digits}f}".replace("-", "−") for number in (difference.number, *difference.interval))
         judged.setdefault(label, {})[name] = Compared("{} [{}, {}]".format(*numbers), is_significant)
     return judged, (
         f"Each row minus {name_of_first}, with 95% intervals over training seeds. Bold: significant at 5% after Holm's"
-        f" correction for {len(found)} comparison{'s' * (len(found) > 1)}."
+        f" correction for {len(by_cell)} comparison{'s' * (len(by_cell) > 1)}."
     )
 
 
@@ -104,16 +104,17 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
     parts: list[str] = []
     numbers: list[KeyNumber] = []
     for names, most in ((RECONSTRUCTION, METRICS_NAMED), (GENERATION, 1)):
-        if (found := _first(tables, names)) is None:
+        if (first := _first(tables, names)) is None:
             continue
-        table, row = found
+        table, row = first
         cells = list(table.measured_cells(row).items())[:most]
-        method, code, data, count = (str(table.cell(row, of)) for of in ("Method", "Code size", "Dataset", "Samples"))
+        method, code, data, count = (str(table.cell(row, key)) for key in ("Method", "Code size", "Dataset", "Samples"))
         start, real = f"{method} {code} reconstructs {data} with", ""
         if names == GENERATION:
-            of_real = [one for one in table.measured_rows() if table.cell(one, "Method").text == REAL]
-            known = [cell.text for one in of_real if (cell := table.measured_cells(one).get(cells[0][0])) is not None]
-            real = f"{REAL}: {known[0]}" if known else ""
+            real_rows = [other for other in table.measured_rows() if table.cell(other, "Method").text == REAL]
+            measured, metric = map(table.measured_cells, real_rows), cells[0][0]
+            texts = [by_metric[metric].text for by_metric in measured if metric in by_metric]
+            real = f"{REAL}: {texts[0]}" if texts else ""
             start = f"{count or 'The'} images generated by {method} reach"
         reached = listed([f"{name.rstrip(' ↑↓')} {cell.text}" for name, cell in cells])
         parts.append(" ".join(f"{start} {reached}".split()) + (f" ({real})." if real else "."))
@@ -132,8 +133,8 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
 
 def _first(tables: Mapping[str, DisplayTable], names: tuple[str, ...]) -> tuple[DisplayTable, Row] | None:
     """The first measured row with a number, in the first of these tables that has one."""
-    found = ((tables[name], row) for name in names if name in tables for row in tables[name].measured_rows())
-    return next(((table, row) for table, row in found if table.measured_cells(row)), None)
+    rows = ((tables[name], row) for name in names if name in tables for row in tables[name].measured_rows())
+    return next(((table, row) for table, row in rows if table.measured_cells(row)), None)
 
 
 def _beside(table: DisplayTable, row: Row, name: str) -> str:

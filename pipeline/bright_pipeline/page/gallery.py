@@ -1,7 +1,7 @@
 """The images of the page: reconstructions with their originals, samples with their nearest training images, figures.
 
-All images are data URIs within fixed budgets, so that the page without its key explorer stays below 25 MB. Base64 makes
-4 bytes of 3, and the budgets below, 17 MB, are 22.7 MB of page; text takes the rest.
+All images are data URIs within fixed budgets, so that the page without its key explorer stays below 25 MB. Base64
+encodes 3 bytes as 4: the budgets below, 17 MB, take 22.7 MB of the page, and text takes the rest.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Figure:
 
 
 def figure_picture(path: Path, limit: int) -> Figure:
-    """A figure's own bytes, or a smaller copy where they are more than `limit`."""
+    """The figure as it is, or a smaller copy if it has more than `limit` bytes."""
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
@@ -120,7 +120,7 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
     return Pairs(
         places,
         [uris[0] for uris in shown],
-        {model: [uris[place] for uris in shown] for place, model in enumerate(archives, start=1)},
+        {model: [uris[column] for uris in shown] for column, model in enumerate(archives, start=1)},
         {
             model: _metric_words(per_image[model], places) if model in per_image else [""] * len(places)
             for model in archives
@@ -133,8 +133,8 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
 def _metric_words(path: Path, places: list[int]) -> list[str]:
     """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images; lines break after a comma only."""
     frame = pd.read_csv(path).iloc[places]
-    known = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
-    return [", ".join(form.format(row[column]) for column, form in known.items()) for _, row in frame.iterrows()]
+    formats = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
+    return [", ".join(form.format(row[column]) for column, form in formats.items()) for _, row in frame.iterrows()]
 
 
 @dataclass(frozen=True)
@@ -155,26 +155,26 @@ class Samples:
 
 def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
     """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""
-    made, left = ImageArchive(shards), SAMPLES_BYTES
+    generated, left = ImageArchive(shards), SAMPLES_BYTES
     near: dict[str, list[tuple[str, float]]] = {}
     if neighbours is not None:
         for image, rows in read_neighbours(neighbours).sort_values("rank").groupby("image"):
             near[str(image)] = list(zip(rows["train_image"], rows["lpips"], strict=True))
-    seen = ImageArchive(train) if near and train is not None else None
-    places = {name: index for index, name in enumerate(seen.names)} if seen is not None else {}
+    training = ImageArchive(train) if near and train is not None else None
+    indices = {name: index for index, name in enumerate(training.names)} if training is not None else {}
     shown: list[Sample] = []
-    of_training: dict[str, str] = {}  # an image that is near several samples counts once
-    for index in range(min(SAMPLES, len(made))):
-        found, uri = near.get(made.names[index], []), image_uri(made.read(index))
-        near_it = {}
-        if seen is not None:
-            new = [name for name, _ in found if name not in of_training]
-            if absent := [name for name in new if name not in places]:
+    train_uris: dict[str, str] = {}  # an image that is near several samples counts once
+    for index in range(min(SAMPLES, len(generated))):
+        nearest, uri = near.get(generated.names[index], []), image_uri(generated.read(index))
+        new_uris = {}
+        if training is not None:
+            new = [name for name, _ in nearest if name not in train_uris]
+            if absent := [name for name in new if name not in indices]:
                 raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
-            near_it = {name: image_uri(seen.read(places[name])) for name in new}
-        left -= _bytes([uri, *near_it.values()])
+            new_uris = {name: image_uri(training.read(indices[name])) for name in new}
+        left -= _bytes([uri, *new_uris.values()])
         if left < 0:
             break
-        of_training |= near_it
-        shown.append(Sample(uri, found))
-    return Samples(shown, dict(sorted(of_training.items())))
+        train_uris |= new_uris
+        shown.append(Sample(uri, nearest))
+    return Samples(shown, dict(sorted(train_uris.items())))

@@ -22,7 +22,7 @@ LICENCES = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says of a model."""
+    """The content of a model card."""
 
     name: str
     method: str
@@ -30,7 +30,7 @@ class Card:
     generates: bool  # whether it makes new images, alone or with the diffusion model in its folder
     licence: str | None  # of the weights, chosen by whoever exports them
     dataset: str
-    data: dict[str, Any]  # the manifest of the images that it was trained on
+    data: dict[str, Any]  # the manifest of the training images
     summaries: dict[str, Path]  # by their titles
     pictures: dict[str, str]  # file names by captions
     files: dict[str, str]  # descriptions of the folder's files
@@ -49,10 +49,11 @@ def model_card(card: Card) -> str:
     """The text of README.md."""
     # The numbers of each summary that the tables have columns for, in the order of the columns.
     columns, measured = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION), []
-    for what, path in card.summaries.items():
+    for title, path in card.summaries.items():
         summary = read_summary(path)
-        numbers = [(one, _cell(one, summary.values[one.compared])) for one in columns if one.compared in summary.values]
-        measured.append(Measured(what, ", ".join(protocol_parts(summary.protocol)), numbers))
+        values = summary.values
+        numbers = [(column, _cell(column, values[column.compared])) for column in columns if column.compared in values]
+        measured.append(Measured(title, ", ".join(protocol_parts(summary.protocol)), numbers))
     task = "unconditional-image-generation" if card.generates else "image-to-image"
     results = [
         EvalResult(
@@ -61,10 +62,10 @@ def model_card(card: Card) -> str:
             dataset_name=card.dataset,
             metric_type=quantity.key,
             metric_value=round(cell.number or 0.0, 6),
-            metric_name=f"{quantity.name}, {of.what}",
+            metric_name=f"{quantity.name}, {group.what}",
         )
-        for of in measured
-        for quantity, cell in of.numbers
+        for group in measured
+        for quantity, cell in group.numbers
     ]
     licence = (card.licence or "unknown").lower().replace(" ", "-")
     is_known = licence in LICENCES

@@ -37,7 +37,7 @@ SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
 def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
-    """The page's HTML; InputError for an input that its stage did not write."""
+    """The page's HTML; InputError if an input has the wrong format."""
     latex = _single(inputs, "latex")
     tables = {name: read_display(path, name, latex[name]) for name, path in _single(inputs, "table").items()}
     pictures = _single(inputs, "figure")
@@ -64,17 +64,17 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         viewer["reconstructions"] = {name: pairs.reconstructions[name] for name in others}
         viewer["words"] = {name: pairs.words[name] for name in others}
     if samples is not None:
-        near = [[[name, f"{lpips:.4f}"] for name, lpips in one.neighbours] for one in samples.shown]
+        near = [[[name, f"{lpips:.4f}"] for name, lpips in sample.neighbours] for sample in samples.shown]
         viewer |= {"neighbours": near, "train": samples.train}
     explorer = [{"model": name} | read_json(path, str(path)) for name, path in _single(inputs, "explorer").items()]
     as_yaml = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
-    places = {model.entry: (model.entry.partition(".")[0], model.entry.partition(".")[2]) for model in job.models}
+    split_entries = [(model.entry, model.entry.partition(".")) for model in job.models]
     return template().render(
         job=job,
         config=as_yaml(job.config),
         entries={
             entry: as_yaml({section: {name: job.config.get(section, {}).get(name, {})}})
-            for entry, (section, name) in places.items()
+            for entry, (section, _, name) in split_entries
         },
         datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
         result=result,
@@ -144,7 +144,7 @@ class Training(NamedTuple):
 
 
 def read_trainings(histories: dict[str, Path]) -> list[Training]:
-    """One for each history, in the order given."""
+    """The last line of each history, in the order given."""
     trainings = []
     for name, path in histories.items():
         frame = read_history(path)
@@ -169,8 +169,8 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training
             continue
         finished, recorded = [], 0
         for job in rows:  # a job has one record, or one for each shard
-            found = [read_record(path) for path in sorted(records.glob(f"{stage}-{job.name}*.json"))]
-            done = [record for record in found if record.get("state") == State.DONE and "cpu_seconds" in record]
+            attempts = map(read_record, sorted(records.glob(f"{stage}-{job.name}*.json")))
+            done = [record for record in attempts if record.get("state") == State.DONE and "cpu_seconds" in record]
             finished += done
             recorded += bool(done)
         if finished:
@@ -199,7 +199,7 @@ def read_dataset(name: str, path: Path) -> dict[str, Any]:
 
 def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """The versions and networks of all summaries, and the versions recorded in the folders of results."""
-    found: dict[str, dict[str, Any]] = {
+    provenance: dict[str, dict[str, Any]] = {
         "versions": {},  # library -> version -> names of results, several versions where results differ
         "networks": {},  # network -> sha256
     }
@@ -210,9 +210,9 @@ def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[st
         for key, sha256 in protocol.items():
             network = protocol["network"] if key == "network_sha256" else key.removesuffix("_sha256")
             if key == "network_sha256" or network in manifest():
-                found["networks"][network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
+                provenance["networks"][network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
     for result, versions in libraries:
         for library, version in versions.items():
-            names = found["versions"].setdefault(library, {}).setdefault(version, [])
+            names = provenance["versions"].setdefault(library, {}).setdefault(version, [])
             names += [result] * (result not in names)
-    return found
+    return provenance
