@@ -5,7 +5,7 @@ import re
 from importlib import metadata
 
 MAX_ERROR_CHARACTERS = 200  # a library's message may quote all the bytes that it failed to read
-MAX_LINE_CHARACTERS, LAST_CHARACTERS = 1500, 300  # the last ones say what would be right
+MAX_LINE_CHARACTERS, LAST_CHARACTERS = 1500, 300  # the end of a message says what would be right
 FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
 PROJECT = "bright-pipeline"
 NOT_WRITABLE = "this user may not write here; results need a writable folder"

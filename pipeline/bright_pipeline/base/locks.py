@@ -1,4 +1,4 @@
-"""File locks (flock) that hold across hosts where the file system supports them; elsewhere work goes on unlocked.
+"""File locks (flock) that hold across hosts if the file system supports them; other file systems have no locks.
 
 The kernel releases a lock when the process that holds it, and all its forks, have ended.
 """
@@ -74,6 +74,6 @@ def is_locked(folder: Path) -> bool:
 def lock_holder(folder: Path) -> str:
     """The process that holds a work folder's lock, for messages."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-        return f"process {found['process']} on {found['host']}"
+        holder = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return f"process {holder['process']} on {holder['host']}"
     return "another process"

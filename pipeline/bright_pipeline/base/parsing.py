@@ -63,11 +63,11 @@ def parse_settings(
         for problem in problems:
             problem["loc"] = _written(problem["loc"], values)
         if origin is not None:
-            known = {(problem["loc"], problem["msg"]) for problem in problems}
+            reported = {(problem["loc"], problem["msg"]) for problem in problems}
             problems = [
                 problem
                 for problem in problems
-                if origin(problem["loc"]) == problem["loc"] or (origin(problem["loc"]), problem["msg"]) not in known
+                if origin(problem["loc"]) == problem["loc"] or (origin(problem["loc"]), problem["msg"]) not in reported
             ]
         lines = list(map(explain, problems[:MOST_PROBLEMS]))
         while len(lines) > 1 and sum(map(len, lines)) > LONGEST_LINE:
@@ -77,17 +77,17 @@ def parse_settings(
 
 
 def _written(key: Key, values: Any) -> Key:
-    """A key as the file has it: pydantic inserts the value of `kind` behind a section that has one."""
-    found: list[Any] = []
+    """A key as the file has it, without the value of `kind` that pydantic inserts behind a section with kinds."""
+    written: list[Any] = []
     for part in key:
         if isinstance(values, dict) and part == values.get("kind"):
             continue
-        found.append(part)
+        written.append(part)
         try:
             values = values[part]
         except (LookupError, TypeError):
             values = None
-    return tuple(found)
+    return tuple(written)
 
 
 def explain(problem: Any) -> str:

@@ -45,7 +45,7 @@ def log_to(path: Path | None) -> None:
 class Progress:
     """Counts `total` units of work; use as a context manager and call `advance`.
 
-    A terminal gets a bar with rate and time left, the log a line with the same every ten seconds.
+    A terminal shows a bar with rate and time left; the log gets a line with both every ten seconds.
     """
 
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):

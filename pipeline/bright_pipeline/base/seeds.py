@@ -1,4 +1,4 @@
-"""Seeds name things, not processes: seed = hash(root seed, stage, index)."""
+"""Seeds: a hash of the root seed and of names such as (stage, index); processes and their order do not matter."""
 
 import hashlib
 

@@ -52,9 +52,9 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _expanded_size(node: Node, parents: tuple[Node, ...], known: dict[int, int]) -> int:
-    """The number of values in a node with all aliases expanded."""
-    if id(node) not in known:
+def _expanded_size(node: Node, parents: tuple[Node, ...], sizes: dict[int, int]) -> int:
+    """The number of values in a node with all aliases expanded; `sizes` caches it by node."""
+    if id(node) not in sizes:
         if any(node is parent for parent in parents):
             raise ConstructorError(None, None, "an alias inside its own value", node.start_mark)
         if len(parents) > MAX_DEPTH:
@@ -62,7 +62,7 @@ def _expanded_size(node: Node, parents: tuple[Node, ...], known: dict[int, int])
         children: list[Node] = node.value if isinstance(node, SequenceNode) else []
         if isinstance(node, MappingNode):
             children = [child for pair in node.value for child in pair]
-        known[id(node)] = 1 + sum(_expanded_size(child, (*parents, node), known) for child in children)
-        if known[id(node)] > MAX_VALUES:
+        sizes[id(node)] = 1 + sum(_expanded_size(child, (*parents, node), sizes) for child in children)
+        if sizes[id(node)] > MAX_VALUES:
             raise ConstructorError(None, None, f"expands to more than {MAX_VALUES} values", node.start_mark)
-    return known[id(node)]
+    return sizes[id(node)]

@@ -143,8 +143,8 @@ class Config(Section):
             raise ValueError(f"{where}: this key is missing")
         entries = getattr(self, section)
         if name not in entries:
-            known = ", ".join(entries) or "no entries"
-            raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {known}")
+            names = ", ".join(entries) or "no entries"
+            raise ValueError(f"{where}: {name!r} is not under `{section}`, which has {names}")
         return entries[name]
 
     def _check_decoder_stage(self, stage: Any) -> None:
@@ -223,8 +223,8 @@ class Config(Section):
                 raise ValueError(f"{where}: {noun} must have one {key}, not {listed}")
 
     def _check_samples_of_rows(self, rows: AutoencoderRows, where: str) -> None:
-        """Require each sample set to be made from the codes of a row of its own."""
-        found: dict[str, str] = {}
+        """Require the codes of each sample set to be those of a row, and at most one sample set per row."""
+        by_model: dict[str, str] = {}
         for name in rows.autoencoders:
             self._find("autoencoders", name, f"{where}.autoencoders")
         for name in rows.samples:
@@ -232,7 +232,7 @@ class Config(Section):
             if model not in rows.autoencoders:
                 codes = f"codes of {model}" if model else "no codes"
                 raise ValueError(f"{where}.samples: {name} is made from {codes}, which is not in {where}.autoencoders")
-            if (other := found.setdefault(model, name)) != name:
+            if (other := by_model.setdefault(model, name)) != name:
                 raise ValueError(
                     f"{where}.samples: {other} and {name} are both made from codes of {model}; leave one of them out"
                 )
@@ -257,7 +257,7 @@ class Config(Section):
     def autoencoder_of(self, entry: Section) -> str | None:
         """The name of the autoencoder whose codes a model or a sample set uses, or None if it uses no codes.
 
-        Of a sample set with a `decoder` it is this one: both have one encoder.
+        For a sample set with a `decoder`, it is the decoder: both autoencoders have the same encoder.
         """
         if isinstance(decoder := getattr(entry, "decoder", None), str):
             return decoder
@@ -267,7 +267,7 @@ class Config(Section):
         return None
 
     def encoder_of(self, name: str) -> str:
-        """The entry whose encoder and codes an autoencoder has: itself, or the one that a decoder stage starts from."""
+        """The entry whose encoder and codes an autoencoder has: itself, or the entry where its decoder stage starts."""
         entry = self.autoencoders[name]
         start = entry.initial_weights.entry if entry.decoder_stage and entry.initial_weights else None
         return name if start is None else self.encoder_of(start)

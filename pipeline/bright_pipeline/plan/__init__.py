@@ -1,1 +1,1 @@
-"""From a config to jobs: which ones the tables need, in which folders, known before anything runs."""
+"""Checks before the first job of a run, and readable copies of its results in results/RUN."""

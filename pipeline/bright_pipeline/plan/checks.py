@@ -1,4 +1,4 @@
-"""What is checked about images, networks and names before a run's first job starts."""
+"""Checks of images, networks and names before a run's first job starts."""
 
 import os
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ from bright_pipeline.plan.publish import recorded_config
 from bright_pipeline.stages.common import Jobs
 
 
-def networks_needed(made: Iterable[Job]) -> list[str]:
+def networks_needed(jobs: Iterable[Job]) -> list[str]:
     """The networks that these jobs read, sorted."""
-    paths = [Path(path_of(source)) for job in made for sources in job.inputs.values() for source in sources]
+    paths = [Path(path_of(source)) for job in jobs for sources in job.inputs.values() for source in sources]
     return sorted({path.stem for path in paths if path.parent == NETWORKS})
 
 
 def networks_used(jobs: Jobs) -> list[str]:
-    """The networks that a config asks for, sorted, with those whose metrics a run leaves out without them."""
-    made = jobs(planned).values()
-    return sorted({*jobs.config.evaluation.networks, *networks_needed(made), *networks_omitted(made)})
+    """The networks that a config names or needs, sorted; also those whose metrics a run skips without them."""
+    all_jobs = jobs(planned).values()
+    return sorted({*jobs.config.evaluation.networks, *networks_needed(all_jobs), *networks_omitted(all_jobs)})
 
 
 def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
@@ -33,25 +33,25 @@ def obstacles(jobs: Jobs, needed: Needed, folder: Path = NETWORKS) -> list[str]:
     return [*lost_models(needed), *problems(needed), *lines]
 
 
-def networks_omitted(made: Iterable[Job]) -> list[str]:
+def networks_omitted(jobs: Iterable[Job]) -> list[str]:
     """The missing networks whose metrics the tables among these jobs lack, in the manifest's order."""
-    lines = {line for job in made for line in job.stage.omissions(job)}
+    lines = {line for job in jobs for line in job.stage.omissions(job)}
     return [name for name in manifest() if missing_line(name, NETWORKS) in lines]
 
 
-def skipped_metrics(made: Iterable[Job]) -> list[str]:
+def skipped_metrics(jobs: Iterable[Job]) -> list[str]:
     """At most one line: the missing networks whose metrics the tables among these jobs lack."""
-    names = networks_omitted(made)
+    names = networks_omitted(jobs)
     where = "`bright doctor CONFIG` lists these metrics and where to get the networks"
     return [f"the tables lack the metrics of missing networks ({', '.join(names)}): {where}"] if names else []
 
 
 def name_clash(jobs: Jobs, config: str) -> str | None:
     """A line if another config, which still exists, has this run's name."""
-    known = recorded_config(jobs)
-    if known is None or known == config or not os.path.exists(known):  # noqa: PTH110 - False for impossible paths
+    other = recorded_config(jobs)
+    if other is None or other == config or not os.path.exists(other):  # noqa: PTH110 - False for impossible paths
         return None
     return (
-        f"run: results/{jobs.config.run} is the run of {known}, not of {config}; give one of them another name"
+        f"run: results/{jobs.config.run} is the run of {other}, not of {config}; give one of them another name"
         f" (or remove results/{jobs.config.run}/config.yaml)"
     )

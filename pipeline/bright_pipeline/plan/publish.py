@@ -1,7 +1,7 @@
 """results/RUN: copies of a config's results under readable names, main numbers, and the lines at a run's end.
 
-A copy whose result is not here (a fresh clone of a shared run) stays and is reported as one of an earlier run.
-results/RUN/published.json records which result each copy is of; file times decide nothing.
+A copy whose result is not here (a fresh clone of a shared run) stays, and is reported as a copy of an earlier run.
+results/RUN/published.json records the result of each copy; file times are not used.
 
 metrics.json has the numbers of the summaries by the names in the config:
 reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generation.NAME.SPACE.COUNT.METRIC (COUNT: images
@@ -9,7 +9,7 @@ scored) and neighbours.NAME.NUMBER, of the first training seed; those of other s
 
 headline.json has the six main numbers, which DVC compares. dvc.yaml has the metrics, plots and artifacts that DVC shows
 of the run. Weights are artifacts with stable names, while their folders are named by digests. DVC tracks a result in a
-small `.dvc` file beside its folder, which git keeps.
+small `.dvc` file beside its folder, which git tracks.
 """
 
 import csv
@@ -56,7 +56,7 @@ HEADER = """\
 #   dvc artifacts get REPOSITORY FOLDER:ARTIFACT, once a version of it is registered (docs/sharing.md)
 """
 RECORD = "published.json"
-NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that are no headline numbers
+NOT_PUBLISHED = ("code_bits", "share_nearer")  # values of summaries that metrics.json omits
 WIDTH = 100  # of the lines at the end of a run
 PLACES = {
     "report.html": "the page of the run: open it in a browser",
@@ -82,35 +82,35 @@ def publish(jobs: Jobs, config_file: str) -> Published:
     Copies of results that the config no longer has are removed if the store still has those results.
     """
     jobs.store.forget()
-    found, recorded, home = Published(), published_copies(jobs), jobs.folder
-    record = {place: str(stored) for place, stored in recorded.items()}
+    published, recorded, home = Published(), published_copies(jobs), jobs.folder
+    record = {target: str(stored) for target, stored in recorded.items()}
     if foreign := (_read(home / RECORD) or {}).keys() - recorded.keys():
         first = ", ".join(map(shortened, sorted(foreign)[:3]))
-        found.damaged.append(f"{home / RECORD}: ignored, since these are no copies of results: {first}")
-    for place, output in jobs(view).items():
-        stored, copy = Path(output.path), Path(place)
+        published.damaged.append(f"{home / RECORD}: ignored, since these are no copies of results: {first}")
+    for target, output in jobs(view).items():
+        stored, copy = Path(output.path), Path(target)
         if not output.job.has(output.file):
-            found.earlier += [place] if is_earlier_copy(jobs, place, recorded) else []
+            published.earlier += [target] if is_earlier_copy(jobs, target, recorded) else []
         elif (line := problem(stored, read="content")) is not None:
-            found.damaged.append(line)
+            published.damaged.append(line)
         else:
             content = stored.read_bytes()
             if not (copy.exists() and copy.read_bytes() == content):
                 with atomic_path(copy) as temporary:
                     temporary.write_bytes(content)
-            found.present.append(place)
-            record[place] = output.path
-    for place in recorded.keys() - jobs(view).keys():
-        if recorded[place].exists() or not Path(place).exists():
-            Path(place).unlink(missing_ok=True)
-            del record[place]
+            published.present.append(target)
+            record[target] = output.path
+    for target in recorded.keys() - jobs(view).keys():
+        if recorded[target].exists() or not Path(target).exists():
+            Path(target).unlink(missing_ok=True)
+            del record[target]
         else:
-            found.earlier.append(place)
+            published.earlier.append(target)
     for job in jobs(planned).values():
         if job.complete and not (path := identity_path(*job.key)).exists():
             write_json(path, job.identity)
         add_missing_checksums(job)
-    if found.present:
+    if published.present:
         seeds = {
             str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
         }
@@ -118,33 +118,33 @@ def publish(jobs: Jobs, config_file: str) -> Published:
         for name, values in ((RECORD, record), (METRICS, metrics), (HEADLINE, headline_numbers(jobs))):
             if values and _read(home / name) != values:
                 write_json(home / name, values)
-            found.present += [str(home / name)] if values and name != RECORD else []
-        found.present += write_dvc_files(jobs, config_file)
-    return found
+            published.present += [str(home / name)] if values and name != RECORD else []
+        published.present += write_dvc_files(jobs, config_file)
+    return published
 
 
 def published_copies(jobs: Jobs) -> dict[str, Path]:
-    """Place in results/RUN -> the file of the store that was last copied there.
+    """Path in results/RUN -> the file of the store that was last copied there.
 
-    The record may come with a clone: only files in results/RUN count, not those that a link in it leads to.
+    The record may come with a clone: only files inside results/RUN count, not targets of links in it.
     """
     home, copies = jobs.folder, {}
-    for place, stored in (_read(home / RECORD) or {}).items():
-        path, source = Path(place), Path(str(stored))
+    for target, stored in (_read(home / RECORD) or {}).items():
+        path, source = Path(target), Path(str(stored))
         inside = path.is_relative_to(home) and source.is_relative_to(STORE)
         with suppress(OSError, ValueError):  # no possible paths
             regular = not path.is_symlink() and (path.is_file() or not path.exists())
             inside &= regular and path.resolve().is_relative_to(home.resolve()) and not source.is_dir()
             if inside and ".." not in (*path.parts, *source.parts):
-                copies[place] = source
+                copies[target] = source
     return copies
 
 
-def is_earlier_copy(jobs: Jobs, place: str, recorded: dict[str, Path] | None = None) -> bool:
+def is_earlier_copy(jobs: Jobs, target: str, recorded: dict[str, Path] | None = None) -> bool:
     """Whether this file of results/RUN is a copy of another result, and this config's result is not here."""
-    output, recorded = jobs(view)[place], published_copies(jobs) if recorded is None else recorded
+    output, recorded = jobs(view)[target], published_copies(jobs) if recorded is None else recorded
     missing = not output.job.has(output.file)
-    return missing and Path(place).exists() and recorded.get(place) != Path(output.path)
+    return missing and Path(target).exists() and recorded.get(target) != Path(output.path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -157,7 +157,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
     """The numbers of one training seed's finished jobs, nested as in metrics.json."""
-    found: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for job in of_seed.created:
         if not (keys := job.stage.numbers(job)):
             continue
@@ -168,19 +168,19 @@ def _numbers(jobs: Jobs, of_seed: Jobs) -> dict[str, Any]:
             continue
         with suppress(InputError):
             summary = read_summary(path)
-            place = found
+            section = nested
             for key in keys:
-                place = place.setdefault(key, {})
+                section = section.setdefault(key, {})
             # Spreads are published beside the metrics of a feature space only.
-            numbers = summary.numbers if len(keys) > 2 else {key: one.number for key, one in summary.values.items()}
+            numbers = summary.numbers if len(keys) > 2 else {key: value.number for key, value in summary.values.items()}
             named = {name.rpartition(".")[2]: number for name, number in numbers.items()}
-            place |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
-    return found
+            section |= {name: number for name, number in named.items() if name not in NOT_PUBLISHED}
+    return nested
 
 
 def headline_numbers(jobs: Jobs) -> dict[str, Any]:
     """The first measured row of Tables 2 and 5: quantity -> number; {} while a table is missing."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for job in (jobs(tables)[name] for name in HEADLINE_TABLES if name in jobs(tables)):
         path = Path(job.path("table.json"))
         try:
@@ -190,16 +190,16 @@ def headline_numbers(jobs: Jobs) -> dict[str, Any]:
         except InputError:
             return {}
         cells = next(filter(None, map(table.measured_cells, table.measured_rows())), {})
-        found |= {name.rstrip(" ↑↓"): cell.number for name, cell in list(cells.items())[:HEADLINE_NUMBERS]}
-    return found
+        numbers |= {name.rstrip(" ↑↓"): cell.number for name, cell in list(cells.items())[:HEADLINE_NUMBERS]}
+    return numbers
 
 
-def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published) -> str:
-    """Lines for the terminal after a run that made the results of these jobs, named once for each shard."""
-    by_key = {job.key: job for job in made}
-    reused = {job.key: job for one in by_key.values() for job in one.upstream if job.key not in by_key}
-    places = {str(jobs.folder / name): text for name, text in PLACES.items() if (jobs.folder / name).exists()}
-    width = max(map(len, places), default=0)
+def ending(jobs: Jobs, finished: Iterable[Job], seconds: float, published: Published) -> str:
+    """Lines for the terminal after a run of these jobs, each listed once per shard."""
+    by_key = {job.key: job for job in finished}
+    reused = {job.key: job for reader in by_key.values() for job in reader.upstream if job.key not in by_key}
+    paths = {str(jobs.folder / name): text for name, text in PLACES.items() if (jobs.folder / name).exists()}
+    width = max(map(len, paths), default=0)
     result = ""
     if not published.damaged:  # the page's first sentence, from the tables that exist
         shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
@@ -215,31 +215,31 @@ def ending(jobs: Jobs, made: Iterable[Job], seconds: float, published: Published
         "",
         *textwrap.wrap(result, WIDTH),
         "",
-        *(f"{place:{width}}  {text}" for place, text in places.items()),
+        *(f"{path:{width}}  {text}" for path, text in paths.items()),
         *not_current(published),
     ]
     return "\n".join(lines)
 
 
 def not_current(published: Published) -> list[str]:
-    """A line for each damaged result, and one for copies of an earlier run."""
+    """A line for each damaged result, and a line for all copies of an earlier run."""
     first = ", ".join(sorted(published.earlier)[:3])
     more = f" and {len(published.earlier) - 3} more" if len(published.earlier) > 3 else ""
     earlier = [f"Of an earlier run, since their results are not here: {first}{more}"] if first else []
     return [*published.damaged, *earlier]
 
 
-def _counted(title: str, made: list[Job]) -> list[str]:
+def _counted(title: str, results: list[Job]) -> list[str]:
     """Such as `Made: 3 results: train_autoencoder 2, reconstruct`, in the order of the stages."""
-    stages = Counter(job.stage.name for job in made)
+    stages = Counter(job.stage.name for job in results)
     named = ", ".join(f"{stage} {stages[stage]}".removesuffix(" 1") for stage in all_stages() if stage in stages)
-    results = "1 result" if len(made) == 1 else f"{len(made)} results"
-    line = f"{title}: {results}: {named}" if made else f"{title}: nothing"
+    total = "1 result" if len(results) == 1 else f"{len(results)} results"
+    line = f"{title}: {total}: {named}" if results else f"{title}: nothing"
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def written_values(jobs: Jobs) -> dict[str, Any]:
-    """The config with all defaults, and the labels of autoencoders, which are in no job's settings."""
+    """The config with all defaults, and the labels of autoencoders, which no job's settings contain."""
     values = jobs.user_config.model_dump(mode="json")
     for name, entry in jobs.user_config.autoencoders.items():
         values["autoencoders"][name]["label"] = entry.label
@@ -248,10 +248,10 @@ def written_values(jobs: Jobs) -> dict[str, Any]:
 
 def write_dvc_files(jobs: Jobs, config_file: str) -> list[str]:
     """Write the run's config with all defaults, and its dvc.yaml, where they changed; returns their paths."""
-    place = jobs.folder
+    folder = jobs.folder
     contents: dict[Path, tuple[str, Any]] = {
-        place / CONFIG: (f"{ORIGIN}{config_file}\n", written_values(jobs)),
-        place / "dvc.yaml": (HEADER, dvc_yaml(jobs, place)),
+        folder / CONFIG: (f"{ORIGIN}{config_file}\n", written_values(jobs)),
+        folder / "dvc.yaml": (HEADER, dvc_yaml(jobs, folder)),
     }
     for path, (first, values) in contents.items():
         text = first + yaml.safe_dump(values, sort_keys=False, width=120)
@@ -269,24 +269,24 @@ def recorded_config(jobs: Jobs) -> str | None:
     return first.removeprefix(ORIGIN) if first.startswith(ORIGIN) else None
 
 
-def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
-    """The content of the dvc.yaml in `place`: the results of the run that exist."""
+def dvc_yaml(jobs: Jobs, folder: Path) -> dict[str, Any]:
+    """The content of the dvc.yaml in `folder`: the existing results of the run."""
     # A plot for each column of the histories, with a curve for each training that logged it.
     curves: dict[tuple[str, str], list[str]] = {}
     # Trained weights that are here, or that DVC tracks, by kind and name.
     artifacts: dict[str, Any] = {}
     for kind, name, job in planned_trainings(jobs):
-        history = place / "histories" / f"{kind}-{name}.csv"
+        history = folder / "histories" / f"{kind}-{name}.csv"
         if history.exists():
             with history.open(newline="", encoding="utf-8") as file:
                 columns = next(csv.reader(file), [])
             for column in columns:
                 if column not in FIRST_COLUMNS:
-                    curves.setdefault((kind, column), []).append(str(history.relative_to(place)))
+                    curves.setdefault((kind, column), []).append(str(history.relative_to(folder)))
         if job.complete or dvc_file(job.folder).exists():
             key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
             key = f"{key}-{job.digest}" if key in artifacts else key
-            path = os.path.relpath(job.path(f"{kind}.safetensors"), place)
+            path = os.path.relpath(job.path(f"{kind}.safetensors"), folder)
             artifacts[key] = {"path": path, "type": "model", "desc": job.name}
     plots: list[Any] = []
     for (kind, column), histories in curves.items():
@@ -294,8 +294,8 @@ def dvc_yaml(jobs: Jobs, place: Path) -> dict[str, Any]:
         axes = {"x": x, "y": dict.fromkeys(histories, column), "x_label": label, "y_label": column}
         plots.append({f"{jobs.config.run}: {kind}, {column}": axes})
     shown = [job for job in jobs(figures).values() if job.complete or dvc_file(job.folder).exists()]
-    plots += [os.path.relpath(job.path("figure.png"), place) for job in shown]  # DVC has them in the store
-    metrics = [HEADLINE] if (place / HEADLINE).exists() else []
+    plots += [os.path.relpath(job.path("figure.png"), folder) for job in shown]  # DVC has them in the store
+    metrics = [HEADLINE] if (folder / HEADLINE).exists() else []
     parts = {"metrics": metrics, "plots": plots, "artifacts": artifacts}
     return {key: part for key, part in parts.items() if part}
 

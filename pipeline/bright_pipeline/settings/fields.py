@@ -29,7 +29,7 @@ LONGEST_NAME = 100  # characters: a file system allows 255 bytes, and file names
 NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
 MAX_JOBS = 10_000  # jobs that one sample set may be divided into
 SOURCE = " Default: "  # begins the last sentence of a description
-MOST_BLOCKS = 1000  # of a level: a million would be made for hours before anything is refused
+MOST_BLOCKS = 1000  # of a level: building a million would take hours before any check
 INT64_MAX = 2**63 - 1  # seeds and sizes are 64-bit integers
 
 Entry = TypeVar("Entry")
@@ -47,9 +47,9 @@ def _check_name(name: str) -> str:
 
 def _check_case(entries: dict[str, Any]) -> dict[str, Any]:
     """Refuse names that a case-insensitive file system would merge."""
-    known: dict[str, str] = {}
+    by_lower_case: dict[str, str] = {}
     for name in entries:
-        if (other := known.setdefault(name.lower(), name)) != name:
+        if (other := by_lower_case.setdefault(name.lower(), name)) != name:
             raise ValueError(f"the names {other} and {name} differ only in case")
     return entries
 
@@ -88,8 +88,8 @@ class Section(BaseModel):
                 elif kind == "union_tag_not_found":
                     kind, loc = "missing", (*loc, "kind")
                 elif kind == "union_tag_invalid":
-                    known = re.findall(r"'(.*?)'", problem["ctx"]["expected_tags"])
-                    kind, message, loc = "unknown_key", _no_such("kind", problem["ctx"]["tag"], known), (*loc, "kind")
+                    kinds = re.findall(r"'(.*?)'", problem["ctx"]["expected_tags"])
+                    kind, message, loc = "unknown_key", _no_such("kind", problem["ctx"]["tag"], kinds), (*loc, "kind")
                 custom = PydanticCustomError(kind, "{message}", {"message": message})
                 problems.append({"type": custom, "loc": loc, "input": problem["input"]})
             raise ValidationError.from_exception_data(cls.__name__, problems) from None
@@ -125,9 +125,9 @@ class Section(BaseModel):
         return extra if isinstance(extra, dict) else {}
 
 
-def _no_such(what: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"no such {what}; " + (f"did you mean {near[0]}?" if near else f"the {what}s are {', '.join(known)}")
+def _no_such(noun: str, name: str, choices: list[str]) -> str:
+    near = difflib.get_close_matches(name, choices, n=1)
+    return f"no such {noun}; " + (f"did you mean {near[0]}?" if near else f"the {noun}s are {', '.join(choices)}")
 
 
 def _check_value(key: str, value: Any) -> None:
@@ -136,7 +136,7 @@ def _check_value(key: str, value: Any) -> None:
         for item in value:
             _check_value(key, item)
     if isinstance(value, int) and abs(value) > INT64_MAX:
-        raise ValueError(f"{key}: integers lie between -2^63 and 2^63; this one has {value.bit_length()} bits")
+        raise ValueError(f"{key}: must be between -2^63 and 2^63; this integer has {value.bit_length()} bits")
     if isinstance(value, str | Path) and "\0" in str(value):
         raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")
     if isinstance(value, Path):

@@ -151,32 +151,32 @@ COUNTS = (
 ENCODER = _count("encoder_params_millions", "Encoder (M)", 1, {"": "encoder_params"}, published=False)
 
 
-def _of_space(space: str, metric: str, key: str, label: str, decimals: int, **rest: Any) -> Quantity:
+def _space_metric(space: str, metric: str, key: str, label: str, decimals: int, **rest: Any) -> Quantity:
     """A metric in a feature space."""
     rest |= {"has_std": metric in WITH_DEVIATION, "has_interval": True, "network": SPACES[space].network}
     return Quantity(key, label, GENERATED, {"": f"{space}.{metric}"}, decimals=decimals, **rest)
 
 
 WITH_DEVIATION = ("score_mean", "kernel_distance", "density")  # over splits, subsets or images
-FID = _of_space("inception", DISTANCE, "fid", "FID ↓", 2, is_published=True)
-FID_CLEAN = _of_space("inception_clean", DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
-CLIP_FID = _of_space("clip", DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
-INCEPTION_SCORE = _of_space("inception", "score_mean", "is", "IS ↑", 2, is_published=True)
+FID = _space_metric("inception", DISTANCE, "fid", "FID ↓", 2, is_published=True)
+FID_CLEAN = _space_metric("inception_clean", DISTANCE, "fid_clean", "FID (clean-fid) ↓", 2)
+CLIP_FID = _space_metric("clip", DISTANCE, "clip_fid", "CLIP-FID ↓", 2, is_published=True)
+INCEPTION_SCORE = _space_metric("inception", "score_mean", "is", "IS ↑", 2, is_published=True)
 PRECISION_RECALL = (
-    _of_space("vgg16", "precision", "precision", "Precision ↑", 2, is_published=True),
-    _of_space("vgg16", "recall", "recall", "Recall ↑", 2, is_published=True),
-    _of_space("vgg16", "f1", "f1", "F1 ↑", 3, is_published=True),
+    _space_metric("vgg16", "precision", "precision", "Precision ↑", 2, is_published=True),
+    _space_metric("vgg16", "recall", "recall", "Recall ↑", 2, is_published=True),
+    _space_metric("vgg16", "f1", "f1", "F1 ↑", 3, is_published=True),
 )
-# Beyond the paper's.
-FD_DINOV2 = _of_space("dinov2", DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
-CMMD = _of_space("clip_l14_336", "gaussian_kernel_distance", "cmmd", "CMMD ↓", 3, significant=3)
-KID = _of_space("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
+# Metrics beyond the paper.
+FD_DINOV2 = _space_metric("dinov2", DISTANCE, "fd_dinov2", "FD-DINOv2 ↓", 2)
+CMMD = _space_metric("clip_l14_336", "gaussian_kernel_distance", "cmmd", "CMMD ↓", 3, significant=3)
+KID = _space_metric("inception", "kernel_distance", "kid", "KID ↓", 4, significant=3)
 DENSITY_COVERAGE = (
-    _of_space("vgg16", "density", "density", "Density ↑", 3),
-    _of_space("vgg16", "coverage", "coverage", "Coverage ↑", 3),
+    _space_metric("vgg16", "density", "density", "Density ↑", 3),
+    _space_metric("vgg16", "coverage", "coverage", "Coverage ↑", 3),
 )
-# Other features, other numbers: never under the published metrics' names. Of each metric: the names in summaries, the
-# keys, titles and decimals.
+# Numbers on other features never have the published metrics' names. For each metric: its names in summaries, its keys,
+# titles and decimals.
 ON_OTHER_FEATURES = {
     DISTANCE: ((DISTANCE, "fd", "FD ({}) ↓", 1),),
     "kernel_distance": (("kernel_distance", "kd", "KD ({}) ↓", 3),),
@@ -193,9 +193,9 @@ ON_OTHER_FEATURES = {
 
 
 def _labelled(space: Space) -> tuple[Quantity, ...]:
-    """The columns of a space that titles them by its features."""
+    """The columns of a space whose titles name its features."""
     return tuple(
-        _of_space(space.name, name, f"{key}_{space.name}", title.format(space.label), decimals)
+        _space_metric(space.name, name, f"{key}_{space.name}", title.format(space.label), decimals)
         for metric in space.metrics
         for name, key, title, decimals in ON_OTHER_FEATURES[metric]
     )
@@ -230,50 +230,50 @@ SAMPLE_DISTANCE = tuple(
     for quantity in (FID, FID_CLEAN, *EFFICIENTNET[:2])
 )
 
-# The first over the second. 1: samples are as near as the decoder lets them be.
+# The distance of samples over that of reconstructions. At 1, the decoder explains the whole distance.
 RATIO = "over_rfid."
 DISTANCE_RATIO = tuple(
-    Quantity(f"{of.key}_over_r{of.key}", f"{of.name} / r{of.name} ↓", of.kind, {"": RATIO + of.compared}, decimals=2)
-    for of in (FID, FID_CLEAN, EFFICIENTNET[0])
+    Quantity(f"{fd.key}_over_r{fd.key}", f"{fd.name} / r{fd.name} ↓", fd.kind, {"": RATIO + fd.compared}, decimals=2)
+    for fd in (FID, FID_CLEAN, EFFICIENTNET[0])
 )
 
 
-def _of_codes(key: str, label: str, decimals: int, significant: int = 0, network: str | None = None) -> Quantity:
+def _code_quantity(key: str, label: str, decimals: int, significant: int = 0, network: str | None = None) -> Quantity:
     measured = {"": f"codes.{key}"}
     return Quantity(key, label, CODES, measured, decimals=decimals, significant=significant, network=network)
 
 
-# Beyond the paper's: codes (section 3.4), bytes (section 5), speed and time.
-USED_SHARE = _of_codes("used_share", "Entries in use (%) ↑", 1)
+# Beyond the paper: codes (section 3.4), bytes (section 5), speed and time.
+USED_SHARE = _code_quantity("used_share", "Entries in use (%) ↑", 1)
 USAGE = (
-    _of_codes("entries", "Entries", 0),
+    _code_quantity("entries", "Entries", 0),
     USED_SHARE,
-    _of_codes("perplexity", "Perplexity ↑", 1),
-    _of_codes("evenness", "Perplexity / entries ↑", 3),
-    _of_codes("hit_variation", "Variation of hits ↓", 2),
+    _code_quantity("perplexity", "Perplexity ↑", 1),
+    _code_quantity("evenness", "Perplexity / entries ↑", 3),
+    _code_quantity("hit_variation", "Variation of hits ↓", 2),
 )
 RANGE = (
-    _of_codes("code_minimum", "Smallest code", 3),
-    _of_codes("code_maximum", "Largest code", 3),
-    _of_codes("code_variance", "Variance", 4, 3),
+    _code_quantity("code_minimum", "Smallest code", 3),
+    _code_quantity("code_maximum", "Largest code", 3),
+    _code_quantity("code_variance", "Variance", 4, 3),
 )
 SPECTRUM = (
-    _of_codes("directions", "Principal directions above 0.05", 0),
-    _of_codes("mean_log_deviation", "Mean ln(principal deviation)", 2),
+    _code_quantity("directions", "Principal directions above 0.05", 0),
+    _code_quantity("mean_log_deviation", "Mean ln(principal deviation)", 2),
 )
 NOISE = (
-    _of_codes("psnr_quiet", "PSNR (dB) without noise ↑", 2),
-    _of_codes("psnr_fall", "PSNR's fall within ±1/(2 r_max) (dB) ↓", 2, 2),
-    _of_codes("lpips_rise", "LPIPS' rise within ±1/(2 r_max) ↓", 4, network="lpips_alex"),
-    _of_codes("tolerated_half_cells", "Noise for −1 dB, in 1/(2 r_max) ↑", 2),
-    _of_codes("tolerated_deviations", "Noise for −1 dB, in deviations ↑", 3),
+    _code_quantity("psnr_quiet", "PSNR (dB) without noise ↑", 2),
+    _code_quantity("psnr_fall", "PSNR's fall within ±1/(2 r_max) (dB) ↓", 2, 2),
+    _code_quantity("lpips_rise", "LPIPS' rise within ±1/(2 r_max) ↓", 4, network="lpips_alex"),
+    _code_quantity("tolerated_half_cells", "Noise for −1 dB, in 1/(2 r_max) ↑", 2),
+    _code_quantity("tolerated_deviations", "Noise for −1 dB, in deviations ↑", 3),
 )
 BYTES = (
-    _of_codes("table_megabytes", "Hash tables (MB) ↓", 2, 3),
-    _of_codes("decoding_megabytes", "Decoder with tables (MB) ↓", 2, 3),
-    _of_codes("code_bytes", "Code of an image (B) ↓", 0),
-    _of_codes("collection_megabytes", "Codes of the collection (MB) ↓", 2, 3),
-    _of_codes("kept_megabytes", "All that is kept (MB) ↓", 2, 3),
+    _code_quantity("table_megabytes", "Hash tables (MB) ↓", 2, 3),
+    _code_quantity("decoding_megabytes", "Decoder with tables (MB) ↓", 2, 3),
+    _code_quantity("code_bytes", "Code of an image (B) ↓", 0),
+    _code_quantity("collection_megabytes", "Codes of the collection (MB) ↓", 2, 3),
+    _code_quantity("kept_megabytes", "All that is kept (MB) ↓", 2, 3),
 )
 DECODING_SPEED = Quantity(
     "decoded_per_second",

@@ -23,14 +23,14 @@ class Grid(Section):
         for key in ("learning_rate", "encoder_learning_rate"):
             if any(rate <= 0 for rate in getattr(self, key)):
                 raise ValueError(f"{key}: rates above 0, not {getattr(self, key)}")
-        if not 1 < prod(len(found) for key in type(self).model_fields if (found := getattr(self, key))) <= MOST_TRIALS:
+        if not 1 < prod(len(given) for key in type(self).model_fields if (given := getattr(self, key))) <= MOST_TRIALS:
             raise ValueError(f"2 to {MOST_TRIALS} combinations, such as learning_rate: [1.0e-3, 1.0e-2]")
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Changes of `training`, one for each trial."""
-        values = {key: found for key in type(self).model_fields if (found := getattr(self, key))}
-        for chosen in product(*values.values()):
-            yield dict(zip(values, chosen, strict=True))
+        grid = {key: given for key in type(self).model_fields if (given := getattr(self, key))}
+        for chosen in product(*grid.values()):
+            yield dict(zip(grid, chosen, strict=True))
 
 
 class Study(Section):
