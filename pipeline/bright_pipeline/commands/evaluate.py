@@ -36,7 +36,7 @@ def evaluate(
     dataset: Annotated[str, typer.Option(help="The dataset that they imitate, such as ffhq256.")] = "",
     prepared: Annotated[str, typer.Option(help="How the reference images got their size.")] = "as they are",
     count: Annotated[int | None, typer.Option(help="Score only the first COUNT images by name.", min=2)] = None,
-    output: Annotated[Path, typer.Option(help="Where the summaries go.")] = Path("results/evaluations"),
+    output: Annotated[Path, typer.Option(help="The folder for the summaries.")] = Path("results/evaluations"),
     settings: Annotated[str, typer.Option(help="A config's section `evaluation`: JSON, or a file's path.")] = "{}",
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     log: LogOption = None,

@@ -38,9 +38,9 @@ SHOWN, ROW = 16, 8  # images of a sample set, and images in a row
 
 def export(
     name: Annotated[str, typer.Argument(help="An entry of the config: main, or autoencoders.main where several are.")],
-    folder: Annotated[Path, typer.Argument(help="Where the model goes: a new folder.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
     config: Annotated[Path, typer.Option(help="The run's config file.")] = DEMO,
-    licence: Annotated[str | None, typer.Option("--license", help="Of the weights, such as cc-by-4.0.")] = None,
+    licence: Annotated[str | None, typer.Option("--license", help="Licence of the weights, such as cc-by-4.0.")] = None,
 ) -> None:
     """Write a trained model into a new folder, with its results as a model card.
 

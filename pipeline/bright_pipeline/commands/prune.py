@@ -21,7 +21,7 @@ from bright_pipeline.stages.common import Jobs
 
 def prune(
     configs: Annotated[list[Path], typer.Argument(help="The configs whose results stay.", metavar="CONFIG...")],
-    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the listed folders.")] = False,
 ) -> None:
     """List the folders of results/store and results/work that none of these configs uses; --yes removes them.
 

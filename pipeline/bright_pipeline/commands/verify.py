@@ -48,14 +48,14 @@ class Finding(NamedTuple):
 def verify(
     config: ConfigArgument = DEMO,
     whole_store: Annotated[
-        bool, typer.Option("--all", help="All of results/store and results/work, not this config's part alone.")
+        bool, typer.Option("--all", help="All of results/store and results/work, not only this config's results.")
     ] = False,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Move damaged and left-over files to results/damaged: a run makes them again."),
     ] = False,
 ) -> None:
-    """Read all results of a config: what is damaged, missing, unknown or left over; exit code 1 if anything is.
+    """Read all results of a config; report damaged, missing, unknown and left-over files (then exit code 1).
 
     With --repair, damaged files and those made together with them are moved away. Then only unknown and missing files
     give exit code 1.
@@ -88,7 +88,7 @@ def fingerprints() -> Iterator[Finding]:
 
 
 def inspect(jobs: Jobs, whole_store: bool) -> list[Finding]:
-    """All findings in the folders of the plan, or in all folders of results, by kind."""
+    """All findings in the folders of the plan, or in all folders of results, sorted by kind."""
     of_plan = {job.folder: job for job in jobs(planned).values()}
     states = WORK.glob("*") if whole_store else [job.work for job in of_plan.values()]
     folders = {path for path in STORE.glob("*/*") if path.is_dir()} if whole_store else set(of_plan)

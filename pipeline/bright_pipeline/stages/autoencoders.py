@@ -30,7 +30,7 @@ from bright_pipeline.stages.datasets import dataset, image_size, known_images, p
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
 MODEL_KINDS = ("autoencoder", "diffusion", "generator")
-PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; another one ends the stage."
+PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; the stage ends if the file differs."
 
 
 class AutoencoderJob(Section):
@@ -50,7 +50,7 @@ class ImportJob(Section):
     code_size: CodeSizeField | None = Field(None, description="Code size of a diffusion model.")
     resolution: int | None = Field(None, description="Resolution of the images of an autoencoder or a generator.")
     channels: Literal[1, 3] = Field(3, description="Their channels.")
-    sha256: str | None = operational(None, "The fingerprint of the checkpoint; another one ends the stage.")
+    sha256: str | None = operational(None, "The fingerprint of the checkpoint; the stage ends if it differs.")
 
     def _check(self) -> None:
         given = [kind for kind in MODEL_KINDS if getattr(self, kind) is not None]

@@ -20,7 +20,7 @@ CORES_PER_GPU = 4  # to read, decode and resize the images of one GPU's process;
 class Jobs(engine.Jobs):
     """The jobs of a config.
 
-    With several training seeds, these are the jobs of the first one; `other_seeds` has those of the others.
+    With several training seeds, these are the jobs of the first seed; `other_seeds` has the jobs of the others.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Jobs(engine.Jobs):
         super().__init__(all_stages(), config.run, accepted, store, suffix)
         self.user_config = config  # `config` has the first training seed added to its seeds
         self.config = config.with_training_seed(config.training_seeds[0])
-        self.is_result_available = is_result_available  # without the network that measures it
+        self.is_result_available = is_result_available  # asked if the network behind a result is missing
         self.every_network = every_network
         """Whether metrics are planned even if the weights of their network are missing."""
         self.fingerprints = fingerprints or Fingerprints()

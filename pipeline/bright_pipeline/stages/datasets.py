@@ -25,8 +25,8 @@ class DatasetJob(Dataset):
     """Prepare a dataset."""
 
     name: str = operational("dataset", "Its name in the config, for errors.")
-    sha256: str | None = operational(None, "The fingerprint of its raw images; others end the stage.")
-    list_sha256: str | None = operational(None, "The sha256 of `split.list`; another one ends the stage.")
+    sha256: str | None = operational(None, "The fingerprint of its raw images; the stage ends if they differ.")
+    list_sha256: str | None = operational(None, "The sha256 of `split.list`; the stage ends if the file differs.")
 
 
 def no_images(job: Job, needed: Needed) -> Iterator[str]:

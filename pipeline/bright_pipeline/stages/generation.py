@@ -58,7 +58,7 @@ class GenerationJob(Section):
     seed: int = 0
     resolution: int | None = Field(None, description="Resolution of the dataset that files imitate and must have.")
     channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
-    sha256: str | None = operational(None, "The fingerprint of the files; others end the stage.")
+    sha256: str | None = operational(None, "The fingerprint of the files; the stage ends if they differ.")
 
 
 def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
