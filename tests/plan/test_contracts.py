@@ -147,7 +147,7 @@ def test_long_arguments_are_in_files_that_the_start_of_a_run_writes(own_folder: 
 
 
 def test_an_entry_is_found_if_another_has_the_same_job(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bright_pipeline.stages.tables._of_paper", lambda jobs, table: [])
+    monkeypatch.setattr("bright_pipeline.stages.tables._paper_rows", lambda jobs, table: [])
     jobs = tiny_plan()
     found = [find_entry(jobs, "complexity", f"tables.{name}") for name in ("table7", "table8")]
     assert found[0].digest == found[1].digest, "both tables have the same rows"
