@@ -35,10 +35,10 @@ def accept(
         # An acceptance changes the digests of everything downstream: of later stages, and of jobs of this stage that
         # read other jobs of it, such as the table of claims. Repeat until no further result matches.
         while True:
-            of_stage = [job for job in jobs(planned).values() if job.stage.name == stage]
+            stage_jobs = [job for job in jobs(planned).values() if job.stage.name == stage]
             matches = {
                 f"{stage} {digest_of(job.identity)}": Accepted(then, tuple(keys or ()))
-                for job in of_stage
+                for job in stage_jobs
                 if not job.complete and (then := earlier(job, recorded, tuple(keys or ())))
             }
             if not matches:
@@ -47,7 +47,7 @@ def accept(
             count += len(matches)
             jobs = Jobs(settings, accepted=accepted | new, fingerprints=fingerprints)
         if count:
-            print(f"{stage}: {count} of {len(of_stage)} results accepted")
+            print(f"{stage}: {count} of {len(stage_jobs)} results accepted")
     if not new:
         changed = f"the code or in {', '.join(keys)}" if keys else "the code"
         print(f"nothing to accept: no results differ from the wanted ones in {changed} alone")

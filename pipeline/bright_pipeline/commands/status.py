@@ -153,8 +153,8 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
             since = readable_duration(state.silent_s)
             broken.append([state.shard.log_name, since, state.problem, str(state.shard.log)])
     stages = [
-        [stage, f"{of_stage[State.DONE]} of {of_stage.total()}", str(of_stage[State.RUNNING] or "")]
-        for stage, of_stage in by_stage.items()
+        [stage, f"{by_state[State.DONE]} of {by_state.total()}", str(by_state[State.RUNNING] or "")]
+        for stage, by_state in by_stage.items()
     ]
     trained_columns = ["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"]
     parts = [

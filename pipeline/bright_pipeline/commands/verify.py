@@ -89,14 +89,14 @@ def fingerprints() -> Iterator[Finding]:
 
 def inspect(jobs: Jobs, whole_store: bool) -> list[Finding]:
     """All findings in the folders of the plan, or in all folders of results, sorted by kind."""
-    of_plan = {job.folder: job for job in jobs(planned).values()}
-    states = WORK.glob("*") if whole_store else [job.work for job in of_plan.values()]
-    folders = {path for path in STORE.glob("*/*") if path.is_dir()} if whole_store else set(of_plan)
+    jobs_by_folder = {job.folder: job for job in jobs(planned).values()}
+    states = WORK.glob("*") if whole_store else [job.work for job in jobs_by_folder.values()]
+    folders = {path for path in STORE.glob("*/*") if path.is_dir()} if whole_store else set(jobs_by_folder)
     folders |= {path.parent for state in states for path in state.rglob(SUMS)}
     findings = [*records(jobs, whole_store)]
     with Progress("verify", len(folders), "folders") as progress, ThreadPoolExecutor(min(8, cores())) as threads:
-        for of_folder in threads.map(lambda path: list(in_folder(path, of_plan.get(path))), sorted(folders)):
-            findings += of_folder
+        for new in threads.map(lambda path: list(in_folder(path, jobs_by_folder.get(path))), sorted(folders)):
+            findings += new
             progress.advance()
     return sorted(findings, key=lambda finding: KINDS.index(finding.kind))
 

@@ -67,13 +67,13 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
     path = paths_of(inputs, "hits")[0]
     with arrays(path, "hits", "`bright_pipeline.dump_codes`, with hits and reachable") as stored:
-        of_entries, reachable = stored["hits"], stored["reachable"]
-    if of_entries.ndim != 2 or reachable.shape != of_entries.shape[1:] or not reachable.any():
+        all_hits, reachable = stored["hits"], stored["reachable"]
+    if all_hits.ndim != 2 or reachable.shape != all_hits.shape[1:] or not reachable.any():
         raise InputError(
             f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
-            f" not {of_entries.shape} and {reachable.shape}"
+            f" not {all_hits.shape} and {reachable.shape}"
         )
-    groups = of_entries[:, reachable.astype(bool)]
+    groups = all_hits[:, reachable.astype(bool)]
     figure, axes = panels(len(groups), job.columns or HITS_COLUMNS, job.title)
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
         share, variation = statistics(hits)
@@ -190,13 +190,13 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     points = []
     for name, paths in labelled_paths(inputs, RECONSTRUCTIONS.name).items():
         speed = read_summary(speeds, job.models.get(name, name)).values["decoding.images_per_second"]
-        of_seeds = list(map(read_summary, paths))
-        bits, _ = over_seeds(of_seeds, "code_bits")
+        decoders = list(map(read_summary, paths))
+        bits, _ = over_seeds(decoders, "code_bits")
         values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
-        is_measured = {metric: all(metric in summary.values for summary in of_seeds) for metric, _ in METRICS}
-        values |= {metric: over_seeds(of_seeds, metric) for metric, _ in METRICS if is_measured[metric]}
-        code_size = of_seeds[0].traits["code_size"]
-        points.append(Point(curve_of(of_seeds[0]), "x".join(code_size.split("x")[:2]), values))
+        is_measured = {metric: all(metric in summary.values for summary in decoders) for metric, _ in METRICS}
+        values |= {metric: over_seeds(decoders, metric) for metric, _ in METRICS if is_measured[metric]}
+        code_size = decoders[0].traits["code_size"]
+        points.append(Point(curve_of(decoders[0]), "x".join(code_size.split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.variant))
     markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))

@@ -39,11 +39,11 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
     colours = colours_of(list(histories))
     figure, axes = panels(len(quantities), job.columns or COLUMNS, job.title, width=3.0, height=2.0)
     for axis, quantity in zip(axes, quantities, strict=True):
-        of_runs = {label: history for label, history in histories.items() if quantity in history}
-        for label, history in of_runs.items():
+        logged = {label: history for label, history in histories.items() if quantity in history}
+        for label, history in logged.items():
             rows = history[["images", quantity]].dropna()
             axis.plot(rows["images"], rows[quantity], color=colours[label], label=label)
-        values = pd.concat([history[quantity].dropna() for history in of_runs.values()])
+        values = pd.concat([history[quantity].dropna() for history in logged.values()])
         if len(values) and values.min() > 0 and values.max() >= DECADE * values.min():
             axis.set_yscale("log")
         axis.set_title(quantity.replace("_", " "))

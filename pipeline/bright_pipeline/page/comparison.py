@@ -48,11 +48,11 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
     has_pairs, by_cell = False, dict[tuple[str, str], Difference]()
     for row, label in rows[1:]:
         for name, cell in table.measured_cells(row).items():
-            seeds, of_first = cell.seeds, base[name].seeds if name in base else ()
+            seeds, first_seeds = cell.seeds, base[name].seeds if name in base else ()
             has_pairs |= name in base
-            if min(len(seeds), len(of_first)) >= FEWEST_SEEDS:
-                compare = paired if len(seeds) == len(of_first) and _same_start(table, row) else welch
-                by_cell[label, name] = compare(seeds, of_first)
+            if min(len(seeds), len(first_seeds)) >= FEWEST_SEEDS:
+                compare = paired if len(seeds) == len(first_seeds) and _same_start(table, row) else welch
+                by_cell[label, name] = compare(seeds, first_seeds)
     if not by_cell:
         return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if has_pairs else ""
     judged: dict[str, dict[str, Compared]] = {}

@@ -398,10 +398,10 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
     return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, numerical, read, ["lpips_alex"])
 
 
-def complexity(jobs: Jobs, table: str, names: tuple[str, ...], of_paper: tuple[str, ...] = ()) -> Job:
+def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tuple[str, ...] = ()) -> Job:
     """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained."""
     models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
-    models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in of_paper]
+    models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in paper_names]
     families = {config.autoencoders[name].family for config, name, _ in models}
     counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
     settings, numerical = _several(models)

@@ -302,10 +302,10 @@ def distance_spaces(jobs: Jobs, models: list[str]) -> list[str]:
     """The spaces in which distances of reconstructions can be measured."""
     measurable: list[str] = []
     for name in distance_networks(jobs):
-        of_network = spaces(jobs, name)
-        distances = [jobs(reconstruction_distance, model, space) for model in models for space in of_network]
+        network_spaces = spaces(jobs, name)
+        distances = [jobs(reconstruction_distance, model, space) for model in models for space in network_spaces]
         if is_network_available(jobs, name, distances):
-            measurable += of_network
+            measurable += network_spaces
     return measurable
 
 

@@ -167,8 +167,8 @@ def models(jobs: Jobs) -> list[dict[str, str]]:
     facts: dict[tuple[str, str], str] = {}
     for name, model in config.autoencoders.items():
         trained = f"{model.training.images:,} training images"
-        of_family = f"{model.family} {model.code_size} on {model.dataset}, {trained}"
-        facts["autoencoder", name] = f"{model.label}: {of_family}" if model.label else of_family
+        description = f"{model.family} {model.code_size} on {model.dataset}, {trained}"
+        facts["autoencoder", name] = f"{model.label}: {description}" if model.label else description
     for name, denoiser in config.diffusions.items():
         facts["diffusion", name] = f"on the codes of {denoiser.autoencoder}, {denoiser.training.steps:,} steps"
     for name, entry in config.generators.items():

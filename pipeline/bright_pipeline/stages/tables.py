@@ -288,9 +288,10 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
         job = jobs(autoencoders.decoding, timed)
         summaries += [RowSummary(row, job, "decoding.json") for row in rows if row in timed]
     if q.COUNTED in kinds:
-        of_paper = [row["name"] for row in jobs(_paper_rows, name)]
-        counts = jobs(autoencoders.complexity, name, tuple(rows), tuple(row.removeprefix(OF_PAPER) for row in of_paper))
-        summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *of_paper]]
+        paper_rows = [row["name"] for row in jobs(_paper_rows, name)]
+        paper_names = tuple(row.removeprefix(OF_PAPER) for row in paper_rows)
+        counts = jobs(autoencoders.complexity, name, tuple(rows), paper_names)
+        summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *paper_rows]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
         notes += [
