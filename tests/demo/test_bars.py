@@ -66,6 +66,8 @@ def test_every_number_equals_the_committed_one(metrics: dict[str, Any]) -> None:
     kernels = {made.get("cpu", "portable") for folder in folders for made in result_libraries(folder)}
     if kernels != {"portable"}:
         pytest.skip(f"results/store has results of other kernels: {', '.join(sorted(kernels))}")
+    if not NUMBERS.is_file():
+        pytest.skip(f"{NUMBERS.name} is not committed yet: the numbers of a demo with portable kernels")
     committed = json.loads(NUMBERS.read_text(encoding="utf-8"))
     assert numbers(metrics) == numbers(committed)
 
