@@ -22,7 +22,7 @@ SAMPLES = "1000"
 with (RUN.parents[1] / "docs" / "csv" / "demo-bars.csv").open(encoding="utf-8") as file:
     BARS = {row["quantity"]: float(row["bar"]) for row in DictReader(file)}
 NUMBERS = RUN.parents[1] / "docs" / "csv" / "demo-metrics.json"
-"""Written by `cp results/demo/metrics.json docs/csv/demo-metrics.json` after a demo with portable kernels."""
+"""The metrics.json of a demo with portable kernels (docs/testing.md)."""
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ print(json.dumps([sys.argv[1:], sys.stdin.read(), os.getcwd(), dict(os.environ),
 def folder(tmp_path: Path) -> Path:
     """A folder with a package of the project's name, like a test's checkout."""
     (tmp_path / "bright_pipeline").mkdir()
+    (tmp_path / "bright_pipeline" / "__init__.py").touch()  # else the installed package comes first
     (tmp_path / "bright_pipeline" / "story.py").write_text(MODULE)
     return tmp_path
 

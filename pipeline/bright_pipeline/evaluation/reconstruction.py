@@ -57,7 +57,10 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ssim": ssim, "psnr": psnr}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ssim": ssim,
+    "psnr": psnr,
+}
 # Additions to a metric's protocol.
 CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
 

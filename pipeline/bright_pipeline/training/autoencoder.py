@@ -51,7 +51,7 @@ class AutoencoderTask(TrainingTask):
         half_life = training.ema_half_life_images
         self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)
         # Adam with two epsilons (section 4): the small one lets rarely hit table entries move fast.
-        rate, common = training.learning_rate, {"betas": training.betas, "fused": True}
+        rate, common = training.learning_rate, {"betas": training.betas, "fused": self.fused}
         encoder = list(self.model.encoder.parameters())
         in_encoder = {id(weight) for weight in encoder}
         self.code_deviation: Tensor | None = None  # of each channel, (C_z, 1, 1); in a decoder stage

@@ -49,7 +49,7 @@ class DenoisingTask(TrainingTask):
         training = self.settings.training
         self.model, self.unet = self.add_model(model), unet
         self.track_ema(training.ema_decay)
-        how = {"lr": training.learning_rate, "betas": training.betas, "fused": True}
+        how = {"lr": training.learning_rate, "betas": training.betas, "fused": self.fused}
         self.optimize("model", torch.optim.Adam(model.parameters(), **how))
 
     def next_examples(self, step: int) -> list[MicroBatch]:

@@ -39,7 +39,7 @@ class ImageBARTTask(TrainingTask):
         self.model.entries.copy_(entries)
         self.track_ema(training.ema_decay)
         how = {"lr": training.learning_rate, "betas": training.betas, "weight_decay": training.weight_decay}
-        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **how, fused=True))
+        self.optimize("model", torch.optim.AdamW(self.model.parameters(), **how, fused=self.fused))
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of all networks down the sum of their losses, then of the EMA."""

@@ -56,7 +56,7 @@ class StyleGAN2Task(TrainingTask):
         ):
             share = every / (every + 1) if every else 1.0
             betas = (training.betas[0] ** share, training.betas[1] ** share)
-            how = {"lr": full_rate * share, "betas": betas, "eps": training.epsilon, "fused": True}
+            how = {"lr": full_rate * share, "betas": betas, "eps": training.epsilon, "fused": self.fused}
             self.optimize(name, torch.optim.Adam(self.modules[name].parameters(), **how))
 
     def kind_of_step(self, step: int) -> tuple[bool, bool]:

@@ -230,6 +230,11 @@ class TrainingTask:
         """Around a backward pass: gradients add up, and the `last` one of a step averages them over processes."""
         return averaged_gradients(self.accelerator, self.modules[name]) if last else nullcontext()
 
+    @property
+    def fused(self) -> bool:
+        """Whether Adam is one kernel, which rounds alike on every CPU; with fp16, steps must be skippable."""
+        return self.accelerator.scaler is None
+
     def skipped(self, name: str) -> bool:
         """Whether the last step of an optimizer was skipped because fp16 gradients overflowed (in any process)."""
         return bool(getattr(self.optimizers[name], "step_was_skipped", False))  # absent without a gradient scaler
