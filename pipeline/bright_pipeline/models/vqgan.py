@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bright_pipeline.families.vqgan import VQGAN as Settings
-from bright_pipeline.models.autoencoder import Draws
+from bright_pipeline.models.autoencoder import Draws, full_precision
 from bright_pipeline.models.codebook import CodebookAutoencoder, hits, random_codes, summed_over_processes
 
 
@@ -26,8 +26,10 @@ class Quantizer(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """The nearest entry to each vector: (N, C_z, H_z, W_z) -> (N, H_z, W_z)."""
-        vectors = codes.movedim(1, -1)
-        return torch.cdist(vectors.flatten(0, 2), self.embedding.weight).argmin(1).view(vectors.shape[:3])
+        vectors, entries = codes.movedim(1, -1), self.embedding.weight
+        # |e|^2 - 2 z e orders as the distance does; the square root in torch.cdist depends on the processor.
+        with full_precision(codes):
+            return (entries.square().sum(1) - 2 * vectors @ entries.T).argmin(-1)
 
 
 class EntryUse(nn.Module):
