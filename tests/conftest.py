@@ -3,9 +3,9 @@
 import gc
 import os
 import signal
+from functools import cache
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks here are small, and as many processes as cores run
 
 from bright_pipeline.base.process import kernel_choice
 
@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory
+from bright_pipeline.data import fingerprint
 from bright_pipeline.data.archive import ArchiveWriter, image_name
 from bright_pipeline.models.metric_networks.fetching import fetch
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
@@ -30,6 +31,7 @@ from filelock import FileLock
 
 keep_freed_memory()  # as stages do
 collect_garbage_rarely()
+os.fsync = lambda file: None  # no test cuts the power
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -106,6 +108,14 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes`, merged section by section."""
     sections = {key: merged(base[key], value) for key, value in changes.items() if isinstance(base.get(key), dict)}
     return base | changes | sections
+
+
+@pytest.fixture(scope="session", autouse=True)
+def count_embedded_images_once() -> None:
+    """Almost every plan here is of the tiny config, and would unpack its images again."""
+    count = fingerprint.image_counts
+    once = cache(count)
+    fingerprint.image_counts = lambda source, where: (once if source.kind == "embedded" else count)(source, where)
 
 
 @pytest.fixture

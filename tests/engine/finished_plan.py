@@ -1,5 +1,6 @@
 """A plan whose jobs can be marked as done, without running anything."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from bright_pipeline.plan.publish import publish
 from bright_pipeline.stages.common import Jobs
 
 TINY = Path(__file__).parents[1] / "workflow" / "tiny.yaml"
+VALUES = yaml.safe_load(TINY.read_text(encoding="utf-8"))
 
 
 def tiny_values() -> dict[str, Any]:
     """The tiny config of the workflow tests, as YAML gives it."""
-    return yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    return copy.deepcopy(VALUES)
 
 
 def with_key(key: str, value: object) -> dict[str, Any]:

@@ -146,7 +146,6 @@ def reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_distance_is_dgm_evals_on_random_weights(reference: DinoV2, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     weights = network_path("dinov2", tmp_path)
     write_network("dinov2", dict(reference.state_dict()), weights)
     folders = tmp_path / "made", tmp_path / "real"

@@ -10,8 +10,6 @@ from cleanfid.fid import fid_from_feats
 from feature_sets import gaussian
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-torch.set_num_threads(1)
-
 
 def moments(set_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return set_.astype(np.float64).mean(0), np.cov(set_.astype(np.float64), rowvar=False)

@@ -11,8 +11,6 @@ from scipy.spatial.distance import cdist
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-torch.set_num_threads(1)
-
 PROTOCOLS = ("torch_fidelity", "paper_repository")
 HOW = {"prc_neighborhood": 3, "prc_batch_size": 10_000, "save_cpu_ram": False, "verbose": False}
 

@@ -14,8 +14,6 @@ from bright_pipeline.foreign.first_stages import import_first_stage
 from original_first_stage import KL_F8, VQGAN_F16, Random, decode, encode, nearest, random_network
 from safetensors.torch import save_file
 
-torch.set_num_threads(1)
-
 NARROW = {"ch": 32, "in_channels": 3}
 CODEBOOK = "quantize.embedding.weight"
 FILE = Path("model.ckpt")

@@ -15,8 +15,6 @@ from original_first_stage import Random
 from original_unet import FFHQ, random_unet, unet
 from safetensors.torch import load_file, save_file
 
-torch.set_num_threads(1)
-
 FILE = Path("model.ckpt")
 PREFIX = "model.diffusion_model."
 NARROW = FFHQ | {"model_channels": 32, "channel_mult": [1, 2], "attention_resolutions": [2], "num_head_channels": 16}

@@ -20,8 +20,6 @@ from original_first_stage import VQ_F4, Random, decode, encode, nearest, random_
 from original_unet import FFHQ, random_unet
 from snakemake.utils import update_config
 
-torch.set_num_threads(1)
-
 CPU = torch.device("cpu")
 SHIPPED = yaml.safe_load((Path(__file__).parents[2] / "config" / "paper-ldm-checkpoint.yaml").read_text())
 ENTRY = "ffhq-ldm-checkpoint"

@@ -20,8 +20,6 @@ from bright_pipeline.training.batches import StepRandom
 from first_stages import small_settings
 from pydantic import ValidationError
 
-torch.set_num_threads(1)
-
 NO_TABLES = {"features": "mlp"}
 NO_COORDINATES = {"tables": {"coordinates": False}}
 NEITHER = {"features": "mlp", "tables": {"coordinates": False}}

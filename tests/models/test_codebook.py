@@ -10,8 +10,6 @@ from first_stages import CODE, draws, images, small_model
 from torch import distributed, multiprocessing
 from vector_quantize_pytorch import ResidualVQ
 
-torch.set_num_threads(1)
-
 QUANTIZED = ("vqgan", "rqvae")
 
 

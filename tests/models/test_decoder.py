@@ -13,8 +13,6 @@ from bright_pipeline.settings.autoencoder import Discriminator as DiscriminatorS
 
 UPSAMPLE = Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
-torch.set_num_threads(1)
-
 
 def count(module):
     return sum(parameter.numel() for parameter in module.parameters())

@@ -8,8 +8,6 @@ from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models.traits import traits
 from first_stages import ALL_FAMILIES, CODE, RESOLUTION, draws, images, small_model, small_settings
 
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 @pytest.mark.parametrize("channels", [1, 3])

@@ -21,8 +21,6 @@ from reference_hash_grid import (
     unit_keys,
 )
 
-torch.set_num_threads(1)
-
 CONVENTIONS = ("tcnn", "ngp")
 
 

@@ -13,7 +13,6 @@ from bright_pipeline.training.imagebart import ImageBARTTask
 from bright_pipeline.training.loop import make_accelerator
 from first_stages import small_model
 
-torch.set_num_threads(1)
 K, T = 6, 3
 SHAPE = (2, 4, 4)
 LENGTH = 16

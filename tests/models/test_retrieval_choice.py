@@ -11,8 +11,6 @@ from bright_pipeline.models.levels import GatherRetrieval
 from bright_pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
 from reference_hash_grid import StandIn, hash_tables, make_tables
 
-torch.set_num_threads(1)
-
 
 def kernel(compute=lambda gather, tables, code: gather(tables, code)):
     """A strategy in place of the kernels; compute: from gather's own function, tables and code."""

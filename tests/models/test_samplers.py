@@ -18,7 +18,6 @@ from bright_pipeline.settings.diffusion import Diffusion, Sampler
 from bright_pipeline.settings.fields import CodeSize
 from pydantic import ValidationError
 
-torch.set_num_threads(1)
 KINDS = ["ddpm", "ddim", "dpm_solver"]
 SHAPE = (2, 4, 4)
 KEYS = Rescaling((0.5,), (2.0,), (0.0, 1.0))  # from [0, 1] to [-1, 1]

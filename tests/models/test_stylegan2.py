@@ -12,7 +12,6 @@ from bright_pipeline.training.batches import MicroBatch, TrainingImages
 from bright_pipeline.training.loop import make_accelerator
 from bright_pipeline.training.stylegan2 import Penalties, StyleGAN2Task, path_lengths
 
-torch.set_num_threads(1)
 SHAPE = (1, 16, 16)
 
 

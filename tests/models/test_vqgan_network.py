@@ -10,8 +10,6 @@ from bright_pipeline.models.vqgan_network import Decoder, Encoder, Shape
 from diffusers.models.autoencoders import vae
 from torch import Tensor, nn
 
-torch.set_num_threads(1)
-
 SHAPES = {
     "no attention": Shape((8, 8, 16), (False, False, False), blocks=1, groups=8, middle_attends=False),
     "attention in the middle alone": Shape((8, 16), (False, False), blocks=2, groups=4),

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse.linalg
-import torch
 from bright_pipeline.commands.evaluate import evaluate
 from bright_pipeline.evaluation.summary import read_summary
 from reference_metrics import pictures, reference_metrics, save_networks
@@ -20,11 +19,10 @@ RELATIVE = 1e-4
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, float], dict[str, float]]:
     """Ours and the libraries' metrics of 16 images against 16 others."""
-    torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("metrics")
     networks = save_networks(folder / "networks")
     made, real = pictures(folder / "made", COUNT, 1, contrast=0.9), pictures(folder / "real", COUNT, 2)
-    settings = {"networks": ["inception", "clip", "vgg16"], "micro_batch": COUNT, "cpu_threads": 2}
+    settings = {"networks": ["inception", "clip", "vgg16"], "micro_batch": COUNT}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("cleanfid.fid.linalg.sqrtm", root_of_few)
