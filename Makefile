@@ -98,6 +98,7 @@ docs: $(TEST)  ## build the documentation as web pages; warnings are errors
 	sphinx-build -W --keep-going -q -c docs . docs/_build
 
 site: $(TEST)  ## build the public site in site/: documentation, pages of finished runs (the demo at least), the notebook
+	python tools/estimates.py --check
 	python tools/publication/website.py site
 
 release: setup  ## write release/VERSION: models, pages and curves of finished runs (the demo at least), checksums, changes

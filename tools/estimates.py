@@ -1,9 +1,10 @@
 """Fill the estimated hours and memory of docs/reference.md and docs/one-gpu.md; `page_numbers.py` fills sentences.
 
-python tools/estimates.py
+python tools/estimates.py [--check]
 """
 
 import re
+import sys
 from pathlib import Path
 
 import yaml
@@ -88,4 +89,7 @@ def _with_block(page: str, name: str, content: str) -> str:
 
 if __name__ == "__main__":
     for path, filled in filled_pages().items():
-        write_text(path, filled)
+        if "--check" not in sys.argv:
+            write_text(path, filled)
+        elif filled != path.read_text(encoding="utf-8"):
+            sys.exit(f"{path.relative_to(ROOT)}: other estimates; run python tools/estimates.py")

@@ -132,16 +132,16 @@ def test_lsun_is_prepared_with_its_own_split(tmp_path: Path) -> None:
         dataset({"kind": "lmdb", **paths})
 
 
-def test_the_embedded_dataset_is_nine_thousand_and_one_thousand_images_of_32_by_32(tmp_path: Path) -> None:
-    settings = dataset({"kind": "embedded"}, resolution=32, channels=1, crop="pad", split=FOUR | {"validation": 1000})
-    train, validation, manifest = prepared(tmp_path, settings, 2)
-    assert (len(train), len(validation)) == (9000, 1000)
+def test_the_embedded_images_are_padded_to_32_by_32(tmp_path: Path) -> None:
+    how = {"resolution": 32, "channels": 1, "crop": "pad", "limit": 300, "split": FOUR | {"validation": 100}}
+    train, validation, manifest = prepared(tmp_path, dataset({"kind": "embedded"}, **how))
+    assert (len(train), len(validation)) == (200, 100)
     assert (train.resolution, train.channels) == (32, 1)
-    assert manifest["train"] == {"count": 9000, "sha256": content_digest(train)}
+    assert manifest["train"] == {"count": 200, "sha256": content_digest(train)}
     raw = np.frombuffer(gzip.decompress(embedded_path(EmbeddedSource(kind="embedded")).read_bytes())[16:], np.uint8)
     padded = np.pad(raw.reshape(10_000, 28, 28), ((0, 0), (2, 2), (2, 2)))
-    assert np.array_equal(train.tensor()[:, 0].numpy(), padded[:9000])
-    assert np.array_equal(validation.tensor()[:, 0].numpy(), padded[9000:])
+    assert np.array_equal(train.tensor()[:, 0].numpy(), padded[:200])
+    assert np.array_equal(validation.tensor()[:, 0].numpy(), padded[200:300])
 
 
 def double(number: int) -> int:

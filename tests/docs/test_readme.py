@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from bright_pipeline.config.root import load_config, read_config
-from bright_pipeline.engine.jobs import planned
-from bright_pipeline.stages.common import Jobs
-from documented import PAGES, README, ROOT, blocks
-from estimates import filled_pages
+from documented import PAGES, ROOT, blocks
+from estimates import ONE_GPU, one_gpu_table
 
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 # Messages of other programs.
@@ -36,17 +34,6 @@ SCHEMAS = {
 }
 
 
-def test_the_config_for_ones_own_images_is_ten_lines_that_make_a_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = next(block for block in blocks(README, "yaml") if block.startswith("run: mine"))
-    assert len(config.splitlines()) == 10
-    monkeypatch.chdir(tmp_path)
-    plan = Jobs(load_config(yaml.safe_load(config)))
-    stages = {stage for stage, _ in plan(planned)}
-    assert {"prepare_dataset", "train_autoencoder", "train_diffusion", "generate", "nearest_neighbours"} <= stages
-
-
 def test_the_dataset_examples_are_valid_datasets() -> None:
     examples = blocks((ROOT / "docs" / "adding-a-dataset.md").read_text(encoding="utf-8"), "yaml")
     assert len(examples) == 2
@@ -64,9 +51,10 @@ def test_relative_links_and_named_files_exist(page: Path) -> None:
 
 @pytest.mark.slow
 def test_estimates_of_the_pages_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one GPU; `make site` compares those of the paper's config too, which takes minutes."""
     monkeypatch.chdir(tmp_path)
-    filled = filled_pages()
-    assert {page: page.read_text(encoding="utf-8") for page in filled} == filled
+    page = ONE_GPU.read_text(encoding="utf-8")
+    assert one_gpu_table(page) in page
 
 
 def test_messages_of_the_troubleshooting_page_are_those_of_the_code() -> None:
@@ -127,8 +115,7 @@ def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
     called = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
-    runs = ["make check", "make demo", "make demo-colour", "make lint", "make site", "make test", "make test-newest"]
-    assert sorted(called) == runs
+    assert {"make check", "make demo", "make lint", "make test"} <= set(called)
     assert {line.removeprefix("make ") for line in called} <= targets
 
 

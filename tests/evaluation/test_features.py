@@ -1,7 +1,6 @@
 """Features in the metric networks: each library's own numbers, whatever the batches; dgm-eval's FD-DINOv2."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def test_of_a_torchscript_archive_the_image_part_is_kept(tmp_path: Path) -> None
     assert set(kept) == {"visual.weight", "visual.bias", "text_projection"}
 
 
-IMAGES = 3  # of each set: a network of the true size takes seconds for each
+IMAGES = 3  # of each set
 
 
 @torch.no_grad()
@@ -131,17 +130,13 @@ def reference_features(folder: Path, reference: DinoV2) -> np.ndarray:
     return np.stack(found).astype(np.float64)
 
 
-@pytest.fixture(
-    params=[pytest.param((128, 2), id="small"), pytest.param((1024, 24), id="true", marks=pytest.mark.slow)]
-)
-def reference(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[DinoV2]:
-    """DINOv2 with random weights: of the true architecture, or a narrow one that the manifest is told of."""
-    width, depth = request.param
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> DinoV2:
+    """A narrow DINOv2 with random weights, that the manifest is told of; test_networks.py has the true one's shapes."""
     torch.manual_seed(0)
-    made = DinoV2(width, depth).eval()
-    if width < 1024:
-        shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
-        monkeypatch.setitem(manifest(), "dinov2", network("dinov2").model_copy(update={"layout": layout(shapes)}))
+    made = DinoV2(128, 2).eval()
+    shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
+    monkeypatch.setitem(manifest(), "dinov2", network("dinov2").model_copy(update={"layout": layout(shapes)}))
     return made
 
 
