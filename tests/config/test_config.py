@@ -13,6 +13,7 @@ from bright_pipeline.settings.fields import Section
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import labels
 from config_reference import SECTIONS, reference, schema, stale
+from finished_plan import put, tiny_values
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from snakemake.utils import update_config
@@ -31,12 +32,7 @@ MINIMAL: dict[str, Any] = {
 
 def changed(key: str, value: object) -> dict[str, Any]:
     """The minimal config with one key set."""
-    config = copy.deepcopy(MINIMAL)
-    *sections, name = key.split(".")
-    section: dict[str, Any] = config
-    for part in sections:
-        section = section.setdefault(part, {})
-    section[name] = value
+    put(config := copy.deepcopy(MINIMAL), key, value)
     return config
 
 
@@ -49,52 +45,17 @@ def complaint(config: dict[str, Any]) -> str:
     return text.removeprefix("mine.yaml: ")
 
 
-ROWS = {"autoencoders": ["main"]}
-# Key, wrong value, and part of the message; one that begins with a colon or a period follows the key.
-WRONG = [
-    ("runn", "mine", ": no such key; did you mean run?"),
-    ("autoencoders.main.tables.resolution", 3, ": no such key; did you mean"),
-    ("autoencoders.main.colour", 3, ": no such key; the keys are code_noise, "),
-    ("autoencoders.other", {"dataset": "photos"}, "autoencoders.other.code_size: this key is missing"),
-    ("autoencoders.main.tables.resolutions", 1, ": a single resolution needs coarsest"),
-    ("autoencoders.main.training.batch", 0, ": Input should be greater than or equal"),
-    ("autoencoders.main.code_size", "16x16", ": must be HEIGHTxWIDTHxCHANNELS"),
-    ("autoencoders.main.code_size", "16x8x4", ": must be square with sides that are"),
-    ("autoencoders.main.feature_size", 8, ": H_d must be at least H_z = 16 (code_size), not 8"),
-    ("autoencoders.main.feature_size", 48, ": must be a power of two, such as 64, not 48"),
-    ("autoencoders.main.feature_size", 128, ": must be at most the dataset's resolution 64"),
-    ("autoencoders.main.tables.key_length", 3, "code_size: C_z must be divisible by tables.key_length = 3"),
-    ("autoencoders.main.feature_channels", 510, ": must be divisible by the number of group"),
-    ("autoencoders.main.encoder.multipliers", [1], ": must have 3 numbers"),
-    ("autoencoders.main.decoder.channels", [8, 8], ": the first must be feature_channels"),
-    ("autoencoders.main.tables.finest_resolution", 2, ": must be at least coarsest"),
-    ("datasets.photos.split.validation", 0, ": the rule last needs a number of"),
-    ("datasets.photos.split.rule", "source", ": source needs a source with its own split"),
-    ("datasets.photos.source.kind", "tar", ": no such kind; the kinds are embedded, folder, zip, lmdb, idx, "),
-    ("diffusions.main.autoencoder", "x", ": 'x' is not under `autoencoders`"),
-    ("diffusions.main.unet.multipliers", [1, 1, 1, 1, 1, 1], ": 6 levels halve a code of size 16"),
-    ("diffusions.main.unet.channels", 100, ": 100 (channels x multiplier 1) must be"),
-    ("tables.table2", ["x"], ": 'x' is not under `autoencoders`, which has main"),
-    ("tables.table5", {"rows": ["x"]}, "tables.table5.rows: 'x' is not under `samples`"),
-    ("tables.table5", {"rows": ["main"], "count": 101}, ".count: must be at most samples.main.count = 100"),
-    ("tables.table_sizes", ["bare"], ": its rows must have hash tables, and bare has none; leave it out"),
-    ("tables.ablations", {"samples": ["x"]}, ".samples: 'x' is not under `samples`, which has main, gaussian, real"),
-    ("tables.ablations", {"samples": ["main"]}, ".samples: main is made from codes of main, which is not in tables."),
-    ("tables.ablations", ROWS | {"samples": ["real"]}, ".samples: real is made from no codes"),
-    ("tables.ablations", ROWS | {"samples": ["main", "gaussian"]}, "main and gaussian are both made from codes of"),
-    ("tables.ablations", ROWS | {"samples": ["main"], "count": 101}, ".count: must be at most samples.main"),
-    ("figures.rate_quality", ["x"], ": 'x' is not under `autoencoders`, which has main, bare"),
-    ("figures.sample_quality", ["real"], ": real has kind real, not diffusion"),
-]
+REFUSED = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("key", "value", "line"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
-def test_a_wrong_key_is_one_line_with_the_remedy(key: str, value: object, line: str) -> None:
-    config = changed(key, value)
-    config["autoencoders"]["bare"] = {"like": "main", "features": "mlp"}
-    config["samples"]["gaussian"] = {"kind": "gaussian_codes", "autoencoder": "main", "count": 100}
-    config["samples"]["real"] = {"kind": "real", "dataset": "photos", "count": 100}
-    assert (f"{key}{line}" if line.startswith((":", ".")) else line) in complaint(config)
+@pytest.mark.parametrize("base", REFUSED)
+def test_a_wrong_key_is_one_line_with_the_remedy(base: str) -> None:
+    for keys, words in REFUSED[base]["refused"]:
+        config = copy.deepcopy(MINIMAL) if base == "minimal" else tiny_values()
+        for key, value in (REFUSED[base].get("with", {}) | keys).items():
+            put(config, key, copy.deepcopy(value))
+        line = complaint(config)
+        assert all(word in line for word in ([words] if isinstance(words, str) else words)), (keys, line)
 
 
 def test_like_inherits_all_keys_and_a_problem_of_the_first_entry_is_reported_once() -> None:

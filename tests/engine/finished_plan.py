@@ -20,14 +20,17 @@ def tiny_values() -> dict[str, Any]:
     return copy.deepcopy(VALUES)
 
 
+def put(config: dict[str, Any], key: str, value: object) -> None:
+    """Set a key of a config, such as `diffusions.main.seed`."""
+    *sections, name = key.split(".")
+    for part in sections:
+        config = config.setdefault(part, {})
+    config[name] = value
+
+
 def with_key(key: str, value: object) -> dict[str, Any]:
     """The tiny config with one key set."""
-    config = tiny_values()
-    *sections, name = key.split(".")
-    section = config
-    for part in sections:
-        section = section.setdefault(part, {})
-    section[name] = value
+    put(config := tiny_values(), key, value)
     return config
 
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -108,48 +107,3 @@ def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_
     assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
     with pytest.raises(InputError, match="the name of a model family is needed, not None"):
         parse_generator({"dataset": "any"}, "here")
-
-
-PATCH: dict[str, Any] = {"discriminator": {"kind": "patch"}, "losses": {"adversarial": {"kind": "hinge"}}}
-ADAPTIVE: dict[str, Any] = {"losses": {"adversarial": {"adaptive": True}}}
-IN_PARTS: dict[str, Any] = {"execution": {"micro_batch": 2}}
-
-
-@pytest.mark.parametrize(
-    ("family", "changes", "told"),
-    [
-        ("bright", {"losses": {"adversarial": {"adaptive": True, "weight": 0}}}, "weight: must be above 0 if adaptive"),
-        ("bright", {"discriminator": {"kind": "patch"}}, "must be stylegan2 with the gradient penalty of wgan_gp"),
-        ("bright", PATCH | {"execution": {"gpus": 2}}, "gpus: discriminator.kind patch needs one process, not 2"),
-        ("bright", PATCH | IN_PARTS, "micro_batch: .*batch norm in the discriminator"),
-        ("bright", ADAPTIVE | IN_PARTS, "micro_batch: .*adversarial.adaptive needs the whole batch"),
-        (
-            "bright",
-            {"discriminator": {"minibatch_deviation": 4}} | IN_PARTS,
-            "divisible by discriminator.minibatch_dev",
-        ),
-        ("rqvae", IN_PARTS, "micro_batch: .*the codebook needs the whole batch"),
-        ("vqgan", {"codebook": {"restart_after_images": 9}} | IN_PARTS, "micro_batch: .*restart_after_images needs"),
-        ("stylegan2", {"training": {"batch": 6}}, "batch: must be divisible by discriminator.minibatch_deviation = 4"),
-        (
-            "stylegan2",
-            {"training": {"batch": 5}, "discriminator": {"minibatch_deviation": 0}},
-            "path_batch_divisor = 2",
-        ),
-        ("stylegan2", {"discriminator": {"kind": "patch"}}, "discriminator.kind: must be stylegan2, not patch"),
-        ("stylegan2", {"execution": {"compile": True}}, "cannot differentiate twice"),
-        ("stylegan2", {"autoencoder": "main"}, "autoencoder"),
-        ("imagebart", {"transformer": {"heads": 3}}, "width: must be divisible by heads = 3, not 8"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(
-    family: str, changes: Any, told: str, tiny_autoencoder: Any, tiny_stylegan2: Any, tiny_imagebart: Any
-) -> None:
-    first_stage = {"code_size": "4x4x4", "training": {"batch": 4}, "losses": {"adversarial": {"kind": "none"}}}
-    values = {"bright": tiny_autoencoder, "stylegan2": tiny_stylegan2, "imagebart": tiny_imagebart}
-    with pytest.raises(InputError, match=told):
-        if family in values:
-            parse = parse_autoencoder if family == "bright" else parse_generator
-            parse(values[family](**changes), "config")
-        else:
-            parse_autoencoder({"family": family, "dataset": "any"} | first_stage | changes, "config")

@@ -22,7 +22,6 @@ from bright_pipeline.evaluation.feature_files import FeatureSet
 from bright_pipeline.evaluation.metrics import generation_metrics
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.make_table import make_table
-from bright_pipeline.models.metric_networks.files import layout, network_state, write_network
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network, network_path
 from bright_pipeline.models.retrieval import KERNELS
 from bright_pipeline.plan.checks import networks_needed, networks_used, obstacles, skipped_metrics
@@ -43,29 +42,6 @@ def flip(path: Path, place: int = -1000) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-
-
-def test_a_network_is_here_or_made_by_the_run_or_wrong_or_missing(
-    networks_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = network_state("lpips_alex", networks_folder)
-    assert (here.status, here.line) == ("here", str(networks_folder / "lpips_alex.safetensors"))
-    for name, source in (("lpips_alex", "the package index (lpips"), ("efficientnet_lite0", "the installed package")):
-        state = network_state(name, "empty")
-        assert state.status == "fetchable" and state.line.startswith(source)
-    missing = network_state("clip", "empty")
-    assert missing.status == "missing" and "CLIP-FID" in missing.line and "put ViT-B-32.pt" in missing.line
-    folder = Path("networks")
-    own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
-    monkeypatch.setitem(manifest(), "inception", own)
-    write_network("inception", {"layer.weight": torch.arange(64.0)}, network_path("inception", folder))
-    assert network_state("inception", folder).status == "here"
-    flip(network_path("inception", folder), -3)
-    Path(folder, network("clip").source.file).write_bytes(b"another file")
-    for name in ("inception", "clip"):
-        state = network_state(name, folder)
-        assert state.status == "wrong" and "should be" in state.line
-        assert state.line.startswith(f"network {name}: {folder}")
 
 
 def test_only_networks_of_unfinished_jobs_are_read() -> None:
@@ -217,23 +193,6 @@ def test_neighbours_are_searched_for_as_many_images_as_there_are() -> None:
     values = with_counts(main=12) | {"tables": {"table5": {"rows": ["main"]}}, "evaluation": {}}
     jobs = Jobs(load_config(values))
     assert jobs(neighbours, "main").settings["count"] == 12
-
-
-def test_sample_sets_of_one_table_have_equally_many_images() -> None:
-    values = with_counts(main=12, gaussian=16)
-    with pytest.raises(InputError, match=r"tables\.table5: main has 12 images and gaussian 16: "):
-        load_config(values | {"tables": {"table5": {"rows": ["main", "gaussian"]}}})
-    load_config(values | {"tables": {"table5": {"rows": ["main", "gaussian"], "count": 12}}})
-
-
-@pytest.mark.parametrize("key", ["samples.main.count", "tables.table5.count", "evaluation.reference_count"])
-def test_too_few_images_for_a_metric_are_rejected_by_the_key_that_gives_them(key: str) -> None:
-    values = with_counts(main=5 if key.startswith("samples") else 16)
-    values["tables"] = {"table5": {"rows": ["main"], "count": 5 if key.startswith("tables") else None}}
-    values["evaluation"] = {"networks": ["vgg16", "clip"]}
-    values["evaluation"]["reference_count"] = 5 if key.startswith("evaluation") else None
-    with pytest.raises(InputError, match=rf"{key}: must be at least 6 for the metrics of"):
-        load_config(values)
 
 
 @pytest.mark.parametrize("network", METRIC_NETWORKS)

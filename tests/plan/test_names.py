@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.seeds import seed_for
 from bright_pipeline.config.root import load_config
 from bright_pipeline.engine.jobs import Job, Stage, planned
@@ -215,9 +214,3 @@ def test_metrics_and_histories_of_each_seed_are_published() -> None:
         "reconstruction": {"main": {"psnr": 23.5}},
         "seeds": {"1": {"reconstruction": {"main": {"psnr": 24.5}}}},
     }
-
-
-@pytest.mark.parametrize(("seeds", "message"), [([], "at least 1 item"), ([0, 1, 1], "must be distinct")])
-def test_wrong_seeds_get_one_line(seeds: list[int], message: str) -> None:
-    with pytest.raises(InputError, match=f"^[^\n]*training_seeds[^\n]*{message}[^\n]*$"):
-        seeded(*seeds)

@@ -11,7 +11,6 @@ import torch
 from accelerate.state import AcceleratorState
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands import prune as command
-from bright_pipeline.config.root import load_config
 from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.jobs import Job
@@ -23,7 +22,7 @@ from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
 from bright_pipeline.take_snapshot import take_snapshot
 from bright_pipeline.train_autoencoder import train_autoencoder
-from finished_plan import TINY, finish, tiny_plan, tiny_values
+from finished_plan import TINY, finish, tiny_plan
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -77,39 +76,6 @@ def test_what_the_history_says_of_validation_images_is_what_reconstruct_measures
     distance = LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")
     for name, values in image_metrics(originals.tensor(), made, {"lpips_alex": distance}).items():
         assert float(rows[-1][f"validation_{name}"]) == pytest.approx(float(values.mean()), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"training": {"images": 24}}, "training.images: main keeps no snapshot after 3 steps, which .*keep_every, 2"),
-        ({"training": {"images": 64}}, "at most its 6 steps"),
-        ({"code_noise": "none"}, "code_noise: must be as in main: a snapshot may only differ in"),
-        ({"training": {"images": 32, "flip": True}}, "training: must be as in main"),
-        ({"execution": {"precision": "bf16"}}, "precision: must be as in main"),
-        ({"snapshot_of": "nobody"}, "snapshot_of: must be the name of another entry"),
-        ({"snapshot_of": "early"}, "snapshot_of: must be the name of another entry"),
-    ],
-)
-def test_an_impossible_snapshot_is_refused_with_the_key(changes: dict[str, Any], message: str) -> None:
-    values = tiny_values()
-    values["autoencoders"]["early"] |= changes
-    with pytest.raises(InputError, match=f"early.*{message}"):
-        load_config(values)
-
-
-def test_a_snapshot_needs_keep_every_also_for_diffusion_models_which_have_no_validation() -> None:
-    values = tiny_values()
-    execution = values["diffusions"]["main"]["execution"]
-    values["diffusions"]["early"] = {"snapshot_of": "main", "training": {"steps": 3}}
-    with pytest.raises(InputError, match="main keeps no snapshot"):
-        load_config(values)
-    execution["keep_every"] = 3
-    config = load_config(values)
-    assert config.diffusions["early"].unet == config.diffusions["main"].unet
-    execution["validate_every"] = 3
-    with pytest.raises(InputError, match="only for autoencoders"):
-        load_config(values)
 
 
 @pytest.fixture

@@ -58,24 +58,6 @@ def test_each_autoencoder_has_the_same_trials_on_images_without_validation_image
     assert data.digest != jobs(dataset, "tiny").digest
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"autoencoders": ["plain", "nobody"]}, "'nobody' is not under `autoencoders`"),
-        ({"autoencoders": ["plain", "heavier"]}, "must have the same losses, but heavier differs from plain"),
-        ({"autoencoders": ["main"]}, "its losses must be L2 and LPIPS, which are measured"),
-        ({"grid": {}}, "2 to 500 combinations"),
-        ({"grid": {"learning_rate": [-1.0, 1.0]}}, "rates above 0"),
-        ({"tuning": 0}, "greater than or equal to 1"),
-    ],
-)
-def test_a_study_that_compares_nothing_is_refused_by_name(values, change, said):
-    values["studies"]["rates"] |= change
-    with pytest.raises(InputError, match=said) as caught:
-        load_config(values)
-    assert "studies.rates." in str(caught.value)
-
-
 def test_families_with_one_loss_of_l2_and_lpips_are_compared_whatever_else_they_have(values):
     network = {"multipliers": [1, 1, 1, 1], "attention_resolutions": []}
     kl = {"family": "kl", "dataset": "tiny", "code_size": "4x4x2", "network": network, "training": {"batch": 8}}
