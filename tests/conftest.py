@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory
 from bright_pipeline.data import fingerprint
@@ -35,48 +36,7 @@ os.fsync = lambda file: None  # no test cuts the power
 
 REPOSITORY = Path(__file__).parents[1]
 
-TINY_AUTOENCODER: dict[str, Any] = {
-    "dataset": "any",
-    "code_size": "4x4x2",
-    "feature_size": 8,
-    "feature_channels": 16,
-    "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
-    "encoder": {"channels": 8, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_from": 0},
-    "decoder": {"style_width": 8, "channels": [16, 8, 8]},
-    "discriminator": {"channels": 8, "base": 256},
-    "losses": {"perceptual": {"network": "none"}},
-    "training": {"images": 160, "batch": 4, "ema_half_life_images": 20},
-    "execution": {"log_every": 1, "previews": 2},
-}
-
-TINY_DIFFUSION: dict[str, Any] = {
-    "autoencoder": "any",
-    "unet": {"channels": 8, "multipliers": [1, 2], "blocks": 1, "attention_resolutions": [2], "norm_groups": 4},
-    "training": {"steps": 40, "batch": 4, "learning_rate": 1e-3, "warmup_steps": 4, "ema_decay": 0.9},
-    "execution": {"log_every": 1, "previews": 2},
-}
-
-TINY_STYLEGAN2: dict[str, Any] = {
-    "family": "stylegan2",
-    "dataset": "any",
-    "mapping": {"latent_width": 8, "style_width": 8, "layers": 2},
-    "synthesis": {"channels": 8, "base": 128},
-    "discriminator": {"channels": 8, "base": 128, "minibatch_deviation": 4},
-    "regularization": {"r1_gamma": 1.0, "r1_every": 3, "path_every": 2},
-    "training": {"images": 160, "batch": 4, "ema_half_life_images": 20},
-    "execution": {"log_every": 1, "previews": 2},
-}
-
-TINY_IMAGEBART: dict[str, Any] = {
-    "family": "imagebart",
-    "autoencoder": "any",
-    "codebook_size": 6,
-    "steps": 3,
-    "transformer": {"width": 8, "heads": 2, "encoder_layers": 1, "decoder_layers": 1},
-    "training": {"steps": 40, "batch": 4, "learning_rate": 1e-3, "warmup_steps": 4, "ema_decay": 0.9},
-    "execution": {"log_every": 1, "previews": 2},
-}
-
+TINY = yaml.safe_load((REPOSITORY / "tests" / "tiny_models.yaml").read_text(encoding="utf-8"))
 
 pytest_plugins = ["require_all"]
 
@@ -130,10 +90,7 @@ def changeable(settings: dict[str, Any]) -> Any:
     return pytest.fixture(scope="session")(lambda: lambda **changes: merged(settings, changes))
 
 
-tiny_autoencoder = changeable(TINY_AUTOENCODER)  # for 32 x 32 images; a CPU trains it in a second
-tiny_diffusion = changeable(TINY_DIFFUSION)  # on that autoencoder's codes
-tiny_stylegan2 = changeable(TINY_STYLEGAN2)  # for 32 x 32 images, with both penalties and groups of four
-tiny_imagebart = changeable(TINY_IMAGEBART)  # three steps over six codebook entries
+tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart = map(changeable, TINY.values())
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import NamedTuple, get_origin
 
+import yaml
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.canonical import running_statements
 from bright_pipeline.engine.code import PROJECT, ROOT, Code, with_parents
@@ -98,54 +99,10 @@ class Use(NamedTuple):
     by: str
 
 
-# The names of excluded modules, other than settings, that covered code may use: reason -> names.
-ALLOWED = {
-    "ends the command": """engine.checksums.check engine.command.needed base.errors.InputError
-        base.process.on_end_request families.check_family""",
-    "the text of an error": """base.errors.error_text base.parsing.explain base.parsing.shortened
-        models.metric_networks.manifest.missing_line stages.autoencoders.missing_snapshot""",
-    "writes what it is given": "engine.atomic.atomic_path engine.atomic.write_json engine.atomic.write_text",
-    "log lines, progress and exit codes": """engine.command.LogOption engine.command.TERMINATED base.progress.activity
-        base.progress.Progress base.progress.log_to base.progress.logger""",
-    "processes and threads that share the work in a fixed order": "base.process.cores base.process.own_cores",
-    "which kernels round alike on every processor; recorded with each result": "base.process.is_portable",
-    "settings, which are in the digest by value": """engine.command.read_settings engine.command.run_stage
-        engine.command.stage base.parsing.parse_settings families.parse_autoencoder families.parse_generator""",
-    "reads a file unchanged": "base.parsing.read_json",
-    "ends a stage or changes nothing": "data.fingerprint.check_as_planned",
-    "defaults and checks of settings": """settings.fields.Noted settings.fields.preset settings.fields.setting
-        settings.fields.is_power_of_two""",
-    "finds a family, a network or a drawing, whose module is in the digest": """families.AutoencoderFamily
-        families.GeneratorFamily families.autoencoder_family families.generator_family families.load
-        stages.figures.FIGURES""",
-    "finds a file whose sha256 is checked and in the digest": """models.metric_networks.manifest.PERCEPTUAL_NETWORKS
-        models.metric_networks.manifest.network models.metric_networks.manifest.network_path
-        models.metric_networks.manifest.source_file""",
-    "for people: the page, pictures, curves, notebooks": """engine.checksums.result_libraries
-        engine.records.RECORDS engine.records.State engine.records.read_record
-        models.metric_networks.manifest.is_unchecked models.metric_networks.manifest.manifest
-        data.pictures.contact_sheet data.pictures.save_picture evaluation.validation.Validation
-        training.history.History training.history.make_trackers
-        training.history.PROJECT training.history.RUN_NAME_KEYS""",
-    "printed without settings, which every job has": "config.root.read_config stages.autoencoders.PAPER",
-    "the entry of a table, which is in its digest by value": """settings.tables.HEADINGS settings.tables.TABLES
-        settings.tables.Table""",
-    "values and keys of settings": """stages.autoencoders.MODEL_KINDS stages.evaluation.GAUSSIAN
-        stages.evaluation.REAL stages.tables.FIRST_ROW stages.tables.CLAIMS stages.page.SAMPLES""",
-}
-USED = {f"bright_pipeline.{name}" for names in ALLOWED.values() for name in names.split()}
-
-# Methods and properties of settings, and what only has the name of one: MODULE: EXPRESSION.
-READ = {
-    "check_batch": "a check of settings",
-    "check_resolution": "a check of settings",
-    "check_shape": "a check of settings",
-    "statistics_group": "a check of settings",
-    "whole_batch_component": "a check of settings",
-    "bright_pipeline.complexity: paper.tables_or_default": "the paper's rows, printed where there are no settings",
-    "bright_pipeline.families.stylegan2: self.execution.processes": "a check of settings",
-    "bright_pipeline.evaluation.metrics: job.of_reconstructions": "the kind of the summary, a setting",
-}
+# The names of excluded modules, other than settings, that covered code may use, and of settings' methods; with reasons.
+ALLOWED = yaml.safe_load(Path(__file__).with_name("used_by_covered_code.yaml").read_text(encoding="utf-8"))
+USED = {f"bright_pipeline.{name}" for names in ALLOWED["names"].values() for name in names.split()}
+READ = ALLOWED["read"]
 
 
 def used() -> Iterator[Use]:

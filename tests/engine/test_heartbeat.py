@@ -17,7 +17,7 @@ from bright_pipeline.base import locks, progress
 from bright_pipeline.base.progress import NO_PROGRESS, Activity, Progress, activity, log_to
 from bright_pipeline.engine import records
 from bright_pipeline.engine.heartbeat import LAUNCHED, RUN, beating, parents
-from bright_pipeline.engine.records import Record, read_record, record_path
+from bright_pipeline.engine.records import Record, record_path
 from daemons import wait_for
 
 
@@ -142,13 +142,6 @@ def test_where_a_lock_is_not_to_be_had_the_record_is_written_all_the_same(log, m
     monkeypatch.setattr(records, "LOCK_PATIENCE_S", 0.05)
     Record(log, begins=True, limit_mb=7).write(state="running")
     assert (record(log)["state"], record(log)["limit_mb"]) == ("running", 7)
-
-
-@pytest.mark.parametrize("text", ['{"state": "run', '{"state": {}}', "[]", "", None])
-def test_unreadable_record_is_empty(tmp_path, text) -> None:
-    if text is not None:
-        (tmp_path / "a.json").write_text(text)
-    assert read_record(tmp_path / "a.json") == {}
 
 
 class Clock:

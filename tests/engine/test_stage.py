@@ -70,14 +70,6 @@ def test_bad_input_ends_with_one_line_and_exit_code_2(monkeypatch, capsys, tmp_p
     assert log_file.read_text().endswith("error: x.zip: contains no images; put some in\n")
 
 
-def test_errors_of_the_program_are_not_hidden(monkeypatch):
-    def stage() -> None:
-        raise KeyError("a bug")
-
-    with pytest.raises(KeyError):
-        run(stage, monkeypatch)
-
-
 def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
     unwound = []
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
+TOOLS = Path(__file__).parent
 IN_A_TEST = "def test_cluster():\n    pytest.skip('no Slurm here')\n"
 FILES = {
     "test": IN_A_TEST,
@@ -19,7 +19,7 @@ FILES = {
 def outcome(folder: Path, **environment: str) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "-ra", "-p", "require_all", "--continue-on-collection-errors"]
     variables = {name: value for name, value in os.environ.items() if name != "REQUIRE_ALL"}
-    variables |= {"PYTHONPATH": str(TESTS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment
+    variables |= {"PYTHONPATH": str(TOOLS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True).stdout
 
 
