@@ -49,6 +49,9 @@ def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(t
     for part in ("FID", "weights-inception-2015-12-05-6726825d.pth", "https://", str(tmp_path)):
         assert part in line
     assert not any(available(name, tmp_path) for name in ("inception", "vgg16", "lpips_alex"))
+    missing, state = (network_state(name, tmp_path) for name in ("inception", "lpips_alex"))
+    assert (missing.status, missing.line) == ("missing", line)
+    assert state.status == "fetchable" and state.line.startswith("the package index (lpips")
     network_path("inception", tmp_path).touch()
     (tmp_path / "vgg16-397923af.pth").touch()
     # As itself, as its source, or inside a package.

@@ -29,16 +29,6 @@ def bits(module):
     return [p.detach().clone() for p in module.parameters()]
 
 
-def test_a_step_moves_the_model_and_the_critic_and_leaves_finite_numbers(make_task):
-    task = make_task()
-    before, critic_before = bits(task.model), bits(task.discriminator)
-    numbers = {key: float(value) for key, value in task.step(0).items()}
-    assert all(map(math.isfinite, numbers.values()))
-    assert set(numbers) == {"l2", "adversarial", "gradient_ratio", "critic_estimate", "gradient_penalty"}
-    assert not all(map(torch.equal, before, bits(task.model)))
-    assert not all(map(torch.equal, critic_before, bits(task.discriminator)))
-
-
 def test_seeds_decide_the_initial_weights_and_nothing_else_does(make_task):
     torch.manual_seed(5)
     one = make_task()

@@ -48,19 +48,6 @@ ARGUMENTS = {
     "complexity": [],
     "share": [],
 }
-NETWORKS_IN_USE = """
-import os
-before = dict(os.environ)
-import torch
-from bright_pipeline import Autoencoder, Bright, HashTableGroups, HashTables, evaluate, load_autoencoder, sample
-assert os.environ == before
-
-network = Bright(Autoencoder(code_size="8x8x4", feature_size=16, feature_channels=64), resolution=32, channels=1)
-network(torch.zeros(1, 1, 32, 32)).mean().backward()
-tables = HashTableGroups(HashTables(resolutions=4), groups=4, feature_size=16)
-tables(torch.rand(1, 4, 16, 16)).mean().backward()
-print(all(one.grad is not None for one in (*network.parameters(), *tables.parameters())))
-"""
 EXPORTED_IN_USE = """
 import hashlib, sys
 from bright_pipeline import load_autoencoder
@@ -186,12 +173,6 @@ def printed(installed: Path, environment: dict[str, str], *words: str | Path) ->
     done = subprocess.run([python(installed), *words], capture_output=True, text=True, env=environment)
     assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout.split()
-
-
-def test_networks_have_gradients_and_importing_changes_no_variable(
-    installed: Path, bare: dict[str, str], mine: Path
-) -> None:
-    assert printed(installed, bare, "-c", NETWORKS_IN_USE) == ["True"]
 
 
 def test_a_script_encodes_with_an_exported_folder_to_the_bits_of_the_weights_file_decodes_and_samples(
