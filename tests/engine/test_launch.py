@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import cores, own_cores
-from bright_pipeline.engine.launch import command, visible_gpus
+from bright_pipeline.engine.gpus import visible_gpus
+from bright_pipeline.engine.launch import command
 from bright_pipeline.engine.records import (
     NEAR_LIMIT,
     State,

@@ -10,9 +10,7 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +18,10 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
-from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.locks import try_lock
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.engine import slurm
+from bright_pipeline.engine.gpus import Lease, lease_gpus
 from bright_pipeline.engine.heartbeat import INTERRUPTED, LAUNCHED
 from bright_pipeline.engine.records import (
     Record,
@@ -42,17 +39,8 @@ ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPT
 SAMPLE_EVERY_S = 0.25
 LIST_PROCESSES_EVERY = 8  # samples of the memory, to include processes that the stage has started since
 PEAK_UPDATE_FACTOR = 1.03  # the record is updated when the peak has grown by this factor
-POLL_S = 0.5  # between looks for free GPUs
 SHUTDOWN_S = 600  # torchrun kills processes that run so long after SIGTERM; saving must take less
 RENDEZVOUS_S = 600  # a node waits so long for the others: Python can start slowly from a shared file system
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The UUIDs of GPUs, and the descriptors of their locks, which a child process must inherit."""
-
-    gpus: tuple[str, ...] = ()
-    locks: tuple[int, ...] = ()
 
 
 def launch(
@@ -137,73 +125,6 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
     hidden = several and code == 1 and near_limit(record.own)
     record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
     return code
-
-
-def visible_gpus() -> list[str]:
-    """The UUIDs of the GPUs that this process may use, in its order; none if nvidia-smi is missing or fails.
-
-    CUDA_VISIBLE_DEVICES has the meaning that CUDA gives it: indices or UUIDs, up to the first that does not exist.
-    nvidia-smi follows a scheduler that hides or renumbers GPUs.
-    """
-    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    present = dict(line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line)
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return list(present.values())
-    gpus: list[str] = []
-    for name in (entry.strip() for entry in chosen.split(",")):
-        # As in CUDA, a prefix of a UUID is enough if it is the prefix of one GPU only.
-        of_uuid = [uuid for uuid in present.values() if name.startswith("GPU-") and uuid.startswith(name)]
-        uuids = [name] if name.startswith("MIG-") else [present[name]] if name in present else of_uuid
-        if len(uuids) != 1:
-            break
-        gpus += uuids
-    return gpus
-
-
-def lease_gpus(count: int) -> Lease:
-    """Wait until `count` GPUs are free, and lease them; an empty lease if this machine has none.
-
-    Jobs wait in a queue. The first one keeps each GPU that becomes free until it has enough: a job for many GPUs is not
-    overtaken by jobs for one, and no two jobs wait for each other. InputError if the machine has fewer GPUs.
-    """
-    import fcntl  # after `bright_pipeline.base.locks`, which says what Windows lacks
-
-    present = visible_gpus() if count else []
-    if not present:
-        return Lease()
-    if count > len(present):
-        raise InputError(f"--gpus: at most the {len(present)} GPUs that this machine shows, not {count}")
-    folder = Path(tempfile.gettempdir()) / f"bright-gpus-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    queue = _open(folder / "queue")
-    held: dict[str, int] = {}
-    if waiting := not try_lock(queue):
-        logger.info("waiting for %d of %d GPUs", count, len(present))
-        fcntl.flock(queue, fcntl.LOCK_EX)
-    while True:
-        for gpu in present:
-            if len(held) < count and gpu not in held:
-                descriptor = _open(folder / gpu)
-                if try_lock(descriptor):
-                    held[gpu] = descriptor
-                else:
-                    os.close(descriptor)
-        if len(held) == count:
-            os.close(queue)
-            return Lease(tuple(held), tuple(held.values()))
-        if not waiting:
-            logger.info("waiting for %d of %d GPUs", count, len(present))
-            waiting = True
-        time.sleep(POLL_S)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 if __name__ == "__main__":
