@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from daemons import Unavailable
 from daemons.slurm import Cluster
-from slurm_workflow import REPOSITORY, ClusterWorkflow
-from tiny_workflow import empty_workflow
+from slurm_workflow import ClusterWorkflow
+from tiny_workflow import Workflow, copy_checkout, empty_workflow
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +31,21 @@ def shorten(config: dict[str, Any]) -> None:
     config["tables"] = {"table2": ["main"], "table5": {"rows": ["main"]}}
 
 
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout for which PyTorch can use Slurm's GPUs, which are simulated: its jobs run on the CPU."""
+    copy = copy_checkout(tmp_path_factory.mktemp("with GPUs") / "checkout")
+    Workflow(copy, copy).edit(
+        "pipeline/bright_pipeline/engine/gpus.py", "    usable, reason = 0", "    usable, reason = count"
+    )
+    return copy
+
+
 @pytest.fixture
-def workflow(cluster: Cluster, tmp_path: Path, networks_folder: Path) -> Callable[..., ClusterWorkflow]:
+def workflow(cluster: Cluster, tmp_path: Path, networks_folder: Path, checkout: Path) -> Callable[..., ClusterWorkflow]:
     """Makes a folder with the config and the networks, for a checkout."""
 
-    def make(name: str = "run", checkout: Path = REPOSITORY) -> ClusterWorkflow:
+    def make(name: str = "run", checkout: Path = checkout) -> ClusterWorkflow:
         folder = empty_workflow(tmp_path / name, networks_folder).folder
         made = ClusterWorkflow(folder, cluster, checkout)
         made.configure(shorten)

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from daemons import wait_for
 from forkserver import REAL_PROCESSES
 from safetensors.torch import load
 from slurm_workflow import PATIENCE_S, TRAIN, ClusterWorkflow
-from tiny_workflow import copy_checkout
+from tiny_workflow import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
@@ -58,8 +59,19 @@ def test_a_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturb
     assert disturbed.weights() == alone.weights()
 
 
-def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(workflow, tmp_path):
-    run = workflow(checkout=copy_checkout(tmp_path / "checkout"))
+def test_a_job_whose_gpu_pytorch_cannot_use_fails_once_and_does_nothing(workflow):
+    run = workflow(checkout=REPOSITORY)
+    done = run.submit(*TRAIN, expect=1)
+    assert "Trying to restart job" not in done.text
+    jobs = run.cluster.call("squeue", "--states=all", "--sort=i", "--noheader", "--format=%T").split()
+    assert jobs[-2:] == ["COMPLETED", "FAILED"], "the dataset was prepared, and the training had one attempt"
+    line = "error: 1 GPU asked for, PyTorch can use 0 (Torch not compiled with CUDA enabled)"
+    assert run.log("train_autoencoder").count(line) == 1
+    assert not run.files("results/store/autoencoders/*") and not run.files("results/work/train_autoencoder-*")
+
+
+def test_a_job_killed_for_memory_succeeds_when_it_asks_again_for_more(workflow, checkout, tmp_path):
+    run = workflow(checkout=Path(shutil.copytree(checkout, tmp_path / "checkout")))
     asks = "memory_mb={},\n    problems=missing_initial_weights".format
     run.edit("pipeline/bright_pipeline/stages/autoencoders.py", asks("16_000"), asks(LIMIT_MB))
     run.edit("pipeline/bright_pipeline/train_autoencoder.py", "\n    data = TrainingImages(images)\n", BALLAST)
@@ -126,7 +138,7 @@ def runs(workflow: Callable[..., ClusterWorkflow]) -> dict[str, ClusterWorkflow]
 
 def undisturbed(run: ClusterWorkflow) -> None:
     """Train in two processes on this machine."""
-    run.run(*TRAIN, "--resources", "gpu=2")
+    run.run(*TRAIN)
 
 
 def requeued(run: ClusterWorkflow) -> None:

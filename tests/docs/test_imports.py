@@ -14,7 +14,6 @@ from typing import Any
 
 import bright_pipeline
 import pytest
-import yaml
 from bright_pipeline.commands.__main__ import commands
 from bright_pipeline.stages import all_stages
 
@@ -145,10 +144,3 @@ for name in sys.stdin.read().split():
     lines = run(program, standard_input=" ".join(modules)).splitlines()
     said = "error: Windows is not supported; run this in WSL, its Linux subsystem: `wsl --install`"
     assert lines == [said] * len(modules)
-
-
-def test_profiles_keep_the_rerun_rule_of_the_default_one() -> None:
-    rule = ("rerun-triggers", "ignore-incomplete", "rerun-incomplete")
-    profiles = sorted((ROOT / "profiles").glob("*/config.yaml"))
-    default, *others = (yaml.safe_load(profile.read_text(encoding="utf-8")) for profile in profiles)
-    assert all({key: other[key] for key in rule} == {key: default[key] for key in rule} for other in others)

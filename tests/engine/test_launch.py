@@ -50,6 +50,7 @@ def stage(how: str, log: LogOption = None) -> None:
     match how:
         case "kill": os.kill(os.getpid(), signal.SIGKILL)
         case "allocate": bytearray(1 << 62)
+        case "gpu": raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
         case "torch": raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
         case "step" | "no step":
             with Progress("train", 9, "steps", 3) as progress:
@@ -64,6 +65,21 @@ run_stage(stage)
 """
 
 
+# A PyTorch for CUDA 13 that sees GPUs, as SEEN says.
+TORCH = """
+import os
+__version__, seen = "2.13.0", int(os.environ.get("SEEN", "3"))
+class version:
+    cuda = "13.0"
+class cuda:
+    device_count = lambda: seen
+    def init():
+        if not seen:
+            raise RuntimeError("The NVIDIA driver on your system is too old (found version 12020).")
+def zeros(size, device): pass
+"""
+
+
 def install(folder: Path, name: str, script: str) -> None:
     (folder / "bin").mkdir(exist_ok=True)
     (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -74,11 +90,16 @@ def install(folder: Path, name: str, script: str) -> None:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with three GPUs, as nvidia-smi lists them, and modules to launch; its own leases."""
     lines = "\n".join(f"{index}, {uuid}" for index, uuid in enumerate(UUIDS))
-    install(tmp_path, "nvidia-smi", f"cat <<END\n{lines}\nEND")
+    install(
+        tmp_path,
+        "nvidia-smi",
+        f'[ "$1" = --query-gpu=driver_version ] && echo 535.104 && exit\ncat <<END\n{lines}\nEND',
+    )
+    (tmp_path / "torch.py").write_text(TORCH)
     (tmp_path / "worker.py").write_text(WORKER)
     (tmp_path / "ender.py").write_text(ENDER)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2] / 'pipeline'}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -154,8 +175,53 @@ def test_cuda_visible_devices_counts_as_in_cuda(
 def test_more_gpus_than_the_machine_has_are_one_line(machine: Path) -> None:
     process = launch("--gpus", "4", "--", "worker", "x", "0", stderr=subprocess.PIPE)
     lines = process.communicate(timeout=20)[1].splitlines()
-    assert lines[-1] == "error: --gpus: at most the 3 GPUs that this machine shows, not 4"
+    assert lines[-1].startswith("error: --gpus: at most the 3 GPUs that this machine shows, not 4; to use the CPU, set")
     assert process.returncode == 2
+
+
+OLD = "0 (The NVIDIA driver on your system is too old (found version 12020).)"
+NEEDS = "PyTorch 2.13.0 is built for CUDA 13.0, which needs driver 580 or newer"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "line"),
+    [
+        (
+            "1",
+            "0",
+            f"1 GPU asked for, PyTorch can use {OLD}; driver 535.104; {NEEDS}; to use the CPU, set execution.gpus",
+        ),
+        ("2", "1", f"2 GPUs asked for, PyTorch can use 1; driver 535.104; {NEEDS}; to use the CPU"),
+        ("1", "real", "(Torch not compiled with CUDA enabled); PyTorch"),
+        ("1", "broken", "nvidia-smi fails: NVIDIA-SMI has failed because; to use the CPU"),
+    ],
+)
+def test_gpus_that_pytorch_cannot_use_are_one_line_and_no_work_on_the_cpu(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, asked: str, seen: str, line: str
+) -> None:
+    monkeypatch.setenv("SEEN", seen if seen.isdigit() else "3")
+    if seen == "real":
+        (machine / "torch.py").unlink()
+    if seen == "broken":
+        install(machine, "nvidia-smi", "echo NVIDIA-SMI has failed because; exit 9")
+    process = launch("--gpus", asked, "--log", "x-1.log", "--", "worker", "story", "0", stderr=subprocess.PIPE)
+    lines = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2 and not Path("story").exists()
+    assert [text for text in lines if text.startswith("error: ") and line in text] == lines[-1:]
+    record = read_record(record_path(Path("x-1.log")))
+    assert record["state"] == State.FAILED and record["refused"] and line in record["error"]
+
+
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_gpu_with_too_little_memory_is_one_line_with_what_helps(machine: Path, processes: str) -> None:
+    (machine / "torch.py").unlink()
+    options = ["--processes", processes, "--log", "x-1.log"]
+    process = launch(*options, "--", "ender", "gpu", stderr=subprocess.PIPE)
+    error = process.communicate(timeout=100)[1]
+    assert process.returncode == 2 and read_record(record_path(Path("x-1.log")))["refused"]
+    assert "error: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has" in error
+    assert "lower execution.micro_batch or set execution.checkpointing: true" in error
+    assert "Traceback" not in error or processes == "2", "torchrun prints one of its own"
 
 
 @pytest.mark.parametrize(("count", "gpus"), [("1", "1"), ("0", "")])
@@ -215,7 +281,8 @@ def test_memory_is_that_of_all_descendants_and_those_that_ended_have_none() -> N
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int) -> None:
     (machine / "bin" / "nvidia-smi").unlink()
-    options = ["--gpus", str(processes), "--log", "x-1.log"]
+    (machine / "torch.py").unlink()
+    options = ["--processes", str(processes), "--log", "x-1.log"]
     process = launch(*options, "--", "ender", "wait", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(processes)] == ["ready\n"] * processes
@@ -246,7 +313,8 @@ PROGRAMS = {
     "scontrol": """[ "$1" = requeue ] && echo "$*" >> asked
 [ "$*" = "show hostnames node[3-4]" ] && printf "node3\\nnode4\\n"
 true""",
-    "srun": """echo $$ > srun.pid
+    "srun": """case "$*" in *engine.gpus*) exit 0;; esac
+echo $$ > srun.pid
 trap 'echo srun kills its step >> asked' TERM
 trap 'exit 1' USR1
 echo ready
@@ -272,20 +340,19 @@ def asked(job: Path) -> list[str]:
 
 def test_one_process_is_the_stage_and_several_are_torchruns(monkeypatch: pytest.MonkeyPatch) -> None:
     single = [sys.executable, "-m", "bright_pipeline.x", "--option"]
-    assert command(single[2:], gpus=0) == command(single[2:], gpus=1) == single
-    several = command(single[2:], gpus=3)
+    assert command(single[2:], 1) == single
+    several = command(single[2:], 3)
     assert several[:3] == [sys.executable, "-m", "torch.distributed.run"]
     assert {"--nproc-per-node=3", "--standalone"} <= set(several) and several[-4:] == ["-m", "--", *single[2:]]
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(InputError, match="Slurm"):
-        command(single[2:], gpus=4, nodes=2)
+        command(single[2:], 4, nodes=2)
 
 
-@pytest.mark.parametrize(("gpus", "per_node"), [(4, 4), (0, 1)])
-def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Path, gpus: int, per_node: int) -> None:
-    commands = [command(["bright_pipeline.x"], gpus, nodes=2) for _ in range(4)]
+def test_several_nodes_have_their_own_processes_and_connect_to_the_first(job: Path) -> None:
+    commands = [command(["bright_pipeline.x"], 4, nodes=2) for _ in range(4)]
     assert commands[0][0] == "srun" and {"--nodes=2", "--ntasks-per-node=1"} <= set(commands[0])
-    assert {"--nnodes=2", f"--nproc-per-node={per_node}", "--rdzv-id=20007"} <= set(commands[0])
+    assert {"--nnodes=2", "--nproc-per-node=4", "--rdzv-id=20007"} <= set(commands[0])
     ports = {word for words in commands for word in words if word.startswith("--rdzv-endpoint=node3:")}
     assert len(ports) > 1, "two trainings on one node use different ports"
     install(job, "squeue", "echo 'slurm_load_jobs error: Invalid job id' >&2; exit 1")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,25 @@ def test_the_doctor_ends_with_1_and_what_stops_a_run(networks_folder: Path, caps
         doctor(CONFIG, Path("mine"))
     assert stopped.value.exit_code == 1
     assert "stops a run: network lpips_alex: mine/lpips_alex.safetensors: sha256 is" in capsys.readouterr().out
+
+
+def test_the_doctor_says_that_pytorch_cannot_use_the_card(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    CONFIG.write_text(TINY.read_text())
+    Path("nvidia-smi").write_text(
+        "#!/bin/sh\n[ $1 = --query-gpu=driver_version ] && echo 535.104 || echo 0, GPU-1111\n"
+    )
+    Path("nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(Path.cwd()), prepend=os.pathsep)
+    monkeypatch.setattr("torch.version.cuda", "12.6")
+    with pytest.raises(typer.Exit):
+        doctor(CONFIG)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "is built for CUDA 12.6, which needs driver 525 or newer" in text
+    assert (
+        "stops a run: 1 GPU asked for, PyTorch can use 0 (Torch not compiled with CUDA enabled); driver 535.104" in text
+    )
 
 
 METRICS = {

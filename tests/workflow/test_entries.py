@@ -17,11 +17,9 @@ CATALOG = str(REPOSITORY / "workflow" / "Snakefile")
 @pytest.mark.parametrize("entry", ["Snakefile", "workflow/Snakefile"])
 @pytest.mark.parametrize("target", [(), ("table2",)], ids=["all", "one table"])
 def test_both_entries_plan_the_same_jobs(tiny_run: Workflow, tmp_path: Path, entry: str, target: tuple[str]) -> None:
-    """Also in a folder without a profile: both entries have one."""
     shutil.copy(tiny_run.folder / "config.yaml", tmp_path)
     command = ["snakemake", "--snakefile", str(REPOSITORY / entry), "--configfile", "config.yaml", "-n", "--", *target]
     plan = Workflow(tmp_path).call(*command)
-    assert "warning: `rerun-triggers" not in plan.text
     assert plan.jobs["train_autoencoder"] == (plan.jobs["reconstruct"] if target else 2)
     assert ("\nall " in plan.text) == (not target)
 
@@ -41,7 +39,7 @@ def test_another_snakefile_uses_the_workflow_as_a_module(play: Workflow) -> None
     play.remove("results/store/tables/table2-*", "results/tiny/tables/table2.md")
 
     def run(*options: str) -> Run:
-        return play.call("snakemake", "--cores", "2", "--rerun-triggers=mtime", *options, PYTHONPATH="")
+        return play.call("snakemake", "--cores", "2", *options, PYTHONPATH="")
 
     assert run("-n").jobs == {"make_table": 1, "publish": 1, "own": 1}
     said = run().text

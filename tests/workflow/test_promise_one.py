@@ -1,5 +1,6 @@
 """Content decides, not clocks: what runs again after a change, a loss or an edit during the run, or if asked for."""
 
+import base64
 import os
 import random
 import re
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow
+from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow, empty_workflow
 
 pytestmark = pytest.mark.slow
 
@@ -154,10 +155,38 @@ def test_a_published_file_is_a_target_like_any_other(play: Workflow) -> None:
 def test_lines_name_the_configs_entries_and_what_is_wrong(tiny_run: Workflow) -> None:
     missing = tiny_run.run("-n", "results/tiny/tables/table99.md", expect=1).text
     assert "results/tiny/tables/table99.md: this config has no such result" in missing
-    line = "warning: `rerun-triggers: [mtime]` is not set"
-    assert line in tiny_run.run("-n", "--rerun-triggers", "mtime", "params").text
     plan = tiny_run.run("-n", "--forcerun", "train_autoencoder").text
-    assert line not in plan
     for words in ("Training autoencoders.main", "Training autoencoders.without-noise"):
         assert words in plan
     assert "Generating samples.main, images 000000 to 000016" in plan
+
+
+def test_no_profile_and_no_option_loses_the_rerun_rule(play: Workflow) -> None:
+    (play.folder / "own").mkdir()
+    (play.folder / "own" / "config.yaml").write_text("cores: 2\nrerun-triggers: [code, input, params, mtime]\n")
+    codes, *_ = sorted(play.folder.glob("results/store/codes/*/codes.safetensors"))
+    mark = base64.b64encode(str(codes.relative_to(play.folder)).encode()).decode()
+    (play.folder / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
+    (play.folder / ".snakemake" / "incomplete" / mark).write_text("{}")
+    assert play.run("-n", "--workflow-profile", "own").nothing_to_do
+
+
+def test_machines_without_a_shared_file_system_are_refused_while_the_workflow_is_read(tiny_run: Workflow) -> None:
+    text = tiny_run.run("-n", "--shared-fs-usage", "sources", "software-deployment", expect=1).text
+    assert "error: --shared-fs-usage lacks input-output, persistence, source-cache: all machines" in text
+
+
+def test_a_job_never_uses_the_cpu_where_a_gpu_was_asked_for(tmp_path: Path, networks_folder: Path) -> None:
+    """With a driver whose card PyTorch cannot use: one line, no attempt after it, and no result."""
+    workflow = empty_workflow(tmp_path / "run", networks_folder)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0, GPU-1111\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{workflow.environment()['PATH']}"
+    text = workflow.run(
+        "--until", "train_autoencoder", "--retries", "2", expect=1, PATH=path, TMPDIR=str(tmp_path)
+    ).text
+    said = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1 and "1 GPU asked for, PyTorch can use 0 (Torch not compiled with CUDA enabled)" in said[0]
+    assert "Trying to restart" not in text and not workflow.files("results/store/autoencoders/*")
+    assert not workflow.files("results/work/train_autoencoder-*")
+    assert workflow.run("-n", "--resources", "gpu=0", PATH=path).jobs["train_autoencoder"] == 2

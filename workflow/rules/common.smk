@@ -66,6 +66,11 @@ def config_file():
 
 def make_jobs():
     """The jobs of the config; a wrong config stops here, before any job. Nothing is written."""
+    if is_main_process() and (missing := not_shared()):
+        stop(
+            f"--shared-fs-usage lacks {', '.join(missing)}: all machines of a run share the file system of its folder"
+            " (docs/clusters.md)"
+        )
     # Without this check Snakemake would raise a traceback, also in a dry run.
     place = Path(".snakemake") if Path(".snakemake").exists() else Path()
     if is_main_process() and not os.access(place, os.W_OK):
@@ -99,14 +104,8 @@ jobs = make_jobs()
 @cache
 def needed():
     """The shards that have to be made for this call's targets, and those that the user forces."""
-    if rerun_triggers() != {"mtime"}:
-        print(
-            "warning: `rerun-triggers: [mtime]` is not set (profiles/default has it; a profile of your own needs it"
-            " too): valid results may be made again",
-            file=sys.stderr,
-        )
-    else:
-        hide_missing_metadata()
+    keep_existing_files()
+    hide_missing_metadata()
     again = forced_names(all_stages())
     files = [name for name in again if name not in all_stages()]
 

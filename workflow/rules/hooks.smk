@@ -13,6 +13,7 @@ from bright_pipeline.estimation.devices import memory_warnings
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
+from bright_pipeline.engine.records import REFUSED, read_record
 from bright_pipeline.engine.reservations import Reservations, remove_states, to_make
 from bright_pipeline.plan.publish import ending, not_current, publish
 
@@ -98,6 +99,12 @@ def say_how_to_continue():
     print("The same command resumes the run.")
 
 
+def is_refused(job):
+    """Whether a job's GPUs are missing or too small, by its record."""
+    return any(read_record(record_path(Path(log))).get(REFUSED) for log in job.log)
+
+
+never_restart(is_refused)
 add_handlers(check_before_the_first_job, show_results, say_how_to_continue)
 
 

@@ -11,8 +11,10 @@ def execution(wildcards):
 
 
 def gpus(wildcards):
-    """A job's GPUs: a training's on all its nodes; for other stages one, if they run on a GPU."""
+    """A job's GPUs: a training's on all its nodes; for other stages one, if they run on a GPU. 0 uses the CPU."""
     stage = find(wildcards).job.stage
+    if not finds_gpus():
+        return 0
     if not stage.is_training:
         return int(stage.gpu)
     return execution(wildcards)["gpus"] * execution(wildcards)["nodes"]
@@ -50,9 +52,8 @@ across_nodes = {
 def processes(wildcards, resources):
     """The launcher's options for a training; a Slurm job that reaches its time limit is requeued and continues."""
     requeue = " --requeue" if is_cluster_job() else ""
-    return (
-        f"--gpus {resources.gpu // resources.nodes} --nodes {resources.nodes}{requeue}"
-    )
+    on_cpu = max(1, execution(wildcards)["gpus"])
+    return f"--gpus {resources.gpu // resources.nodes} --processes {on_cpu} --nodes {resources.nodes}{requeue}"
 
 
 def cores(wildcards):

@@ -3,7 +3,11 @@
 tests/workflow/test_snakemake_internals.py names the attribute that a new version of Snakemake no longer has.
 """
 
+import shutil
 from pathlib import Path
+
+from snakemake.jobs import Job as SnakemakeJob
+from snakemake.settings.types import RerunTrigger
 
 
 def this_folder():
@@ -42,9 +46,23 @@ def has_failed_jobs():
     return bool(workflow.scheduler.failed)
 
 
-def rerun_triggers():
-    """The names of the rerun triggers."""
-    return {str(trigger) for trigger in workflow.dag_settings.rerun_triggers}
+def keep_existing_files():
+    """An existing file is valid, whatever a profile says: its folder is named by digests, and it was renamed into place.
+
+    Other triggers would rerun jobs whose results exist. `rerun-incomplete` alone would remake a result that was
+    complete a moment before a run was killed, but not what only that result needs as an input.
+    """
+    workflow.dag_settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+    workflow.dag_settings.force_incomplete = True
+    workflow.dag.ignore_incomplete = True
+
+
+def not_shared():
+    """What all machines of a run have to share, and `--shared-fs-usage` leaves out."""
+    needed = {"input-output", "persistence", "sources", "source-cache"}
+    return sorted(
+        needed - {str(usage) for usage in workflow.storage_settings.shared_fs_usage}
+    )
 
 
 def forced_names(all_rules):
@@ -81,14 +99,24 @@ def is_cluster_job():
 
 
 def finds_gpus():
-    """Whether jobs find GPUs: on a cluster, or where the user gave their number (`--resources gpu=N`)."""
-    on_cluster = workflow.remote_exec or workflow.non_local_exec
-    return on_cluster or bool(workflow.global_resources.get("gpu").value)
+    """Whether jobs run on GPUs: on a cluster, as the user says (`--resources gpu=N`), or where a driver is installed."""
+    if workflow.remote_exec or workflow.non_local_exec:
+        return True
+    count = workflow.global_resources.get("gpu").value
+    return shutil.which("nvidia-smi") is not None if count is None else count > 0
 
 
 def all_local_cores():
     """The cores of the command line; None on a cluster."""
     return workflow.resource_settings.cores
+
+
+def never_restart(is_refused):
+    """Jobs that ended for a reason that no further attempt changes do not start again, whatever `retries` says."""
+    times = SnakemakeJob.restart_times.fget
+    SnakemakeJob.restart_times = property(
+        lambda job: 0 if is_refused(job) else times(job)
+    )
 
 
 def add_handlers(start, success, error):

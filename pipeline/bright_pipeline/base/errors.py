@@ -1,4 +1,4 @@
-"""Errors that the user can fix, each reported in one line: bad input, and disks or folders that cannot be written."""
+"""Errors that the user can fix, each reported in one line: bad input, disks that cannot be written, small GPUs."""
 
 import errno
 import re
@@ -9,6 +9,12 @@ MAX_LINE_CHARACTERS, LAST_CHARACTERS = 1500, 300  # the end of a message says wh
 FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
 PROJECT = "bright-pipeline"
 NOT_WRITABLE = "this user may not write here; results need a writable folder"
+GPU_MEMORY_SIGNS = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 DISK_ERRORS = {
     errno.ENOSPC: f"no space left on the device; {FREE_SPACE}",
     errno.EDQUOT: f"the disk quota is used up; {FREE_SPACE}",
@@ -25,6 +31,10 @@ class InputError(Exception):
     def __init__(self, text: str) -> None:
         over = len(text) - MAX_LINE_CHARACTERS
         super().__init__(f"{text[: -over - LAST_CHARACTERS]} ... {text[-LAST_CHARACTERS:]}" if over > 0 else text)
+
+
+class DeviceError(InputError):
+    """A GPU is missing, unusable or too small: a further attempt at the same job ends in the same way."""
 
 
 def error_text(error: Exception) -> str:
@@ -44,6 +54,16 @@ def disk_problem(error: BaseException) -> str | None:
         return None
     file = getattr(error, "filename", None)
     return f"{file}: {DISK_ERRORS[number]}" if file else DISK_ERRORS[number]
+
+
+def gpu_memory_problem(error: BaseException) -> str | None:
+    """One line for an allocation that a GPU's memory had no room for; None for any other error."""
+    if not isinstance(error, RuntimeError) or not any(sign in str(error) for sign in GPU_MEMORY_SIGNS):
+        return None
+    return (
+        f"{error_text(error)}; in a training, lower execution.micro_batch or set execution.checkpointing: true (its"
+        " results keep their digest); in other stages, lower micro_batch"
+    )
 
 
 def missing_package(error: BaseException) -> str | None:

@@ -18,7 +18,7 @@ import typer
 from tabulate import tabulate
 
 from bright_pipeline.engine.command import ConfigArgument, run_stage
-from bright_pipeline.base.errors import extra_with
+from bright_pipeline.base.errors import DeviceError, extra_with
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.base.process import cores
@@ -26,6 +26,7 @@ from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import image_counts
 from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.damage import wrong_sizes
+from bright_pipeline.engine.gpus import check_torch, driver_and_cuda, visible_gpus
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.estimation.devices import choose_card, memory_warnings, this_device
@@ -70,7 +71,7 @@ def doctor(
     states = [network_state(name, networks) for name in manifest()]
     asked = networks_used(jobs)
     stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
-    stopping += obstacles(jobs, to_do, networks)
+    stopping += [*obstacles(jobs, to_do, networks), *gpu_problems()]
     if find_spec("snakemake") is None:
         stopping.append(f"snakemake is not installed: pip install {extra_with('snakemake')}")
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
@@ -131,6 +132,15 @@ def dataset_table(jobs: Jobs) -> str:
     return table(rows, ("dataset", "source", "raw images", "prepared"))
 
 
+def gpu_problems() -> list[str]:
+    """A line if jobs on the GPUs that this machine lists would stop."""
+    try:
+        check_torch(len(visible_gpus()))
+    except DeviceError as error:
+        return [str(error)]
+    return []
+
+
 def machine_facts() -> dict[str, str]:
     """Facts about this machine."""
     memory = psutil.virtual_memory()
@@ -141,6 +151,7 @@ def machine_facts() -> dict[str, str]:
     kernels = {name: kernel.unavailable(HashTables()) for name, kernel in KERNELS.items()}  # for the paper's tables
     return {
         "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
+        "driver": driver_and_cuda(),
         "CPU cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
         "disk": f"{free_disk(RESULTS) / GIBI:.1f} GiB free where {RESULTS} is",

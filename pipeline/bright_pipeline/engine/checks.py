@@ -37,7 +37,7 @@ def lost_models(needed: Needed) -> list[str]:
     for shard in needed.shards.values():
         job = shard.job
         here = [file for file in job.files if job.has(file)]
-        if needed.is_rerun(job) or not here:
+        if needed.is_rerun(job) or not here or len(here) == len(job.files):
             continue
         if job.is_training and job.stage.outputs["weights"] in here:
             lost = ", ".join(file for file in job.files if file not in here)

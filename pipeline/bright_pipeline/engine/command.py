@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 
-from bright_pipeline.base.errors import InputError, disk_problem, missing_package
+from bright_pipeline.base.errors import InputError, disk_problem, gpu_memory_problem, missing_package
 from bright_pipeline.base.parsing import parse_json, parse_settings, shortened
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory, kernel_choice, on_end_request
 from bright_pipeline.base.progress import log_to, logger
@@ -103,9 +103,10 @@ def _expanded(value: Any) -> Any:
 def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     """Run a stage's command line.
 
-    Bad input, edited code (`--code`), disk errors and missing packages end it with one line and exit code 2; SIGTERM,
-    Ctrl-C and SIGHUP with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this
-    process updates its job's record (`bright_pipeline.engine.heartbeat`); a launcher leaves that to its stage.
+    Bad input, edited code (`--code`), disk errors, too little GPU memory and missing packages end it with one line and
+    exit code 2; SIGTERM, Ctrl-C and SIGHUP with 143; a failed allocation with 137, as if the kernel had killed it.
+    `beats`: whether this process updates its job's record (`bright_pipeline.engine.heartbeat`); a launcher leaves that
+    to its stage.
     """
     # Unwind, so that temporary files are removed; training loops install a handler that saves first.
     on_end_request(lambda number, frame: sys.exit(TERMINATED))
@@ -125,7 +126,8 @@ def run_stage(command: Callable[..., object], beats: bool = True) -> None:
                 start_code_check(code)
             app(arguments)
     except Exception as error:
-        problem = str(error) if isinstance(error, InputError) else disk_problem(error) or missing_package(error)
+        known = disk_problem(error) or gpu_memory_problem(error) or missing_package(error)
+        problem = str(error) if isinstance(error, InputError) else known
         if problem is not None:
             line = f"error: {' '.join(problem.split())}"
             logger.info(line)

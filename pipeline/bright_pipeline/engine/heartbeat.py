@@ -16,8 +16,9 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+from bright_pipeline.base.errors import DeviceError, gpu_memory_problem
 from bright_pipeline.base.progress import Activity, activity
-from bright_pipeline.engine.records import Record, State, is_out_of_memory, used
+from bright_pipeline.engine.records import REFUSED, Record, State, is_out_of_memory, used
 
 BEAT_S = 5.0
 WATCH_S = 0.5  # between looks at the processes that started this one
@@ -66,6 +67,9 @@ def beating(activity: Activity = activity, every_s: float = BEAT_S) -> Iterator[
     except BaseException as problem:
         error = f"{type(problem).__name__}: {' '.join(str(problem).split())}"
         state = State.OUT_OF_MEMORY if is_out_of_memory(problem) else State.FAILED
+        if isinstance(problem, DeviceError) or gpu_memory_problem(problem) is not None:
+            record.log = activity.log
+            record.write(**{REFUSED: True})  # each of several processes may say so
         raise
     finally:
         stop.set()

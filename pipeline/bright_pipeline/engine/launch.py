@@ -18,12 +18,14 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
+from bright_pipeline.base.errors import DeviceError
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.engine import slurm
-from bright_pipeline.engine.gpus import Lease, lease_gpus
+from bright_pipeline.engine.gpus import Lease, lease_gpus, require_gpus
 from bright_pipeline.engine.heartbeat import INTERRUPTED, LAUNCHED
 from bright_pipeline.engine.records import (
+    REFUSED,
     Record,
     State,
     limit_mb,
@@ -46,6 +48,7 @@ RENDEZVOUS_S = 600  # a node waits so long for the others: Python can start slow
 def launch(
     stage: Annotated[list[str], typer.Argument(help="Behind `--`: the stage's module and its arguments.")],
     gpus: Annotated[int, typer.Option(min=0, help="GPUs on each node, with one process each. 0: the CPU.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on each node, where the CPU is used.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to use.")] = 1,
     memory: Annotated[int | None, typer.Option(help="MB that the job requested, for its record.")] = None,
     log: Annotated[Path | None, typer.Option(help="Log of launcher and stage, which names the record.")] = None,
@@ -56,16 +59,23 @@ def launch(
     """Start a stage with one process per GPU, which no other job uses; without GPUs, on the CPU."""
     log_to(log)
     arguments = [*stage, *(["--log", str(log)] if log else [])]
-    lease = lease_gpus(gpus) if nodes == 1 else Lease()
+    counts = {"gpus": gpus, "processes": gpus or processes, "nodes": nodes}
+    record = Record(log, begins=True, peak_mb=0, limit_mb=limit_mb(memory), **counts)
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}", "PYTHONSAFEPATH": "1"}
-    environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
+    try:
+        lease = lease_gpus(gpus) if nodes == 1 else Lease()
+        environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
+        if gpus:
+            require_gpus(gpus, environment, slurm.on_all_nodes(nodes) if nodes > 1 else ())
+    except DeviceError as error:
+        record.write(state=State.FAILED, error=str(error), **{REFUSED: True})
+        raise
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     logger.info("%s: gpus %d, nodes %d, host %s, devices %s", stage[0], gpus, nodes, socket.gethostname(), devices)
-    facts = {"limit_mb": limit_mb(memory), "gpus": gpus, "nodes": nodes, "devices": devices}
-    record = Record(log, begins=True, started_at=time.time(), peak_mb=0, **facts)
+    record.own |= {"started_at": time.time(), "devices": devices}
     record.write(state=State.RUNNING)
     attempt = slurm.attempt() if requeue or nodes > 1 else None
-    code = supervise(command(arguments, gpus, nodes), environment, lease, record, attempt)
+    code = supervise(command(arguments, record.own["processes"], nodes), environment, lease, record, attempt)
     if requeue and code == TERMINATED and made_progress(log) and slurm.requeue(attempt):
         logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
     sys.exit(code)
@@ -77,11 +87,11 @@ def made_progress(log: Path | None) -> bool:
     return bool(record.get("done", 0) > record.get("done_before", 0))
 
 
-def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
-    """The command that runs a stage in one process, in several processes, or on several nodes of a Slurm job."""
-    if max(1, gpus) * nodes == 1:
+def command(stage: list[str], processes: int, nodes: int = 1) -> list[str]:
+    """The command that runs a stage in so many processes on each node; several nodes need a Slurm job."""
+    if processes * nodes == 1:
         return [sys.executable, "-m", *stage]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={max(1, gpus)}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     torchrun += [f"--shutdown-timeout={SHUTDOWN_S}"]
     module = ["-m", "--", *stage]  # without `--`, torchrun reads --log as an abbreviation of its own option
     if nodes == 1:
@@ -95,7 +105,7 @@ def command(stage: list[str], gpus: int, nodes: int = 1) -> list[str]:
 
 def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, attempt: str | None) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
-    gpus, nodes = record.own["gpus"], record.own["nodes"]
+    nodes = record.own["nodes"]
     signals: list[int] = []
     on_end_request(lambda number, frame: signals.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
@@ -116,9 +126,11 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
                 written_mb = peak_mb
     code = code if code >= 0 else 128 - code
     # torchrun reports that a process failed, but not how; the first process writes it into the record.
-    several = max(gpus, nodes) > 1
-    recorded = read_record(record_path(record.log)).get("state") if record.log and several else None
-    if code and (signals or recorded == State.INTERRUPTED):
+    several = max(record.own["processes"], nodes) > 1
+    recorded = read_record(record_path(record.log)) if record.log and several else {}
+    if code and recorded.get(REFUSED):
+        code = 2
+    elif code and (signals or recorded.get("state") == State.INTERRUPTED):
         code = TERMINATED
     # For a stage too short for a sample, the kernel knows the peak.
     record.own |= (usage := used()) | {"peak_mb": max(record.own["peak_mb"], usage["peak_mb"])}

@@ -32,6 +32,7 @@ NUMBERS = (
     *("started_at", "updated_at", "peak_mb", "limit_mb"),
 )
 MAX_PLAUSIBLE = 1e15
+REFUSED = "refused"  # a fact of a record: the job's GPUs are missing or too small, so no attempt follows
 
 
 class State(StrEnum):
