@@ -10,7 +10,7 @@ from bright_pipeline.base import locks
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked, lock_holder, lock_work_folder
 from bright_pipeline.commands.prune import prune
-from bright_pipeline.commands.verify import Finding, move_away
+from bright_pipeline.commands.verify import Damage, move_away
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import read_sums
 from bright_pipeline.engine.jobs import planned
@@ -112,16 +112,16 @@ def test_missing_networks_are_claimed() -> None:
 def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("results/store/tables/table2-0123456789ab")
     folder.mkdir(parents=True)
-    partial = folder / ".table.0.1.2.partial.csv"
-    partial.touch()
-    found = [Finding("left over", "any", (partial,))]
+    table = folder / "table.csv"
+    table.touch()
+    damages = [Damage("any", (table,))]
     other = Other(reservation_path(folder))
-    assert move_away(found) == 0
-    assert partial.exists()
-    assert f"left, since a run or a training writes there now: {partial}" in capsys.readouterr().err
+    assert move_away(damages) == 0
+    assert table.exists()
+    assert f"left, since a run or a training writes there now: {table}" in capsys.readouterr().err
     other.end()
-    assert move_away(found) == 1
-    assert not partial.exists()
+    assert move_away(damages) == 1
+    assert not table.exists()
 
 
 def test_results_are_not_pruned_while_another_checkout_makes_anything(capsys: pytest.CaptureFixture[str]) -> None:
