@@ -36,9 +36,9 @@ def plan(own_folder: Path) -> Jobs:
     return plan
 
 
-def printed(capsys: pytest.CaptureFixture[str], *results: str, **options: bool) -> dict[str, dict[str, Any]]:
+def printed(capsys: pytest.CaptureFixture[str], *results: str) -> dict[str, dict[str, Any]]:
     capsys.readouterr()
-    provenance(list(results), **options)
+    provenance(list(results))
     return yaml.safe_load(capsys.readouterr().out)
 
 
@@ -134,24 +134,13 @@ def made_with(folder: Path, file: str, libraries: dict[str, str]) -> None:
     update_sums(folder, {file: replace(take_checksum(folder / file), libraries=libraries)})
 
 
-def test_two_results_show_where_they_differ(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = (plan(reconstruction, name) for name in ("main", "without-noise"))
-    for job, torch in ((first, "2.12.0"), (second, "2.13.0+cpu")):
-        made_with(job.folder, "summary.json", {"numpy": "2.4.6", "torch": torch})
-    trained = [plan(autoencoder, name) for name in ("main", "without-noise")]
-    made_with(trained[0].folder, "autoencoder.safetensors", {"torch": "2.11.0"})
-    entries = printed(capsys, str(first.folder))
+def test_the_libraries_of_each_result_are_printed(plan: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    job, trained = plan(reconstruction, "main"), plan(autoencoder, "main")
+    made_with(job.folder, "summary.json", {"numpy": "2.4.6", "torch": "2.12.0"})
+    made_with(job.folder, "per_image.csv", {"torch": "2.13.0"})
+    made_with(trained.folder, "autoencoder.safetensors", {"torch": "2.11.0"})
+    entries = printed(capsys, str(job.folder))
     assert {digest: entry["libraries"] for digest, entry in entries.items() if "libraries" in entry} == {
-        first.digest: {"numpy": "2.4.6", "torch": "2.12.0"},
-        trained[0].digest: {"torch": "2.11.0"},
+        job.digest: {"numpy": "2.4.6", "torch": "2.12.0 and 2.13.0"},
+        trained.digest: {"torch": "2.11.0"},
     }
-    told = printed(capsys, str(first.folder), str(second.folder), differences=True)
-    own = told[f"reconstruct {first.digest}, {second.digest}"]
-    assert own == {"libraries.torch": ["2.12.0", "2.13.0+cpu"]}
-    behind = told[f"train_autoencoder {trained[0].digest}, {trained[1].digest}"]
-    assert behind["libraries.torch"] == ["2.11.0", "none"]
-    assert behind["settings.autoencoder.code_noise"] == ["after_tiling", "none"]
-    assert len(told) == 2, "the dataset is one"
-    assert printed(capsys, first.digest, first.digest, differences=True) == {}
-    with pytest.raises(InputError, match="needs two results to compare"):
-        provenance([first.digest], differences=True)

@@ -18,28 +18,15 @@ from bright_pipeline.engine.damage import recorded
 from bright_pipeline.engine.jobs import DIGEST_LENGTH
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.stages import all_stages
-from bright_pipeline.tables.measured import flat
-
-COMPARED = ("libraries", "code", "settings")
-"""The keys that are compared for two results, in this order; their inputs are compared as results."""
-FOLDER_HELP = "A folder of results/store, a path in it, or a digest alone."
 
 
 def provenance(
-    results: Annotated[list[str], typer.Argument(help=FOLDER_HELP, metavar="FOLDER...")],
-    differences: Annotated[bool, typer.Option("--differences", help="Print how two results differ.")] = False,
+    results: Annotated[
+        list[str],
+        typer.Argument(help="A folder of results/store, a path in it, or a digest alone.", metavar="FOLDER..."),
+    ],
 ) -> None:
-    """Print the provenance of results as YAML: one entry for each result and for each of its inputs."""
-    entries = upstream(results)
-    if differences and len(results) != 2:
-        raise InputError(f"--differences: needs two results to compare, not {len(results)}")
-    shown = differing(entries, *map(digest_of, results)) if differences else entries
-    flow = None if differences else False  # both values on the key's line
-    print(yaml.safe_dump(shown, sort_keys=False, width=120, default_flow_style=flow).rstrip())
-
-
-def upstream(results: list[str]) -> dict[str, Any]:
-    """Digest -> its entry, for these results and all results that they depend on."""
+    """Print the provenance of results as YAML: one entry for each result and for each of its inputs, by digest."""
     entries: dict[str, Any] = {}
     for result in results:
         waiting = [digest_of(result)]
@@ -50,28 +37,7 @@ def upstream(results: list[str]) -> dict[str, Any]:
                 waiting += [line.split()[0] for line in entries[digest].get("inputs", [])]
         if not entries[digest_of(result)].get("stage"):
             raise InputError(f"{result}: no finished result with this digest is recorded in results/identities")
-    return entries
-
-
-def differing(entries: dict[str, Any], first: str, second: str) -> dict[str, dict[str, list[Any]]]:
-    """`STAGE DIGEST, DIGEST` -> key -> both values where they differ, for two results and their inputs by name."""
-    unequal: dict[str, dict[str, list[Any]]] = {}
-    waiting = [(first, second)]
-    for pair in waiting:
-        compared_entries = [entries[digest] for digest in pair]
-        stages = [entry.get("stage", "not recorded") for entry in compared_entries]
-        # Everything differs between two stages, so only their names are shown.
-        compared = COMPARED if stages[0] == stages[1] else ("stage",)
-        both = [flat({key: entry.get(key, {}) for key in compared}, frozenset()) for entry in compared_entries]
-        keys = sorted(set().union(*both), key=lambda key: (compared.index(key.partition(".")[0]), key))
-        values = {key: [values.get(key, "none") for values in both] for key in keys}
-        name = f"{stages[0]} {', '.join(pair)}"
-        if changed := {key: pair for key, pair in values.items() if pair[0] != pair[1]}:
-            unequal[name] = changed
-        inputs = [dict(reversed(line.split(" ", 1)) for line in entry.get("inputs", [])) for entry in compared_entries]
-        pairs = [(inputs[0][name], inputs[1][name]) for name in inputs[0] if name in inputs[1]]
-        waiting += [pair for pair in pairs if pair not in waiting]
-    return unequal
+    print(yaml.safe_dump(entries, sort_keys=False, width=120).rstrip())
 
 
 def digest_of(result: str) -> str:

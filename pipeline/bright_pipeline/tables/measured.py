@@ -21,7 +21,7 @@ from bright_pipeline.stages.tables import TableJob, TableRow
 
 SEED_MARK = "#"
 # A seed draws other images by the same rule; versions of libraries are recorded and not compared.
-NOT_COMPARED = frozenset({"seed", "versions"})
+NOT_COMPARED = {"seed", "versions"}
 INTERVAL = "_interval"  # the ending of the keys that state how a metric's interval was computed
 
 Protocol = dict[str, Any]
@@ -213,14 +213,11 @@ def shared_protocols(each_seed: list[Measurement], quantity: Quantity) -> dict[s
     return {dataset: flat(protocol) for dataset, (_, protocol) in first.items()}
 
 
-def flat(values: dict[str, Any], without: frozenset[str] = NOT_COMPARED, prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots, without some: by default those of a protocol that are not compared."""
-    entries: dict[str, Any] = {}
-    for key, value in sorted(values.items()):
-        if isinstance(value, dict) and key not in without:
-            entries |= flat(value, without, f"{prefix}{key}.")
-        elif key not in without:
-            entries[f"{prefix}{key}"] = value
+def flat(protocol: Protocol, prefix: str = "") -> Protocol:
+    """The keys that are compared; nested ones are joined by dots."""
+    entries: Protocol = {}
+    for key, value in sorted((key, protocol[key]) for key in protocol.keys() - NOT_COMPARED):
+        entries |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return entries
 
 
