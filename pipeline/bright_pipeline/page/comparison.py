@@ -25,8 +25,6 @@ QUALITY = {quantity.label for quantity in MEASURED if quantity.label[-1] in DIRE
 SAME_START = ("code_noise", "losses.", "training.", "decoder_stage")
 """Changed keys that keep the order of the data and the initial weights: such rows are compared seed by seed."""
 
-Row = list[DisplayCell]
-
 
 class Compared(NamedTuple):
     """A difference with its interval as text, and whether it is significant."""
@@ -40,18 +38,18 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
 
     A verdict needs three training seeds. With fewer, the note says so and no differences are returned.
     """
-    rows = [(row, label) for row, label in labelled(table) if table.cell(row, "Method").text not in (GAUSSIAN, REAL)]
-    if not rows:
+    if not (models := _models(table)):
         return {}, ""
-    first, name_of_first = rows[0]
+    (first, name_of_first, start), *others = models
     base = {name: cell for name, cell in table.measured_cells(first).items() if name in QUALITY}
     has_pairs, by_cell = False, dict[tuple[str, str], Difference]()
-    for row, label in rows[1:]:
-        for name, cell in table.measured_cells(row).items():
-            seeds, first_seeds = cell.seeds, base[name].seeds if name in base else ()
-            has_pairs |= name in base
+    for row, label, keys in others:
+        # Whether a row of ablations has the first row's initial weights and order of data.
+        same_start = start == FIRST_ROW and all(key.strip().startswith(SAME_START) for key in keys.split(","))
+        for name, cell in ((name, cell) for name, cell in table.measured_cells(row).items() if name in base):
+            seeds, first_seeds, has_pairs = cell.seeds, base[name].seeds, True
             if min(len(seeds), len(first_seeds)) >= FEWEST_SEEDS:
-                compare = paired if len(seeds) == len(first_seeds) and _same_start(table, row) else welch
+                compare = paired if same_start and len(seeds) == len(first_seeds) else welch
                 by_cell[label, name] = compare(seeds, first_seeds)
     if not by_cell:
         return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if has_pairs else ""
@@ -67,27 +65,23 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
     )
 
 
-def _same_start(table: DisplayTable, row: Row) -> bool:
-    """Whether a row of ablations has the first row's initial weights and order of data."""
-    keys = table.changes[table.rows.index(row)] if table.changes else table.cell(row, "Changed").text
-    is_ablation = table.cell(table.measured_rows()[0], "Changed").text == FIRST_ROW
-    return is_ablation and all(key.strip().startswith(SAME_START) for key in keys.split(","))
+def _models(table: DisplayTable) -> list[tuple[list[DisplayCell], str, str]]:
+    """The measured rows of models, their labels, and the config keys that they change.
 
-
-def labelled(table: DisplayTable) -> list[tuple[Row, str]]:
-    """The measured rows with their labels; equal labels are followed by the name in the config."""
+    Equal labels are followed by the name in the config.
+    """
     named = []
-    for row, entry in zip(table.rows, table.entries, strict=True):
-        if table.is_measured(row):
-            label = " ".join(filter(None, (table.cell(row, column).text for column in ("Method", "Code size"))))
-            changed = table.cell(row, "Changed").text
-            if not table.changes or table.changes[table.rows.index(row)] == changed:
-                changed = listed(changed.split(", "), KEYS_NAMED)
-            named.append((row, f"{label}, {changed}" if changed else label, entry))
-    counts = Counter(label for _, label, _ in named)
+    changes = table.changes or [table.cell(row, "Changed").text for row in table.rows]
+    for row, entry, keys in zip(table.rows, table.entries, changes, strict=True):
+        method, code_size, changed = (table.cell(row, name).text for name in ("Method", "Code size", "Changed"))
+        if table.is_measured(row) and method not in (GAUSSIAN, REAL):
+            words = listed(keys.split(", "), KEYS_NAMED) if changed == keys else changed
+            label = ", ".join(filter(None, (f"{method} {code_size}".strip(), words)))
+            named.append((row, label, keys, entry))
+    counts = Counter(label for _, label, _, _ in named)
     return [
-        (row, f"{label} ({entry.rpartition('.')[2]})" if entry and counts[label] > 1 else label)
-        for row, label, entry in named
+        (row, f"{label} ({entry.rpartition('.')[2]})" if entry and counts[label] > 1 else label, keys)
+        for row, label, keys, entry in named
     ]
 
 
@@ -104,9 +98,10 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
     parts: list[str] = []
     numbers: list[KeyNumber] = []
     for names, most in ((RECONSTRUCTION, METRICS_NAMED), (GENERATION, 1)):
-        if (first := _first(tables, names)) is None:
+        shown = [(tables[name], row) for name in names if name in tables for row in tables[name].measured_rows()]
+        table, row = next(((table, row) for table, row in shown if table.measured_cells(row)), (None, []))
+        if table is None:
             continue
-        table, row = first
         cells = list(table.measured_cells(row).items())[:most]
         method, code, data, count = (str(table.cell(row, key)) for key in ("Method", "Code size", "Dataset", "Samples"))
         start, real = f"{method} {code} reconstructs {data} with", ""
@@ -120,7 +115,10 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
         parts.append(" ".join(f"{start} {reached}".split()) + (f" ({real})." if real else "."))
         for name, cell in cells:
             label = name.rstrip(" ↑↓") + DIRECTION.get(name[-1], "")
-            numbers.append(KeyNumber(label, cell.text, real or _beside(table, row, name)))
+            # Beside a number: that of real images, the published one, or the spread and its meaning.
+            published = str(table.cell(row, name, "published"))
+            spread = f"{cell.spread}, {plus_minus(table.seeded)}" if cell.spread.startswith("±") else cell.spread
+            numbers.append(KeyNumber(label, cell.text, real or (f"published {published}" if published else spread)))
     if neighbours is not None:
         # The median distance of samples to their nearest training images over that of validation images.
         ratio = f"{read_summary(neighbours).values['ratio'].number:.2f}"
@@ -129,17 +127,3 @@ def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tup
         parts.append(f"Samples are {ratio} times as far from their nearest training images as validation images are.")
     nothing = "This run has no measured row of Tables 2, 5 and 6."
     return " ".join(parts) or nothing, numbers
-
-
-def _first(tables: Mapping[str, DisplayTable], names: tuple[str, ...]) -> tuple[DisplayTable, Row] | None:
-    """The first measured row with a number, in the first of these tables that has one."""
-    rows = ((tables[name], row) for name in names if name in tables for row in tables[name].measured_rows())
-    return next(((table, row) for table, row in rows if table.measured_cells(row)), None)
-
-
-def _beside(table: DisplayTable, row: Row, name: str) -> str:
-    """The published number, else the spread and its meaning."""
-    if published := str(table.cell(row, name, "published")):
-        return f"published {published}"
-    spread = table.measured_cells(row)[name].spread
-    return f"{spread}, {plus_minus(table.seeded)}" if spread.startswith("±") else spread
