@@ -9,28 +9,20 @@ from functools import cache, partial
 
 from snakemake.exceptions import WorkflowError
 
-from bright_pipeline.base.errors import InputError, disk_problem
+from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
-from bright_pipeline.plan.checks import name_clash
-from bright_pipeline.engine.reservations import reserve
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
+from bright_pipeline.engine.jobs import Output, path_of, planned
+from bright_pipeline.engine.reservations import reserve
+from bright_pipeline.engine.run import Needed, everything, find_job
+from bright_pipeline.engine.run import forced, target_jobs, wanted
+from bright_pipeline.engine.shards import Shard, arguments, view
+from bright_pipeline.plan.checks import name_clash
 from bright_pipeline.plan.publish import is_earlier_copy
-from bright_pipeline.engine.run import (
-    Needed,
-    everything,
-    find_job,
-    forced,
-    target_jobs,
-    wanted,
-)
-from bright_pipeline.engine.shards import Shard, view
-from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.shards import arguments as arguments_of
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.engine.jobs import Output, path_of
 
 # What the hooks of this run share: reservations, jobs, times, published results.
 this_run = {}
@@ -43,24 +35,21 @@ def stop(problem):
 
 @contextmanager
 def one_line():
-    """Within the block, bad input and writes that the disk refuses end the run with one line."""
+    """Within the block, an error that the user can fix ends the run with one line."""
     try:
         yield
-    except InputError as error:
-        stop(error)
-    except OSError as error:
-        if (line := disk_problem(error)) is None:
+    except Exception as error:
+        if (line := error_line(error)) is None:
             raise
         stop(line)
 
 
 def config_file():
     """The config file of this run, as the user would type its path here."""
-    files = all_configs()
-    if not files or files[-1].resolve() == Path(DEMO).resolve():
+    path = (all_configs() or [Path(DEMO)])[-1].resolve()
+    if path == Path(DEMO).resolve():
         return "config/demo.yaml"
     here = Path.cwd()
-    path = files[-1].resolve()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
@@ -72,8 +61,8 @@ def make_jobs():
             " (docs/clusters.md)"
         )
     # Without this check Snakemake would raise a traceback, also in a dry run.
-    place = Path(".snakemake") if Path(".snakemake").exists() else Path()
-    if is_main_process() and not os.access(place, os.W_OK):
+    records = Path(".snakemake") if Path(".snakemake").exists() else Path()
+    if is_main_process() and not os.access(records, os.W_OK):
         stop(
             f"{Path.cwd()}: not writable, and Snakemake keeps its records there, in .snakemake: run in a folder of your"
             " own; its results may be a link"
@@ -84,17 +73,18 @@ def make_jobs():
         for file in files:
             read_yaml(file, str(file))
         # A cluster job plans again: the main process's fingerprints of raw images are valid for it.
-        known = Fingerprints(trusted=not is_main_process())
-        where = ", ".join(str(path) for path in files) or "config"
-        jobs = Jobs(load_config(config, where), fingerprints=known)
+        fingerprints = Fingerprints(trusted=not is_main_process())
+        where = ", ".join(map(str, files)) or "config"
+        jobs = Jobs(load_config(config, where), fingerprints=fingerprints)
         if problem := name_clash(jobs, config_file()):
             raise InputError(problem)
         check_identities(jobs(planned).values())
     # Cluster jobs rely on the main process's check, and --unlock must work whatever is damaged.
     if is_main_process() and "--unlock" not in sys.argv:
-        found = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
-        if found:
-            stop("\nerror: ".join(found))
+        if damaged := [
+            line for job in jobs(planned).values() for line in wrong_sizes(job)
+        ]:
+            stop("\nerror: ".join(damaged))
     return jobs
 
 
@@ -107,20 +97,18 @@ def needed():
     keep_existing_files()
     hide_missing_metadata()
     again = forced_names(all_stages())
-    files = [name for name in again if name not in all_stages()]
+    names = [*(targets() or ["all"]), *(again - all_stages().keys())]
 
     def plan():
-        return Needed(
-            wanted(jobs, [*(targets() or ["all"]), *files]), forced(jobs, again)
-        )
+        return Needed(wanted(jobs, names), forced(jobs, again))
 
     if not is_real_run():
         return plan()
     with one_line():
-        found, this_run["reservations"] = reserve(
+        planned_shards, this_run["reservations"] = reserve(
             jobs, plan, lambda line: print(line, file=sys.stderr)
         )
-    return found
+    return planned_shards
 
 
 def find(wildcards):
@@ -129,9 +117,8 @@ def find(wildcards):
         job = find_job(jobs, wildcards.digest)
     except InputError as error:
         raise WorkflowError(str(error))
-    if job.ranges:
-        return Shard(job, (int(wildcards.first), int(wildcards.last)))
-    return Shard(job)
+    span = (int(wildcards.first), int(wildcards.last)) if job.ranges else None
+    return Shard(job, span)
 
 
 def upstream(wildcards):
@@ -152,13 +139,13 @@ def given(source):
 
 
 def published(wildcards):
-    """The file of the store that is copied to this place of results/RUN."""
-    place = f"results/{jobs.config.run}/{wildcards.place}"
-    if place not in jobs(view):
-        raise WorkflowError(f"{place}: this config has no such result")
-    if is_main_process() and is_earlier_copy(jobs, place):
-        force(place)  # Snakemake accepts any file there
-    return given(jobs(view)[place])
+    """The file of the store whose copy is this file of results/RUN."""
+    copy = f"results/{jobs.config.run}/{wildcards.file}"
+    if copy not in jobs(view):
+        raise WorkflowError(f"{copy}: this config has no such result")
+    if is_main_process() and is_earlier_copy(jobs, copy):
+        force(copy)  # Snakemake accepts any file there
+    return given(jobs(view)[copy])
 
 
 def outputs(stage, **flags):
@@ -177,14 +164,14 @@ def in_report(category, caption="../report/caption.rst", **labels):
 def command(wildcards):
     """A job's command: the module, settings, digest of its code, inputs and outputs."""
     shard = find(wildcards)
-    return shlex.join([shard.job.stage.command, *arguments_of(shard)])
+    return shlex.join([shard.job.stage.command, *arguments(shard)])
 
 
 def start(command):
     """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
     search = [str(SOURCE) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
-    found = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{")
-    return f"PYTHONPATH={found} python -P -m {command}"
+    paths = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{")
+    return f"PYTHONPATH={paths} python -P -m {command}"
 
 
 def entry(wildcards):

@@ -20,29 +20,29 @@ from bright_pipeline.plan.publish import ending, not_current, publish
 
 def stage_jobs():
     """Snakemake's jobs of stages that are going to run, with their shards."""
-    found = [
+    pending = [
         (job, find(job.wildcards))
         for job in pending_jobs()
         if job.rule.name in all_stages() and job.rule.name != "fetch_network"
     ]
-    for job, shard in found:
+    for job, shard in pending:
         if shard.job.stage.name != job.rule.name:
             stop(
                 f"{job.output[0]}: digest {shard.job.digest} is of {shard.job.stage.name}, not of {job.rule.name}"
             )
-    return found
+    return pending
 
 
 def check_before_the_first_job():
     """Keep the fingerprints of raw images; stop where something is missing that a job needs."""
-    found = stage_jobs()
+    pending = stage_jobs()
     with one_line():
         jobs.fingerprints.keep()
-    asked = needed().among([shard for _, shard in found])
+    asked = needed().among([shard for _, shard in pending])
     for line in skipped_metrics(asked.jobs):
         print(line, file=sys.stderr)
     by_card = {}  # trainings for whose rule a profile names the GPU (`gpu_model`)
-    for job, shard in found:
+    for job, shard in pending:
         card = job.resources.get("gpu_model")
         if card and shard.job.is_training and shard.job.jobs is jobs:
             by_card.setdefault(str(card), []).append(shard.job.entry)
@@ -62,10 +62,7 @@ def check_before_the_first_job():
     with one_line():
         touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
-    if (
-        this_run.get("reservations") is None
-    ):  # there was no store when the plan was made
-        with one_line():
+        if this_run.get("reservations") is None:  # no store when the plan was made
             reservations = this_run["reservations"] = Reservations()
             if (other := reservations.take(to_make(asked))) is not None:
                 stop(
@@ -119,4 +116,4 @@ def publish_at_the_end():
                     print(line)
             remove_states(jobs)
         except OSError as error:  # Python ignores exceptions at its exit
-            print(f"error: results are not published: {disk_problem(error) or error}")
+            print(f"error: results are not published: {error_line(error) or error}")

@@ -17,11 +17,11 @@ rule publish:
     input:
         published,
     output:
-        f"results/{jobs.config.run}/{{place}}",
+        f"results/{jobs.config.run}/{{file}}",
     log:
-        "results/logs/publish-{place}.log",
+        "results/logs/publish-{file}.log",
     localrule: True
     message:
-        "Publishing {wildcards.place}"
+        "Publishing {wildcards.file}"
     shell:
         "cp {input:q} {output:q} 2> {log:q}"

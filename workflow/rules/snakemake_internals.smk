@@ -124,21 +124,20 @@ def add_handlers(start, success, error):
 
     Snakemake runs the handlers of the main Snakefile only, and this workflow may be a module of another one.
     """
-    _call_before("onstart", start)
-    _call_before("onsuccess", success)
-    _call_before("onerror", error)
+    for name, handler in (("start", start), ("success", success), ("error", error)):
+        _call_before(f"on{name}", handler)
 
 
-def _call_before(name, own):
+def _call_before(name, handler):
     register = getattr(workflow, name)
 
     def attach():
-        theirs = getattr(workflow, f"_{name}")
-        setattr(workflow, f"_{name}", lambda log: (own(), theirs(log)))
+        of_snakefile = getattr(workflow, f"_{name}")
+        setattr(workflow, f"_{name}", lambda log: (handler(), of_snakefile(log)))
 
-    def register_and_attach(handler):
-        register(handler)
-        if getattr(workflow, f"_{name}") is handler:  # not the handler of a module
+    def register_and_attach(other):
+        register(other)
+        if getattr(workflow, f"_{name}") is other:  # not the handler of a module
             attach()
 
     setattr(workflow, name, register_and_attach)

@@ -43,6 +43,12 @@ def error_text(error: Exception) -> str:
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[:MAX_ERROR_CHARACTERS]}..."
 
 
+def error_line(error: BaseException) -> str | None:
+    """One line for an error that the user can fix; None for any other error."""
+    known = disk_problem(error) or gpu_memory_problem(error) or missing_package(error)
+    return str(error) if isinstance(error, InputError) else known
+
+
 def disk_problem(error: BaseException) -> str | None:
     """One line for an error of a disk or folder, with the file if it is known; None for any other error.
 

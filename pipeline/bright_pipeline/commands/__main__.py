@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bright_pipeline.base.errors import InputError, missing_package
+from bright_pipeline.base.errors import error_line
 from bright_pipeline.base.process import kernel_choice
 
 PACKAGE = Path(__file__).parents[1]
@@ -80,18 +80,15 @@ def main() -> None:
         sys.exit(2)
     # A stage whose arguments are a config and an entry, not settings and files.
     has_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
-    if has_config and not modules[name].startswith("bright_pipeline.commands."):
-        config, entry, *options = arguments
-        try:
-            by_hand(name, Path(config), entry, options)
-        except InputError as error:
-            sys.exit(f"error: {error}")
-        return
-    sys.argv = [f"bright {name}", *arguments]
     try:
-        runpy.run_module(modules[name], run_name="__main__", alter_sys=False)
-    except ModuleNotFoundError as error:  # of an extra that is not installed
-        if (line := missing_package(error)) is None:
+        if has_config and not modules[name].startswith("bright_pipeline.commands."):
+            config, entry, *options = arguments
+            by_hand(name, Path(config), entry, options)
+        else:
+            sys.argv = [f"bright {name}", *arguments]
+            runpy.run_module(modules[name], run_name="__main__", alter_sys=False)
+    except Exception as error:  # such as a package of an extra that is not installed
+        if (line := error_line(error)) is None:
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel
 
-from bright_pipeline.base.errors import InputError, disk_problem, gpu_memory_problem, missing_package
+from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.base.parsing import parse_json, parse_settings, shortened
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory, kernel_choice, on_end_request
 from bright_pipeline.base.progress import log_to, logger
@@ -126,9 +126,7 @@ def run_stage(command: Callable[..., object], beats: bool = True) -> None:
                 start_code_check(code)
             app(arguments)
     except Exception as error:
-        known = disk_problem(error) or gpu_memory_problem(error) or missing_package(error)
-        problem = str(error) if isinstance(error, InputError) else known
-        if problem is not None:
+        if (problem := error_line(error)) is not None:
             line = f"error: {' '.join(problem.split())}"
             logger.info(line)
             print(line, file=sys.stderr)
