@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import InputsArgument, stage
+from bright_pipeline.base.parsing import named_paths
 from bright_pipeline.stages.tables import StudyJob
 
 
@@ -21,9 +22,8 @@ def make_study(
     latex: Annotated[Path | None, typer.Option(help="Where the LaTeX goes.")] = None,
     parts: Annotated[Path | None, typer.Option(help="Where the table as shown goes, in parts (json).")] = None,
 ) -> None:
-    from bright_pipeline.tables.measured import parse_named
     from bright_pipeline.tables.render import write_table
     from bright_pipeline.tables.studies import build_study
 
-    table = build_study(job, [parse_named(trial) for trial in inputs or []])
+    table = build_study(job, named_paths(inputs or []))
     write_table(table, csv, markdown, latex, parts)

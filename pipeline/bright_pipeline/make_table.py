@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import InputsArgument, stage
+from bright_pipeline.base.parsing import named_paths
 from bright_pipeline.base.paths import PUBLISHED
 from bright_pipeline.stages.tables import CLAIMS, TableJob
 
@@ -26,11 +27,10 @@ def make_table(
 ) -> None:
     from bright_pipeline.tables.build import build_table
     from bright_pipeline.tables.claims import build_claims
-    from bright_pipeline.tables.measured import parse_named
     from bright_pipeline.tables.render import to_markdown, write_table
 
     build = build_claims if job.table == CLAIMS else build_table
-    table = build(job, [parse_named(summary) for summary in inputs or []], published)
+    table = build(job, named_paths(inputs or []), published)
     write_table(table, csv, markdown, latex, parts)
     if print_it:
         print(to_markdown(table))

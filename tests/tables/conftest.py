@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.build import BuiltTable, build_table
-from bright_pipeline.tables.measured import NamedSummary
 from made_summaries import PUBLISHED_FOLDER, Built, row_of, write_summary
 
 
@@ -19,7 +18,7 @@ def built(tmp_path: Path) -> Built:
 
     def build(table: str, *summaries: dict[str, Any], **job: Any) -> BuiltTable:
         named = [
-            NamedSummary(summary["name"], write_summary(tmp_path / f"{index}.json", summary))
+            (summary["name"], write_summary(tmp_path / f"{index}.json", summary))
             for index, summary in enumerate(summaries)
         ]
         told = {row["name"]: row for row in map(row_of, reversed(summaries))}

@@ -10,7 +10,6 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.claims import FAILS, HOLDS, NOT_MEASURED, NOT_PUBLISHED, build_claims, read_claims
-from bright_pipeline.tables.measured import NamedSummary
 from bright_pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
 from documented import README, ROOT
 from made_summaries import (
@@ -41,7 +40,7 @@ def claimed(tmp_path: Path, built: Built) -> Claims:
             table = built(name, *measured.get(name, []))
             path = tmp_path / f"{name}.csv"
             path.write_text(to_csv(table))
-            tables.append(NamedSummary(name, path))
+            tables.append((name, path))
         return build_claims(CLAIMS, tables, PUBLISHED_FOLDER)
 
     return claims
@@ -158,7 +157,7 @@ def test_wrong_claims_and_tables_get_one_line(tmp_path: Path, text: str, told: s
     table = tmp_path / "table2.csv"
     table.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="lacks source or method"):
-        build_claims(CLAIMS, [NamedSummary("table2", table)], PUBLISHED_FOLDER)
+        build_claims(CLAIMS, [("table2", table)], PUBLISHED_FOLDER)
 
 
 def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:

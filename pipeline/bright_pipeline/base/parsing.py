@@ -4,7 +4,7 @@ import json
 import re
 import reprlib
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,15 @@ def parse_json(text: str, where: str) -> Any:
         return json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a readable JSON file ({error})") from None
+
+
+def named_paths(arguments: Iterable[str]) -> list[tuple[str, Path]]:
+    """The names and the paths of arguments `NAME=PATH`."""
+    pairs = [argument.partition("=") for argument in arguments]
+    for name, equals, path in pairs:
+        if not (name and equals and path):
+            raise InputError(f"input {name + equals + path!r}: must be NAME=PATH, such as main=summary.json")
+    return [(name, Path(path)) for name, _, path in pairs]
 
 
 def parse_settings(

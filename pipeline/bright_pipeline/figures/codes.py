@@ -63,6 +63,13 @@ def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any
     return is_missing
 
 
+def legend_below(figure: Figure, colours: Mapping[str, str], markers: Mapping[str, str], columns: int) -> None:
+    """A legend of curves by their colours and of points by their markers."""
+    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
+    keys += [Line2D([], [], ls="", marker=mark, ms=4, color="gray", label=label) for label, mark in markers.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=columns)
+
+
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 5b: hits of the finest tables' reachable entries, sorted, by group; CV: standard deviation over mean."""
     path = paths_of(inputs, "hits")[0]
@@ -83,9 +90,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
         axis.fill_between(rank, ordered[picked], color=PALETTE[0], alpha=0.3, linewidth=0)
         axis.plot(rank, ordered[picked], color=PALETTE[0])
         axis.axhline(hits.mean(), color=PALETTE[3], linewidth=0.8, linestyle="--")
-        axis.set_title(f"group {index + 1}: {share:.1%} hit, CV {variation:.2f}")
-        axis.set_xlim(0, 100)
-        axis.set_ylim(bottom=0)
+        axis.set(title=f"group {index + 1}: {share:.1%} hit, CV {variation:.2f}", xlim=(0, 100), ylim=(0, None))
     columns = min(job.columns or HITS_COLUMNS, len(groups))
     for axis in axes[::columns]:
         axis.set_ylabel("hits of an entry")
@@ -109,9 +114,7 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
             points = [(point[unit], point[metric]) for point in curve]
             axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
         axis.set_xscale("symlog", linthresh=LINEAR_TO[unit], linscale=0.5)
-        axis.set_xlim(left=0)
-        axis.set_xlabel(axis_label)
-        axis.set_ylabel(name)
+        axis.set(xlim=(0, None), xlabel=axis_label, ylabel=name)
         if unit == "half_cells":
             axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
     lines = axes[0].get_lines()
@@ -157,9 +160,7 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         axis.plot([size for size, _, _ in points], numbers, color=PALETTE[0], marker="o", markersize=4)
         for (size, log2, _), number in zip(points, numbers, strict=True):
             axis.annotate(f"$2^{{{log2}}}$", (size, number), xytext=(3, 4), textcoords="offset points", fontsize=7)
-        axis.set_xscale("log")
-        axis.set_xlabel("hash tables (MB)")
-        axis.set_ylabel(name)
+        axis.set(xscale="log", xlabel="hash tables (MB)", ylabel=name)
     return figure
 
 
@@ -213,13 +214,9 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
                 axis.scatter(across, mean, s=18, color=colour, marker=markers[point.variant])
                 if deviation := point.values[metric][1]:
                     axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
-        axis.set_xscale("log")
+        axis.set(xscale="log", xlabel=axis_label, ylabel=name)
         plain_ticks(axis.xaxis, ticks)
-        axis.set_xlabel(axis_label)
-        axis.set_ylabel(name)
-    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
-    keys += [Line2D([], [], ls="", marker=mark, ms=4, color="gray", label=f"code {hw}") for hw, mark in markers.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(colours))
+    legend_below(figure, colours, {f"code {size}": marker for size, marker in markers.items()}, len(colours))
     return figure
 
 
@@ -232,11 +229,9 @@ def spectra(job: FigureJob, inputs: Inputs) -> Figure:
         ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
         axis.plot(ranks, deviations, color=colour, label=label)
     axis.axhline(min(curve["empty_below"] for curve in measured.values()), color="0.5", linewidth=0.8, linestyle="--")
-    axis.set_yscale("log")
+    axis.set(xlim=(0, 100), yscale="log")
+    axis.set(xlabel="principal directions, largest first (%)", ylabel="standard deviation")
     plain_ticks(axis.yaxis, ())
-    axis.set_xlim(0, 100)
-    axis.set_xlabel("principal directions, largest first (%)")
-    axis.set_ylabel("standard deviation")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
@@ -273,13 +268,10 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
             xs, _, ys, deviations = zip(*on_curve, strict=True)
             colour, marker = colours[curve[0]], markers[curve[1]]
             axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
+        axis.set(xlabel=x_label, ylabel=y_label)
         if x != "psnr":
             axis.set_xscale("log")
             plain_ticks(axis.xaxis, (2, 5))
-        axis.set_xlabel(x_label)
-        axis.set_ylabel(y_label)
-    keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
-    shown = [stage for stage in STAGED if any(variant == stage for _, variant in curves)]
-    keys += [Line2D([], [], ls="", marker=markers[stage], ms=4, color="gray", label=stage) for stage in shown]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3)
+    shown = {stage: marker for stage, marker in markers.items() if stage in {variant for _, variant in curves}}
+    legend_below(figure, colours, shown, 3)
     return figure

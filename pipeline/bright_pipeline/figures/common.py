@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import named_paths
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.evaluation.summary import Summary, read_summary
@@ -40,11 +41,8 @@ Inputs = dict[str, list[Path]]
 def parse_inputs(arguments: Sequence[str]) -> Inputs:
     """Names and their paths, in the order given."""
     inputs: Inputs = {}
-    for argument in arguments:
-        name, equals, path = argument.partition("=")
-        if not equals or not name or not path:
-            raise InputError(f"input {argument!r}: should be NAME=PATH, such as validation=images.zip")
-        inputs.setdefault(name, []).append(Path(path))
+    for name, path in named_paths(arguments):
+        inputs.setdefault(name, []).append(path)
     return inputs
 
 

@@ -46,8 +46,7 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
         values = pd.concat([history[quantity].dropna() for history in logged.values()])
         if len(values) and values.min() > 0 and values.max() >= DECADE * values.min():
             axis.set_yscale("log")
-        axis.set_title(quantity.replace("_", " "))
-        axis.set_xlabel("training images")
+        axis.set(title=quantity.replace("_", " "), xlabel="training images")
     if len(histories) > 1:
         lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
         ordered = [label for label in histories if label in lines]
@@ -82,9 +81,7 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
             points = points.sort_values(x)
             style = {"color": colours[line], "label": line, "marker": "o", "markersize": 3}
             drawn[line] = axis.plot(points[x], points["loss"], **style)[0]
-        axis.set_title(name if len(frames) == 1 else f"{label}: {name}")
-        axis.set_xlabel(x.replace("_", " "))
-        axis.set_yscale("log")
+        axis.set(title=name if len(frames) == 1 else f"{label}: {name}", xlabel=x.replace("_", " "), yscale="log")
         plain_ticks(axis.yaxis)
         losses = frames[label]["loss"]  # the panels of a study share a scale, so that they can be compared
         axis.set_ylim(0.95 * losses.min(), 1.05 * losses.max())

@@ -14,7 +14,7 @@ from bright_pipeline.models.key_noise import NOISES
 from bright_pipeline.settings.quantities import GENERATED, KINDS, Quantity
 from bright_pipeline.settings.tables import TABLES, Table
 from bright_pipeline.stages.tables import CLAIMS, TableJob
-from bright_pipeline.tables.measured import SEED_MARK, Measurement, NamedSummary, gather, shared_protocols
+from bright_pipeline.tables.measured import SEED_MARK, Measurement, gather, shared_protocols
 from bright_pipeline.tables.pairing import (
     AS_PUBLISHED,
     Cell,
@@ -78,7 +78,7 @@ class BuiltTable:
         return record
 
 
-def build_table(job: TableJob, summaries: Sequence[NamedSummary], published_folder: Path) -> BuiltTable:
+def build_table(job: TableJob, summaries: Sequence[tuple[str, Path]], published_folder: Path) -> BuiltTable:
     """The measured rows, each beside the published row that it matches, then the other published rows."""
     if job.table not in TABLES:
         raise InputError(f"settings: table: {job.table!r} is none of {', '.join(TABLES)}, {CLAIMS}")

@@ -22,7 +22,6 @@ from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.build import MEASURED, measured_column
 from bright_pipeline.tables.display import cell_text, rounded
 from bright_pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayTable, display_table
-from bright_pipeline.tables.measured import NamedSummary
 from bright_pipeline.tables.pairing import printed_decimals, row_name
 from bright_pipeline.tables.render import FramedTable
 
@@ -133,7 +132,7 @@ class Number(NamedTuple):
         return self.row.get("name") or row_name(self.row)
 
 
-def build_claims(job: TableJob, tables: Sequence[NamedSummary], published_folder: Path) -> FramedTable:
+def build_claims(job: TableJob, tables: Sequence[tuple[str, Path]], published_folder: Path) -> FramedTable:
     """A line for each comparison of each claim, from the csv of the other tables by name."""
     read: Tables = {}
     for name, path in tables:

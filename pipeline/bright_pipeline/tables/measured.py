@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary
@@ -25,21 +25,6 @@ NOT_COMPARED = {"seed", "versions"}
 INTERVAL = "_interval"  # the ending of the keys that state how a metric's interval was computed
 
 Protocol = dict[str, Any]
-
-
-class NamedSummary(NamedTuple):
-    """A summary and its row; a summary contains no name of a config, because configs share results."""
-
-    row: str
-    path: Path
-
-
-def parse_named(argument: str) -> NamedSummary:
-    """`ROW=PATH`, or `ROW#SEED=PATH` for the summary of a further training seed."""
-    row, equals, path = argument.partition("=")
-    if not (row and equals and path):
-        raise InputError(f"summary {argument!r}: must be ROW=PATH, such as main=summary.json")
-    return NamedSummary(row, Path(path))
 
 
 def read_history(path: Path) -> Summary:
@@ -119,10 +104,12 @@ class Measurement:
 
 
 def gather(
-    summaries: Sequence[NamedSummary], job: TableJob, kinds: tuple[Kind, ...]
+    summaries: Sequence[tuple[str, Path]], job: TableJob, kinds: tuple[Kind, ...]
 ) -> tuple[list[Measurement], list[Measurement], list[Measurement]]:
     """Read the summaries and join those of each row; InputError for a summary of no row or of another kind.
 
+    A summary's name is its row, `ROW#SEED` for a further training seed; it contains no name itself, because configs
+    share results.
     Returns the measurements of the rows, of models that appear only beside published rows, and of each training seed.
     """
     rows = {row.name: row for row in [*job.rows, *job.counted]}
