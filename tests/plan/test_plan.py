@@ -198,7 +198,7 @@ def test_one_job_counts_the_models_of_a_table_and_then_the_papers_in_their_order
     config = tiny_values() | {"tables": {"table3": ["main"]}, "figures": {}}
     assert {stage for stage, _ in tiny_plan(config)(planned)} == {"complexity", "make_table", "make_report"}
     jobs = tiny_plan()
-    paper = jobs(paper_config).tables_or_default
+    paper = paper_config().tables_or_default
     for name in ("table3", "table7", "table8", "equal_budget"):
         made = jobs(tables)[name]
         (counting,) = (job for job in made.upstream if job.stage.name == "complexity")

@@ -139,20 +139,9 @@ def test_counts_codes_and_metrics_on_other_features_are_measured(claimed: Claims
     assert {says: saying(table, says)["verdict_measured"] for says in verdicts} == verdicts
 
 
-COMPARISON = "rows: {}\nclaims: [{section: a, sentence: b, comparisons: [{says: c, quantities: [d], "
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("claims: [", "not a readable YAML"),
-        (COMPARISON + "relation: lower, ours: e, other: f}]}]", "'e' is not under `rows`"),
-        (COMPARISON + "relation: is, ours: e}]}]", "asserted: is takes a number"),
-    ],
-)
-def test_wrong_claims_and_tables_get_one_line(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "claims.yaml").write_text(text)
-    with pytest.raises(InputError, match=told):
+def test_wrong_claims_and_tables_get_one_line(tmp_path: Path) -> None:
+    (tmp_path / "claims.yaml").write_text("claims: [")
+    with pytest.raises(InputError, match="not a readable YAML"):
         read_claims(tmp_path)
     table = tmp_path / "table2.csv"
     table.write_text("a,b\n1,2\n")

@@ -77,29 +77,29 @@ class Config(Section):
                 if entry.snapshot_of is not None:
                     with _prefixed(f"{section}.{name}"):
                         check_snapshot(entry, self._find(section, entry.snapshot_of, "snapshot_of"))
-        for section in ("autoencoders", "diffusions"):
-            for name, entry in getattr(self, section).items():
                 chain = [name]  # of initial weights, without cycles
-                while entry.initial_weights is not None and (start := entry.initial_weights.entry) is not None:
-                    entry = self._find(section, start, f"{section}.{chain[-1]}.initial_weights")
-                    if start in chain:
-                        cycle = " from ".join([*chain, start])
+                while (initial := getattr(entry, "initial_weights", None)) is not None and initial.entry is not None:
+                    entry = self._find(section, initial.entry, f"{section}.{chain[-1]}.initial_weights")
+                    if initial.entry in chain:
+                        cycle = " from ".join([*chain, initial.entry])
                         raise ValueError(f"{section}.{name}.initial_weights: a cycle: {cycle}")
-                    chain.append(start)
+                    chain.append(initial.entry)
         for name, autoencoder in self.autoencoders.items():
             with _prefixed(f"autoencoders.{name}"):
                 autoencoder.check_resolution(self.datasets[autoencoder.dataset].resolution)
                 if autoencoder.decoder_stage is not None:
                     self._check_decoder_stage(autoencoder)
         for name, samples in self.samples.items():
-            if (decoder := getattr(samples, "decoder", None)) is not None:
-                self._find("autoencoders", decoder, f"samples.{name}.decoder")
-                codes = self.autoencoder_of(samples.model_copy(update={"decoder": None})) or ""
-                if self.encoder_of(decoder) != self.encoder_of(codes):
-                    raise ValueError(
-                        f"samples.{name}.decoder: must have the encoder of {codes}, whose codes it decodes:"
-                        f" {self.encoder_of(codes)} or a decoder stage of it, not {decoder}"
-                    )
+            with _prefixed(f"samples.{name}"):
+                check_jobs("count, with evaluation.shard", samples.count, self.evaluation.shard)
+                if (decoder := getattr(samples, "decoder", None)) is not None:
+                    self._find("autoencoders", decoder, "decoder")
+                    codes = self.autoencoder_of(samples.model_copy(update={"decoder": None})) or ""
+                    if self.encoder_of(decoder) != self.encoder_of(codes):
+                        raise ValueError(
+                            f"decoder: must have the encoder of {codes}, whose codes it decodes:"
+                            f" {self.encoder_of(codes)} or a decoder stage of it, not {decoder}"
+                        )
         for name, diffusion in self.diffusions.items():
             levels, height = len(diffusion.unet.multipliers), self.autoencoders[diffusion.autoencoder].code_size.height
             if height % 2 ** (levels - 1):
@@ -107,9 +107,6 @@ class Config(Section):
                     f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of size {height}"
                     f" {levels - 1} times; use at most {height.bit_length()} levels"
                 )
-        for name, samples in self.samples.items():
-            with _prefixed(f"samples.{name}"):
-                check_jobs("count, with evaluation.shard", samples.count, self.evaluation.shard)
         for name, generator in self.generators.items():
             with _prefixed(f"generators.{name}"):
                 reads = generator_family(generator.family).reads
@@ -118,10 +115,10 @@ class Config(Section):
                     raise ValueError(f"{key}: this key is missing; {generator.family} is trained on {reads}")
                 if reads == "codes":
                     height, width, channels = self.autoencoders[data].code_size
+                    generator.check_shape((channels, height, width))
                 else:
-                    height = width = self.datasets[data].resolution
-                    channels = self.datasets[data].channels
-                generator.check_shape((channels, height, width))
+                    images = self.datasets[data]
+                    generator.check_shape((images.channels, images.resolution, images.resolution))
         for name, study in self.studies.items():
             with _prefixed(f"studies.{name}"):
                 self._check_study(study)

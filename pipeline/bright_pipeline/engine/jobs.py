@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 from bright_pipeline.base.paths import RESULTS, STORE, WORK
 from bright_pipeline.engine.code import code_digest
@@ -21,18 +21,7 @@ DIGEST_LENGTH = 12  # hexadecimal digits
 
 Span = tuple[int, int]  # a range [first, last) of items, such as images
 Arguments = ParamSpec("Arguments")
-Made = TypeVar("Made")
-
-
-class Settings(Protocol):
-    """The settings of a command: a pydantic model, whose `numerical` values can change a number."""
-
-    @classmethod
-    def model_validate(cls, obj: Any) -> "Settings": ...
-
-    def model_dump(self, *, mode: str, exclude_none: bool) -> dict[str, Any]: ...
-
-    def numerical(self) -> dict[str, Any]: ...
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,7 @@ class Stage:
 
     name: str
     folder: str  # the folder in results/store
-    settings: type[Settings]  # the settings of its command
+    settings: type[Any]  # of its command: a pydantic model, whose `numerical` values can change a number
     outputs: dict[str, str] = field(default_factory=dict)
     """The files in a job's folder, by the command's options. A name with {first} and {last} is a file per range of
     images; {model} is the kind of model that the job makes."""
@@ -260,20 +249,20 @@ class Jobs:
         self.accepted = read_accepted() if accepted is None else accepted
         self.store = store or Store()
         self.suffix = suffix  # appended to the labels of its jobs
-        self._made: dict[Any, Any] = {}
+        self._results: dict[Any, Any] = {}
 
     def __call__(
-        self, make: Callable[Concatenate[Self, Arguments], Made], *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Made:
+        self, make: Callable[Concatenate[Self, Arguments], Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
         key = (make, args, tuple(kwargs.items()))
-        if key not in self._made:
-            self._made[key] = make(self, *args, **kwargs)
-        return self._made[key]
+        if key not in self._results:
+            self._results[key] = make(self, *args, **kwargs)
+        return self._results[key]
 
     @property
     def created(self) -> list[Job]:
         """The jobs that functions have returned; several may have the same digest."""
-        return [made for made in self._made.values() if isinstance(made, Job)]
+        return [result for result in self._results.values() if isinstance(result, Job)]
 
     @property
     def folder(self) -> Path:

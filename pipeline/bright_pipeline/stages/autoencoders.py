@@ -8,11 +8,10 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGED_CONFIGS, snapshot_path
-from bright_pipeline.config.root import Config, load_config
+from bright_pipeline.config.root import Config, read_config
 from bright_pipeline.data.fingerprint import missing_files
 from bright_pipeline.engine.checks import saved_step
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
@@ -81,7 +80,7 @@ class Encoding(Section):
 class Reconstruction(Encoding):
     """Reconstruct the validation split; the summary quotes the autoencoder's config."""
 
-    autoencoder: AnyAutoencoder
+    autoencoder: AnyAutoencoder = Field(json_schema_extra={"operational": True})
 
 
 class CodeMeasurement(Reconstruction):
@@ -375,9 +374,8 @@ def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
 
 def reconstruction(jobs: Jobs, name: str) -> Job:
     """The job that reconstructs the validation split."""
-    numerical = encoding(jobs, name)
-    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
-    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, numerical, networks=q.IMAGE_NETWORKS)
+    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, networks=q.IMAGE_NETWORKS)
 
 
 def codes(jobs: Jobs, name: str) -> Job:
@@ -392,15 +390,15 @@ def codes(jobs: Jobs, name: str) -> Job:
 def code_measurement(jobs: Jobs, name: str) -> Job:
     """The job that measures an autoencoder's codes."""
     dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
-    numerical = encoding(jobs, name) | {"images": images, "seed": jobs.seed(0, "code noise")}
-    settings = numerical | {"autoencoder": jobs.config.autoencoders[name]}
+    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    settings |= {"images": images, "seed": jobs.seed(0, "code noise")}
     read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
-    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, numerical, read, ["lpips_alex"])
+    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, inputs=read, networks=["lpips_alex"])
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tuple[str, ...] = ()) -> Job:
     """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained."""
-    models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], jobs(paper_config)
+    models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], paper_config()
     models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in paper_names]
     families = {config.autoencoders[name].family for config, name, _ in models}
     counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
@@ -409,15 +407,10 @@ def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tupl
     return jobs.job(COMPLEXITY, f"tables.{table}", {"models": settings}, {"models": numerical}, code=code)
 
 
-def paper_config(jobs: Jobs) -> Config:
-    """The paper's config."""
-    return _read_paper(PAPER.read_text(encoding="utf-8"))
-
-
 @cache
-def _read_paper(text: str) -> Config:
-    """Cached, because a process may make many plans; callers never change the config."""
-    return load_config(yaml.safe_load(text), str(PAPER))
+def paper_config() -> Config:
+    """The paper's config; cached, because a process may make many plans."""
+    return read_config(PAPER)
 
 
 def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:

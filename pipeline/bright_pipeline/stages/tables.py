@@ -327,7 +327,7 @@ def _scores(
 
 def _paper_rows(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
-    paper = jobs(autoencoders.paper_config)
+    paper = autoencoders.paper_config()
     if q.COUNTED not in TABLES[table].kinds or not TABLES[table].in_paper:
         return []
 

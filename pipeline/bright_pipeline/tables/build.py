@@ -64,17 +64,13 @@ class BuiltTable:
         record = {"source": source(line), **identity(line, self), "name": measurement and measurement.name}
         for quantity in self.entry.quantities:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
-        # Quantities that should have been measured, the job's notes on them, and a note on those that none explains.
-        missing = [quantity for quantity in self.entry.quantities if line.cells[quantity.key].is_missing]
-        record["missing"] = "; ".join(quantity.key for quantity in missing) or None
+        record["missing"] = "; ".join(key for key, cell in line.cells.items() if cell.is_missing) or None
         record["protocol"] = protocol_words(line, self.entry)
         protocols = {key: cell.compared.protocol for key, cell in line.cells.items() if cell.compared}
         protocols = {key: protocol for key, protocol in protocols.items() if protocol}
         record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
         record["provenance"] = measurement and json.dumps(_provenance(measurement, self.job), sort_keys=True)
-        notes = [note for quantity in missing for note in _explanations(quantity, self)]
-        notes = [*line.notes, *dict.fromkeys([*notes, *unexplained(line, self)])]
-        record["notes"] = NOTE_SEPARATOR.join(notes) or None
+        record["notes"] = NOTE_SEPARATOR.join(line.notes) or None
         return record
 
 
@@ -181,26 +177,6 @@ def protocol_words(line: Line, entry: Table) -> str:
             counts = " or ".join(map(str, image_counts(measurement, entry, kind))) or "no"
             words.append(kind.words or f"measured on {counts} {kind.images}")
     return "; ".join(dict.fromkeys(words))
-
-
-def unexplained(line: Line, table: BuiltTable) -> dict[str, list[str]]:
-    """A note for each network whose missing quantities no note of the job explains, with their names."""
-    names: dict[str, list[str]] = {}
-    for quantity in table.entry.quantities:
-        if line.cells[quantity.key].is_missing and not _explanations(quantity, table):
-            summary = f"summary made with the network {quantity.network}" if quantity.network else "summary that has it"
-            names.setdefault(summary, []).append(quantity.name)
-    return {f"{', '.join(missing)}: missing: no {summary} was given": missing for summary, missing in names.items()}
-
-
-def _explanations(quantity: Quantity, table: BuiltTable) -> list[str]:
-    """The job's notes that name a quantity or its network."""
-    return [
-        note
-        for note in table.job.missing
-        if quantity.name.lower() in [name.strip().lower() for name in note.partition(":")[0].split(",")]
-        or (quantity.network is not None and f"network {quantity.network} " in note)
-    ]
 
 
 def _provenance(measurement: Measurement, job: TableJob) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import parse_settings
@@ -55,7 +55,6 @@ OUTCOME = ("ours", "other", "ours_row", "other_row", "recomputed", "text", "verd
 
 InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]
 Relation = InSize | Literal["lower", "higher", "alike", "is", "at_most"]
-WITHOUT_OTHER = ("is", "at_most")
 WITHOUT_ASSERTED = ("lower", "higher")
 
 
@@ -80,14 +79,6 @@ class Comparison(Section):
     asserted: float | None = None
     tolerance: float = Field(0, ge=0)
 
-    @model_validator(mode="after")
-    def _complete(self) -> "Comparison":
-        if (self.other is None) != (self.relation in WITHOUT_OTHER):
-            raise ValueError(f"other: {self.relation} takes {'none' if self.other else 'a row'}")
-        if (self.asserted is None) != (self.relation in WITHOUT_ASSERTED):
-            raise ValueError(f"asserted: {self.relation} takes {'a number' if self.asserted is None else 'none'}")
-        return self
-
 
 class Claim(Section):
     """A sentence of the paper, its section, and the comparisons that would confirm it."""
@@ -102,15 +93,6 @@ class ClaimList(Section):
 
     rows: dict[str, ClaimRow]
     claims: list[Claim]
-
-    @model_validator(mode="after")
-    def _rows_known(self) -> "ClaimList":
-        for claim in self.claims:
-            for comparison in claim.comparisons:
-                for name in (comparison.ours, comparison.other):
-                    if name is not None and name not in self.rows:
-                        raise ValueError(f"claims: {comparison.says!r}: {name!r} is not under `rows`")
-        return self
 
 
 def read_claims(folder: Path) -> ClaimList:

@@ -7,7 +7,7 @@ from typing import Any
 from bright_pipeline.settings.quantities import CODE_BITS, COUNTED, KINDS, RECONSTRUCTIONS, Quantity
 from bright_pipeline.settings.tables import HEADINGS
 from bright_pipeline.stages.tables import FIRST_ROW
-from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source, unexplained
+from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source
 from bright_pipeline.tables.display_table import (
     DisplayCell,
     DisplayTable,
@@ -211,14 +211,7 @@ def footnotes(table: BuiltTable) -> list[str]:
     notes += [OF_BITS] if CODE_BITS in quantities else []
     notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]
 
-    # Missing metrics that no note of the job explains, and the notes of the rows, each with its row.
-    names = {quantity.name for quantity in quantities}
-    notes += dict.fromkeys(
-        f"{_columns(missing)}{note.removeprefix(', '.join(missing))}"
-        for line in table.lines
-        for note, missing in unexplained(line, table).items()
-        if names & set(missing)
-    )
+    # The notes of the rows, each with its row.
     for line in table.lines:
         row = ", ".join(str(value) for value in identity(line, table).values() if value is not None)
         notes += [part for note in line.notes for part in sentences(f"{source(line)} row {row}", note.split(", "))]

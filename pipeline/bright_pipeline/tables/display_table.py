@@ -109,7 +109,7 @@ class DisplayTable:
     @property
     def missing(self) -> list[str]:
         """The notes on missing metrics."""
-        return [note for note in self.notes if "missing" in note.partition(":")[0] or ": missing:" in note]
+        return [note for note in self.notes if note.startswith("missing: ")]
 
     @property
     def remarks(self) -> list[str]:
