@@ -10,7 +10,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.evaluation.summary import Summary, Value, write_summaries
 from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models.traits import architecture_traits
-from bright_pipeline.stages.autoencoders import Complexity
+from bright_pipeline.stages.measurements import Complexity
 
 MILLION = 1e6
 

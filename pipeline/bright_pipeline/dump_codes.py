@@ -8,7 +8,7 @@ import typer
 from bright_pipeline.engine.command import stage
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.stages.autoencoders import Encoding
+from bright_pipeline.stages.measurements import Encoding
 
 
 @stage

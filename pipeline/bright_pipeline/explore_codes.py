@@ -10,7 +10,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.models.traits import hash_tables
-from bright_pipeline.stages.autoencoders import Exploration
+from bright_pipeline.stages.measurements import Exploration
 
 
 @stage

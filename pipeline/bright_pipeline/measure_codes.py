@@ -11,7 +11,7 @@ from bright_pipeline.data.arrays import arrays
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables, traits
-from bright_pipeline.stages.autoencoders import CodeMeasurement
+from bright_pipeline.stages.measurements import CodeMeasurement
 
 
 @stage

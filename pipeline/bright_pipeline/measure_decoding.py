@@ -10,7 +10,7 @@ from bright_pipeline.engine.command import stage
 from bright_pipeline.evaluation.summary import Summary, Value, versions, write_summaries
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import architecture_traits
-from bright_pipeline.stages.autoencoders import Decoding
+from bright_pipeline.stages.measurements import Decoding
 
 
 @stage

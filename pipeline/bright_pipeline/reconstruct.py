@@ -12,7 +12,7 @@ from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import traits
-from bright_pipeline.stages.autoencoders import Reconstruction
+from bright_pipeline.stages.measurements import Reconstruction
 
 PICTURE_IMAGES = 12
 

@@ -20,10 +20,11 @@ from bright_pipeline.engine.code import PROJECT, expected_code, versions
 from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.plan.publish import dvc_file
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import diffusion
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
 from finished_plan import finish, tiny_plan
 

@@ -11,10 +11,10 @@ from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import State, record_path
 from bright_pipeline.engine.shards import shards
-from bright_pipeline.stages.autoencoders import codes
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.measurements import codes
 from finished_plan import finish, tiny_plan, tiny_values
 
 

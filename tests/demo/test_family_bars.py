@@ -18,11 +18,11 @@ from bright_pipeline.evaluation.frechet import frechet_distance
 from bright_pipeline.generate import generate_shard
 from bright_pipeline.models.checkpoints import load_generator, make_generator, pick_device, save_generator
 from bright_pipeline.models.diffusion import build_unet, load_diffusion, save_diffusion
-from bright_pipeline.stages.autoencoders import reconstruction
 from bright_pipeline.stages.common import Jobs, network
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import sample_features, split_features
 from bright_pipeline.stages.generation import samples
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
 
 pytestmark = pytest.mark.demo

@@ -23,10 +23,11 @@ from bright_pipeline.engine.shards import view
 from bright_pipeline.engine.store import Store, identity_path
 from bright_pipeline.plan.checks import name_clash, obstacles
 from bright_pipeline.plan.publish import publish
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import tables
 from finished_plan import finish, make, tiny_plan, tiny_values, with_key

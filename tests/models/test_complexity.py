@@ -14,7 +14,7 @@ from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models.complexity import counts
 from bright_pipeline.models.traits import architecture_traits
 from bright_pipeline.settings.autoencoder import Autoencoder
-from bright_pipeline.stages.autoencoders import PAPER
+from bright_pipeline.stages.measurements import PAPER
 from documented import README
 
 

@@ -29,10 +29,11 @@ from bright_pipeline.plan.checks import networks_needed, networks_used, obstacle
 from bright_pipeline.settings.spaces import NETWORKS as METRIC_NETWORKS
 from bright_pipeline.settings.spaces import SPACES, fewest_images
 from bright_pipeline.stages import datasets
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import studies, tables
 from finished_plan import TINY, finish, tiny_plan, tiny_values
 

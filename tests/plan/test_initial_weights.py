@@ -24,10 +24,11 @@ from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.diffusion import Diffusion
 from bright_pipeline.settings.weights import EXPORTED, ForeignWeights
-from bright_pipeline.stages.autoencoders import autoencoder, codes
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.measurements import codes
 from bright_pipeline.stages.tables import tables
 from bright_pipeline.train_autoencoder import train_autoencoder
 from bright_pipeline.train_diffusion import train_diffusion

@@ -12,11 +12,12 @@ from bright_pipeline.engine.shards import view
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.plan.publish import publish
 from bright_pipeline.settings.fields import Section, added
-from bright_pipeline.stages.autoencoders import autoencoder, code_measurement, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.measurements import code_measurement, reconstruction
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, make, tiny_plan, tiny_values
 from pydantic import Field

@@ -15,7 +15,7 @@ from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import view
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import autoencoder, paper_config
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.datasets import dataset, split_count
 from bright_pipeline.stages.evaluation import (
     distance_spaces,
@@ -26,6 +26,7 @@ from bright_pipeline.stages.evaluation import (
     split_features,
 )
 from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.measurements import paper_config
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, new_jobs, tiny_plan, tiny_values, with_key

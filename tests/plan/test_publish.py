@@ -14,11 +14,12 @@ from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.shards import view
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.plan.publish import RECORD, Published, dvc_file, publish, written_values
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation, neighbours
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, finish, make, tiny_plan, tiny_values
 

@@ -19,7 +19,8 @@ from bright_pipeline.evaluation.reconstruction import image_metrics
 from bright_pipeline.models.checkpoints import load_autoencoder
 from bright_pipeline.models.perceptual import LpipsDistance
 from bright_pipeline.plan.checks import obstacles
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.take_snapshot import take_snapshot
 from bright_pipeline.train_autoencoder import train_autoencoder
 from finished_plan import TINY, finish, tiny_plan

@@ -21,10 +21,11 @@ from bright_pipeline.engine.jobs import Job, closure
 from bright_pipeline.engine.shards import ordered
 from bright_pipeline.families import find_family
 from bright_pipeline.settings.weights import EXPORTED
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import diffusion, generator, samples
+from bright_pipeline.stages.measurements import reconstruction
 
 MAKERS = {"autoencoders": autoencoder, "generators": generator, "diffusions": diffusion}  # by section of the config
 WEIGHTS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bright_pipeline.engine.jobs import Stage
 
-CONTRACTS = ("datasets", "autoencoders", "generation", "evaluation", "tables", "figures", "page")
+CONTRACTS = ("datasets", "autoencoders", "measurements", "generation", "evaluation", "tables", "figures", "page")
 
 
 @cache

@@ -29,10 +29,10 @@ from bright_pipeline.settings.evaluation import SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
 from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
-from bright_pipeline.stages.autoencoders import reconstruction, summary_of_page
 from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
 from bright_pipeline.stages.datasets import UNKNOWN, dataset, known_images, prepared, split_count
 from bright_pipeline.stages.generation import sample_seed, samples
+from bright_pipeline.stages.measurements import reconstruction, summary_of_page
 
 GAUSSIAN, REAL = "Gaussian codes", "Real images"  # methods for comparison
 

@@ -16,7 +16,7 @@ from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples
 from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.settings.quantities import CODES, RECONSTRUCTIONS, TIMED_DECODING, Kind
-from bright_pipeline.stages import autoencoders
+from bright_pipeline.stages import autoencoders, measurements
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import evaluation, method, neighbours
@@ -83,7 +83,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     inputs: dict[str, Data] = {}
     if main is not None and hash_tables(jobs.config.autoencoders[main]) is not None:
         explored = jobs(exploration, main, sample_set)
-        inputs["fig05b"] = [("hits", jobs(autoencoders.codes, main)["hits.npz"])]
+        inputs["fig05b"] = [("hits", jobs(measurements.codes, main)["hits.npz"])]
         for name in ("interpolation", "resolutions", "groups"):
             inputs[name] = [("images", explored[f"{name}.zip"]), ("columns", explored["columns.json"])]
     if main is not None and sample_set is not None:
@@ -128,11 +128,11 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     inputs["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
     drawn = {name: figure(jobs, name, data) for name, data in inputs.items() if data}
     if rated := settings.rate_quality or tables.equal_budget:
-        models = {name: autoencoders.model_id(jobs.config, name) for name in rated}
+        models = {name: measurements.model_id(jobs.config, name) for name in rated}
         of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
         data = [_measurement(of_seed, RECONSTRUCTIONS, name) for name, of_seed in of_seeds]
         data.append(
-            (TIMED_DECODING.name, jobs(autoencoders.decoding, autoencoders.timed_models(jobs))["decoding.json"])
+            (TIMED_DECODING.name, jobs(measurements.decoding, measurements.timed_models(jobs))["decoding.json"])
         )
         drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
     if names := settings.sample_quality or tables.latent_diffusion.samples:
@@ -154,7 +154,7 @@ def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
         lengths[name] = {"images": coder.training.images, "steps": denoising.training.steps, "stage_images": stage}
         for _, of_seed in jobs.every_seed:
             score = of_seed(evaluation, name, QUALITY_SPACE, sampled.count)
-            decoded = of_seed(autoencoders.reconstruction, decoder)
+            decoded = of_seed(measurements.reconstruction, decoder)
             data += [(f"samples:{name}", score["summary.json"]), (f"reconstruction:{name}", decoded["summary.json"])]
     return {"sample_quality": figure(jobs, "sample_quality", data, lengths=lengths)} if data else {}
 
@@ -205,7 +205,7 @@ def pairs(jobs: Jobs, models: list[str], labelled: bool = True) -> Data:
     same = [name for name in models if jobs.config.autoencoders[name].dataset == data]
     named = {name: f"reconstructions:{words}" for name, words in labels(jobs, same if labelled else []).items()}
     reconstructed = [
-        (named.get(name, "reconstructions"), jobs(autoencoders.reconstruction, name)["reconstructions.zip"])
+        (named.get(name, "reconstructions"), jobs(measurements.reconstruction, name)["reconstructions.zip"])
         for name in same
     ]
     return [("validation", jobs(dataset, data)["validation.zip"]), *reconstructed]
@@ -233,5 +233,5 @@ def _sample_figures(jobs: Jobs, name: str, sheet: str, *nearest: str) -> dict[st
 
 def _measurement(jobs: Jobs, kind: Kind, name: str) -> tuple[str, Output]:
     """The measured codes (section 3.4) or the reconstruction of an autoencoder."""
-    measure = {CODES: autoencoders.code_measurement, RECONSTRUCTIONS: autoencoders.reconstruction}[kind]
+    measure = {CODES: measurements.code_measurement, RECONSTRUCTIONS: measurements.reconstruction}[kind]
     return f"{kind.name}:{name}", jobs(measure, name)["summary.json"]

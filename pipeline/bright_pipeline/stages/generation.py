@@ -22,18 +22,16 @@ from bright_pipeline.settings.diffusion import (
 )
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.autoencoders import (
-    EXPLORE_CODES,
     PLANNED_WEIGHTS,
     autoencoder,
-    codes,
     family_code,
     initial_weights,
     missing_initial_weights,
     ready_weights,
-    with_autoencoder,
 )
 from bright_pipeline.stages.common import Jobs, trained
 from bright_pipeline.stages.datasets import dataset, image_size, png_bytes, split_count
+from bright_pipeline.stages.measurements import EXPLORE_CODES, codes, with_autoencoder
 
 
 class DiffusionJob(Section):

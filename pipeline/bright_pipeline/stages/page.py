@@ -9,12 +9,13 @@ from pydantic import Field
 from bright_pipeline.engine.jobs import Job, Output, Stage, closure, planned
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.fields import Section
-from bright_pipeline.stages.autoencoders import autoencoder, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
 from bright_pipeline.stages.generation import diffusion, exploration, generator, samples
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
 
 SAMPLES = 480  # the page has at most this many images of a sample set

@@ -24,7 +24,7 @@ from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
-from bright_pipeline.stages import autoencoders
+from bright_pipeline.stages import measurements
 from bright_pipeline.stages.common import Jobs, is_network_available
 from bright_pipeline.stages.common import network as network_file
 from bright_pipeline.stages.datasets import prepared
@@ -203,7 +203,7 @@ def study(jobs: Jobs, name: str) -> Job:
         "perceptual_weight": losses.perceptual_weight,
         "perceptual": losses.perceptual.network,
     }
-    inputs: Inputs = {"trials": [expanded(autoencoders.reconstruction, entry)["per_image.csv"] for entry in entries]}
+    inputs: Inputs = {"trials": [expanded(measurements.reconstruction, entry)["per_image.csv"] for entry in entries]}
     return jobs.job(MAKE_STUDY, f"studies.{name}", settings, inputs=inputs, names=tuple(names))
 
 
@@ -284,13 +284,13 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
     ]
     notes = [missing_line(network, NETWORKS) for network in dict.fromkeys(lacking)]
     if q.TIMED_DECODING in kinds:
-        timed = autoencoders.timed_models(jobs)
-        job = jobs(autoencoders.decoding, timed)
+        timed = measurements.timed_models(jobs)
+        job = jobs(measurements.decoding, timed)
         summaries += [RowSummary(row, job, "decoding.json") for row in rows if row in timed]
     if q.COUNTED in kinds:
         paper_rows = [row["name"] for row in jobs(_paper_rows, name)]
         paper_names = tuple(row.removeprefix(OF_PAPER) for row in paper_rows)
-        counts = jobs(autoencoders.complexity, name, tuple(rows), paper_names)
+        counts = jobs(measurements.complexity, name, tuple(rows), paper_names)
         summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *paper_rows]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
@@ -327,12 +327,12 @@ def _scores(
 
 def _paper_rows(jobs: Jobs, table: str) -> list[dict[str, Any]]:
     """Rows for the paper's architectures that this run has no row of: their counts appear beside the published ones."""
-    paper = autoencoders.paper_config()
+    paper = measurements.paper_config()
     if q.COUNTED not in TABLES[table].kinds or not TABLES[table].in_paper:
         return []
 
     def counted(config: Config, row: str) -> tuple[str, str]:
-        return autoencoders.model_id(config, row), config.autoencoders[row].dataset
+        return measurements.model_id(config, row), config.autoencoders[row].dataset
 
     measured = {counted(jobs.config, row) for row in jobs.config.tables_or_default.rows_of(table)}
     rows = {counted(paper, row): row for row in reversed(paper.tables_or_default.rows_of(table))}
@@ -366,7 +366,7 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
         return row
     row = {"name": name, **_images(config, models[name].dataset)}
     if {q.COUNTED, q.TIMED_DECODING} & {*entry.kinds}:
-        row["model"] = autoencoders.model_id(config, name)
+        row["model"] = measurements.model_id(config, name)
     # Where the identity columns do not distinguish two rows, the changed keys of the config do.
     rows = config.tables_or_default.rows_of(table)
     identity = {row: (models[row].family, traits(models[row])) for row in rows}

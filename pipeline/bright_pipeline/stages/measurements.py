@@ -1,0 +1,270 @@
+"""Measurements of autoencoders: reconstructions, counts, speed; dumps, explorations and measurements of codes."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from math import prod
+from typing import Any
+
+from pydantic import Field
+
+from bright_pipeline.base.paths import PACKAGED_CONFIGS
+from bright_pipeline.config.root import Config, read_config
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module
+from bright_pipeline.models.metric_networks.manifest import network_digest
+from bright_pipeline.settings import quantities as q
+from bright_pipeline.settings.diffusion import Sampler
+from bright_pipeline.settings.fields import Section
+from bright_pipeline.stages.autoencoders import autoencoder, family_code
+from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
+from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes
+
+PAPER = PACKAGED_CONFIGS / "paper.yaml"
+
+
+class Encoding(Section):
+    """Encode a split with a trained autoencoder."""
+
+    micro_batch: int = Field(64, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Reconstruction(Encoding):
+    """Reconstruct the validation split; the summary quotes the autoencoder's config."""
+
+    autoencoder: AnyAutoencoder = Field(json_schema_extra={"operational": True})
+
+
+class CodeMeasurement(Reconstruction):
+    """Measure the codes of an autoencoder (section 3.4)."""
+
+    images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
+    seed: int = 0
+
+
+class Exploration(Section):
+    """Show the contents of key codes and hash tables, on the first validation images."""
+
+    rows: int = Field(6, ge=1, description="Images, and pairs of images to interpolate between.")
+    steps: int = Field(9, ge=2, description="Images from the first of a pair to the second, both included.")
+    codes: int = Field(10, ge=0, description="Images, and samples, in the page's key explorer; 0: none.")
+    sampler: Sampler = Field(Sampler(), description="Of the samples.")
+    seed: int = Field(0, description="Of the samples.")
+    cpu_threads: int = Field(1, ge=1)
+
+
+class Architecture(Section):
+    """An autoencoder for images of `resolution` with `channels` channels."""
+
+    autoencoder: AnyAutoencoder
+    resolution: int
+    channels: int
+    entry: str | None = Field(None, description="Its config entry, for errors.")
+
+
+class Complexity(Section):
+    """Count autoencoders."""
+
+    models: dict[str, Architecture] = Field(description="By the names of their counts.")
+
+
+class Decoding(Section):
+    """Measure the decoding speed of several autoencoders, in turn."""
+
+    models: dict[str, Architecture]
+    batch: int = Field(8, ge=1)
+    rounds: int = Field(7, ge=1)
+    cpu_threads: int = Field(1, ge=1)
+
+
+def summary_of_page(job: Job) -> dict[str, Output]:
+    """The summary of a model's or sample set's numbers, for the page of the run."""
+    return {f"summary:{job.label}-{job.digest}": job["summary.json"]}
+
+
+def size_of_reconstructions(job: Job, images: int) -> int:
+    """Bytes of a model's reconstructions, at most."""
+    name = job.jobs.config.autoencoders[job.entry.partition(".")[2]].dataset
+    return int(job.jobs(known_images)[name].validation * png_bytes(job, name))
+
+
+def size_of_codes(job: Job, images: int) -> int:
+    """Bytes of the codes of a training split."""
+    model = job.jobs.config.autoencoders[job.entry.partition(".")[2]]
+    return int(job.jobs(known_images)[model.dataset].train * prod(model.code_size) * FLOAT32)
+
+
+RECONSTRUCT = Stage(
+    "reconstruct",
+    "reconstructions",
+    Reconstruction,
+    {
+        "reconstructions": "reconstructions.zip",
+        "table": "per_image.csv",
+        "summary": "summary.json",
+        "picture": "pairs.png",
+    },
+    gpu=True,
+    memory_mb=8000,
+    summary="summary.json",
+    numbers=lambda job: (q.RECONSTRUCTIONS.name, job.entry.partition(".")[2]),
+    page=summary_of_page,
+    kind=q.RECONSTRUCTIONS,
+    numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],
+    title=lambda job: "Reconstruction of the validation images",
+    size=size_of_reconstructions,
+)
+COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
+DUMP_CODES = Stage(
+    "dump_codes",
+    "codes",
+    Encoding,
+    {"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
+    gpu=True,
+    memory_mb=16_000,
+    summary="statistics.json",
+    size=size_of_codes,
+)
+EXPLORE_CODES = Stage(
+    "explore_codes",
+    "explorations",
+    Exploration,
+    {
+        "interpolations": "interpolation.zip",
+        "by_resolutions": "resolutions.zip",
+        "by_groups": "groups.zip",
+        "columns": "columns.json",
+        "explorer": "explorer.json",
+    },
+    gpu=True,
+    memory_mb=8000,
+)
+MEASURE_CODES = Stage(
+    "measure_codes",
+    "code_measurements",
+    CodeMeasurement,
+    {"summary": "summary.json"},
+    gpu=True,
+    memory_mb=8000,
+    summary="summary.json",
+    kind=q.CODES,
+    numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
+)
+MEASURE_DECODING = Stage(
+    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000, seeded=False
+)
+
+
+def with_autoencoder(
+    jobs: Jobs,
+    stage: Stage,
+    name: str,
+    split: str,
+    settings: dict[str, Any],
+    numerical: dict[str, Any] | None = None,
+    inputs: Inputs | None = None,
+    networks: Sequence[str] = (),
+) -> Job:
+    """A job that reads a trained autoencoder, the images of a split, and metric networks.
+
+    Without a network that is not available, the job lacks its metrics.
+    """
+    model = jobs.config.autoencoders[name]
+    read: Inputs = {
+        "images": jobs(dataset, model.dataset)[f"{split}.zip"],
+        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+        **(inputs or {}),
+    }
+
+    def reading(networks: Sequence[str]) -> Job:
+        every = read | {key: network(key) for key in networks}
+        facts, code = {key: network_digest(key) for key in networks}, family_code(model)
+        return jobs.job(stage, f"autoencoders.{name}", settings, numerical, inputs=every, facts=facts, code=code)
+
+    whole = reading(networks)
+    usable = [key for key in networks if is_network_available(jobs, key, [whole])]
+    return whole if len(usable) == len(networks) else reading(usable)
+
+
+def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
+    """The settings with which a trained autoencoder encodes images."""
+    threads = jobs.config.autoencoders[name].execution.cpu_threads
+    return {"micro_batch": jobs.config.evaluation.micro_batch, "cpu_threads": threads}
+
+
+def reconstruction(jobs: Jobs, name: str) -> Job:
+    """The job that reconstructs the validation split."""
+    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, networks=q.IMAGE_NETWORKS)
+
+
+def codes(jobs: Jobs, name: str) -> Job:
+    """The job that dumps the codes of the training split, which do not depend on the micro-batch.
+
+    A decoder stage uses the codes of the entry whose encoder it keeps.
+    """
+    settings = encoding(jobs, name := jobs.config.encoder_of(name))
+    return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
+
+
+def code_measurement(jobs: Jobs, name: str) -> Job:
+    """The job that measures an autoencoder's codes."""
+    dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
+    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    settings |= {"images": images, "seed": jobs.seed(0, "code noise")}
+    read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
+    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, inputs=read, networks=["lpips_alex"])
+
+
+def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tuple[str, ...] = ()) -> Job:
+    """The counts of a table's autoencoders, of this config and of the paper's; nothing is trained."""
+    models, paper = [(jobs.config, name, f"autoencoders.{name}") for name in names], paper_config()
+    models += [(paper, name, f"autoencoders.{name} of {PAPER.name}") for name in paper_names]
+    families = {config.autoencoders[name].family for config, name, _ in models}
+    counting = (autoencoder_family(family).counts.partition(":")[0] for family in families)
+    settings, numerical = _several(models)
+    code = tuple(sorted({*map(family_module, families), *counting}))
+    return jobs.job(COMPLEXITY, f"tables.{table}", {"models": settings}, {"models": numerical}, code=code)
+
+
+@cache
+def paper_config() -> Config:
+    """The paper's config; cached, because a process may make many plans."""
+    return read_config(PAPER)
+
+
+def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
+    """The job that measures decoded images per second of these autoencoders, in turns; nothing is trained."""
+    evaluation, models = jobs.config.evaluation, jobs.config.autoencoders
+    how = evaluation.decoding.model_dump() | {"cpu_threads": evaluation.cpu_threads}
+    settings, numerical = _several([(jobs.config, name, f"autoencoders.{name}") for name in names])
+    code = tuple(dict.fromkeys(module for name in names for module in family_code(models[name])))
+    return jobs.job(MEASURE_DECODING, "decoding", how | {"models": settings}, how | {"models": numerical}, code=code)
+
+
+def timed_models(jobs: Jobs) -> tuple[str, ...]:
+    """The autoencoders whose decoding is timed."""
+    wanted = jobs.config.tables_or_default
+    return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget, *jobs.config.figures.rate_quality]))
+
+
+def _several(models: list[tuple[Config, str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a measurement of models (config, name, entry for errors): all, and the numerical ones."""
+    settings: dict[str, Any] = {}
+    numerical: dict[str, Any] = {}
+    for config, name, entry in models:
+        model, key = config.autoencoders[name], model_id(config, name)
+        size = image_size(config, model.dataset)
+        settings.setdefault(key, {"autoencoder": model, "entry": entry, **size})
+        numerical.setdefault(key, {"autoencoder": model.architecture(), **size})
+    return settings, numerical
+
+
+def model_id(config: Config, name: str) -> str:
+    """The key of a model in a measurement of several: from its architecture, not from its name in the config."""
+    model = config.autoencoders[name]
+    architecture = model.architecture() | image_size(config, model.dataset)
+    text = json.dumps(architecture, sort_keys=True)
+    return f"{model.family}-{model.code_size}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
