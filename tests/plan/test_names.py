@@ -104,8 +104,8 @@ class Filter(Section):
 class LaterFilter(Filter):
     """The same settings in a later version: the defaults of new keys differ from the earlier behaviour."""
 
-    kind: str = added("lanczos", before="box", description="How it weighs.")
-    edges: list[int] = added([1, 1], before=[0, 0], description="What it adds.")
+    kind: str = added("lanczos", "How it weighs.", before="box")
+    edges: list[int] = added([1, 1], "What it adds.", before=[0, 0])
 
 
 class Blur(Section):
@@ -115,7 +115,7 @@ class Blur(Section):
 
 class LaterBlur(Blur):
     filter: LaterFilter = Field(LaterFilter())
-    rounds: int = added(1, before=1, description="How often.")
+    rounds: int = added(1, "How often.")
 
 
 def blurred(settings: type[Section], **values: Any) -> Job:

@@ -122,7 +122,7 @@ def test_a_next_release_finds_results_unless_a_new_key_changes_the_behaviour(tmp
     paths = {checkout / "pipeline" / "bright_pipeline" / "settings" / file: line for file, line in SECTIONS.items()}
     for path, line in paths.items():
         head, docstring, body = re.split(rf'({line}\n.*?"""\n\n)', path.read_text(), maxsplit=1, flags=re.DOTALL)
-        key = '    toy: int = added(1, before=1, description="A toy.")\n'
+        key = '    toy: int = added(1, "A toy.", before=1)\n'
         path.write_text(f"from bright_pipeline.settings.fields import added\n{head}{docstring}{key}{body}")
     assert digests(checkout, tmp_path) == before
     for path in paths:

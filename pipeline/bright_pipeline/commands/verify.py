@@ -19,7 +19,6 @@ from bright_pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
 from bright_pipeline.base.process import cores
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.config.root import read_config
-from bright_pipeline.data.fingerprint import FINGERPRINTS, read_fingerprint
 from bright_pipeline.engine.checksums import SUMS, difference, read_sums, take_checksum
 from bright_pipeline.engine.damage import DAMAGED, damaged_path, identity_problem, refused
 from bright_pipeline.engine.jobs import Job, planned
@@ -55,27 +54,13 @@ def verify(
     """
     if repair:
         refuse_while_jobs_run()
-    damages = list(fingerprints())  # of raw collections; without them the config's results are unknown
-    moved = move_away(damages) if repair else 0
-    if not damages or repair:
-        results = inspect(Jobs(read_config(config)), whole_store)
-        moved += move_away(results) if repair else 0
-        damages += results
+    damages = inspect(Jobs(read_config(config)), whole_store)
     for line, _ in damages:
         print(f"damaged: {line.replace(': damaged: ', ': ', 1)}")
     print(f"{config}: {len(damages) or 'nothing'} damaged")
-    if moved:
+    if moved := move_away(damages) if repair else 0:
         print(f"moved into {DAMAGED}: {moved} files; snakemake makes them again, or dvc pull brings them back")
     sys.exit(any(not (repair and damage.files) for damage in damages))
-
-
-def fingerprints() -> Iterator[Damage]:
-    """Damaged fingerprints of raw collections."""
-    for path in sorted(FINGERPRINTS.glob("*.json")):
-        try:
-            read_fingerprint(path)
-        except InputError as error:
-            yield Damage(str(error), (path,))
 
 
 def inspect(jobs: Jobs, whole_store: bool) -> list[Damage]:

@@ -103,10 +103,9 @@ def _expanded(value: Any) -> Any:
 def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     """Run a stage's command line.
 
-    Bad input, edited code (`--code`), disk errors, too little GPU memory and missing packages end it with one line and
-    exit code 2; SIGTERM, Ctrl-C and SIGHUP with 143; a failed allocation with 137, as if the kernel had killed it.
-    `beats`: whether this process updates its job's record (`bright_pipeline.engine.heartbeat`); a launcher leaves that
-    to its stage.
+    An error that the user can fix, and edited code (`--code`), end it with one line and exit code 2; SIGTERM, Ctrl-C
+    and SIGHUP with 143; a failed allocation with 137, as if the kernel had killed it. `beats`: whether this process
+    updates its job's record (`bright_pipeline.engine.heartbeat`); a launcher leaves that to its stage.
     """
     # Unwind, so that temporary files are removed; training loops install a handler that saves first.
     on_end_request(lambda number, frame: sys.exit(TERMINATED))

@@ -38,7 +38,7 @@ class HashTables(Section):
         "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather, which replace all others on a CPU.",
     )
     hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
-    coordinates: bool = added(True, True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
+    coordinates: bool = added(True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
 
     def _check(self) -> None:
         if self.finest_resolution < self.coarsest_resolution:
@@ -64,7 +64,6 @@ def check_multipliers(key: str, given: list[int] | None, resolution: int, size: 
 
 
 NORM_GROUPS = added(
-    32,
     32,
     "Groups of GroupNorm, as in VQGAN; fewer if they do not divide a width. With one group per channel, every channel"
     " is normalized separately and a decoder loses an image's brightness and contrast: narrow networks need fewer.",
@@ -107,7 +106,6 @@ class Perceptual(Section):
     )
     distance: Literal["squared", "absolute"] = added(
         "squared",
-        "squared",
         "Difference of vgg16 features. squared: Johnson's; absolute: the authors' code's, with much smaller gradients.",
     )
     upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
@@ -147,17 +145,15 @@ class KeyLosses(Losses):
     """Equation 5, and penalties on key codes that go beyond the paper: they make codes easier to model."""
 
     key_penalty: float = added(
-        0.0, 0.0, "Weight of the mean of (z - 1/2)^2 over the keys z: keys then fill a part of [0, 1] only.", ge=0
+        0.0, "Weight of the mean of (z - 1/2)^2 over the keys z: keys then fill a part of [0, 1] only.", ge=0
     )
     width_penalty: float = added(
-        0.0,
         0.0,
         "Weight of the mean of -ln(width) over the keys, with `code_noise: learned`: up to a constant, the divergence"
         " of a noisy key's distribution from the uniform one on [0, 1].",
         ge=0,
     )
     smoothness_penalty: float = added(
-        0.0,
         0.0,
         "Weight of the mean squared change of retrieved features, at the finer half of the resolutions, when keys move"
         " by a cell of the finest.",
@@ -189,7 +185,7 @@ class AutoencoderTraining(Section):
     encoder_learning_rate: float | None = setting(None, "The encoder's; by default learning_rate.", gt=0)
     discriminator_learning_rate: float | None = setting(None, "The discriminator's; by default learning_rate.", gt=0)
     decay: Literal["none", "cosine"] = setting("none", "Decay of the learning rates over the training.")
-    warmup_images: int = added(0, 0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
+    warmup_images: int = added(0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
     betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-15, "Adam's epsilon of encoder, decoder and hash tables.", gt=0)
     discriminator_epsilon: float = setting(1e-8, "Adam's epsilon of the discriminator.", gt=0)
@@ -214,7 +210,7 @@ class AutoencoderSettings(Section):
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
-    decoder_stage: DecoderStage | None = added(None, None, "Train the decoder alone; needs `initial_weights`.")
+    decoder_stage: DecoderStage | None = added(None, "Train the decoder alone; needs `initial_weights`.")
     discriminator: Discriminator = setting(Discriminator(), "The discriminator.")
     losses: Losses = setting(Losses(), "Losses of equation 5 and their weights.")
     training: AutoencoderTraining = setting(AutoencoderTraining(), "Optimization.")
@@ -282,13 +278,11 @@ class Autoencoder(AutoencoderSettings):
     )
     code_noise_cells: float = added(
         0.25,
-        0.25,
         "Standard deviation of the noise in cells of the finest resolution (1 / r_max). The paper has a quarter.",
         gt=0,
         le=16,
     )
     features: Literal["hash_tables", "mlp"] = added(
-        "hash_tables",
         "hash_tables",
         "Input of F_mlp. hash_tables: features from the hash tables; mlp: the tiled key and (x, y) themselves, with an"
         " MLP of three layers, as wide as those of all groups together, instead of tables (an ablation).",

@@ -77,16 +77,13 @@ class Split(Section):
     validation: int = setting(0, "Number of validation images (rules last and hash).", ge=0)
     list: Path | None = setting(None, "A text file with the names of the validation images, one per line (rule list).")
     tuning: int = added(
-        0,
-        before=0,
-        description="Training images, the last ones, that replace the validation images while settings are chosen.",
-        ge=0,
+        0, "Training images, the last ones, that replace the validation images while settings are chosen.", ge=0
     )
     duplicates: Literal["keep_in_train", "keep", "refuse"] = added(
         "keep_in_train",
+        "Validation images that have the same prepared pixels as a training image. keep_in_train: they are removed from"
+        " the validation images; keep: they stay; refuse: an error. The manifest lists them.",
         before="keep",
-        description="Validation images that have the same prepared pixels as a training image. keep_in_train: they are"
-        " removed from the validation images; keep: they stay; refuse: an error. The manifest lists them.",
     )
 
     def _check(self) -> None:

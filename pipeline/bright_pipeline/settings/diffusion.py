@@ -45,7 +45,7 @@ class DiffusionTraining(Section):
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
     betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
-    decay: Literal["none", "cosine"] = added("cosine", "cosine", "Decay after warm-up. cosine: to 0 at the last step.")
+    decay: Literal["none", "cosine"] = added("cosine", "Decay after warm-up. cosine: to 0 at the last step.")
     min_snr_gamma: float | None = setting(5.0, "gamma of min-SNR weighting; null: none, as in DDPM and LDM.", gt=0)
     gradient_clip: float = setting(1.0, "Gradients are clipped to this norm.", gt=0)
 
@@ -101,7 +101,7 @@ class Sampler(Section):
 
     kind: Literal["ddpm", "ddim", "dpm_solver"] = setting("ddpm", "DDPM, DDIM or DPM-Solver++.")
     steps: int = setting(1000, "Denoising steps.", ge=1)
-    eta: float = added(0.0, 0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
+    eta: float = added(0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
 
     def _check(self) -> None:
         if self.eta and self.kind != "ddim":
@@ -116,7 +116,7 @@ class SampleSet(Section):
     shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)
     micro_batch: int = setting(64, "Images per batch of a network; the last batch is padded.", ge=1)
     cpu_threads: int = setting(1, "Threads on a CPU.", ge=1)
-    precision: Precision = added("fp32", "fp32", "Precision of the networks, as `execution.precision`.")
+    precision: Precision = added("fp32", "Precision of the networks, as `execution.precision`.")
 
     def _check(self) -> None:
         check_jobs("shard", self.count, self.shard)

@@ -156,13 +156,14 @@ def operational(default: Any, description: str, **checks: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"operational": True}, **checks)
 
 
-def added(default: Any, before: Any, description: str, **checks: Any) -> Any:
+def added(default: Any, description: str, before: Any = ..., **checks: Any) -> Any:
     """A key added in a later version.
 
-    before: the JSON value that reproduces the behaviour of earlier versions. With that value the key is not part of any
-    digest, so that earlier results stay valid.
+    before: the JSON value that reproduces the behaviour of earlier versions; by default that of the default. With that
+    value the key is not part of any digest, so that earlier results stay valid.
     """
-    return Field(default, description=description, json_schema_extra={"before": before}, **checks)
+    marks = {"before": default if before is ... else before}
+    return Field(default, description=description, json_schema_extra=marks, **checks)
 
 
 Label = Annotated[

@@ -75,7 +75,6 @@ SnapshotOf = Annotated[
     str | None,
     added(
         None,
-        None,
         "The entry of which this one is a snapshot, after the images or steps of this entry's `training`. All other"
         " keys must be equal, and the other entry's `execution.keep_every` must divide the number of steps. Nothing is"
         " trained. Without a decay of the learning rate, the snapshot has the bits of a training that ends there.",

@@ -31,11 +31,9 @@ class FigureJob(Section):
     title: str = Field("", description="The title above the figure.")
     columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")
     rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
-    models: dict[str, str] = added({}, {}, "Label of an input -> name of its model in a measurement of several.")
+    models: dict[str, str] = added({}, "Label of an input -> name of its model in a measurement of several.")
     lengths: dict[str, dict[str, int]] = added(
-        {},
-        {},
-        "Label of an input -> training images of its autoencoder and of its decoder stage, steps of its diffusion.",
+        {}, "Label of an input -> training images of its autoencoder and of its decoder stage, steps of its diffusion."
     )
 
 

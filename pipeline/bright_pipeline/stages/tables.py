@@ -52,7 +52,7 @@ class TableRow(Section):
     code_size: str | None = Field(None, description="Code size behind a sample set; a difference needs it.")
     resolution: int | None = Field(None, description="Of the dataset's images; a difference needs it.")
     variant: str | None = Field(None, description="The config keys that differ from those of another row.")
-    variant_label: str | None = added(None, None, "The entry's `label`, which people read in place of these keys.")
+    variant_label: str | None = added(None, "The entry's `label`, which people read in place of these keys.")
     prepared: str | None = Field(None, description="`CROP, FILTER, to RESOLUTION` of images; a difference needs it.")
     model: str | None = Field(None, description="The model's name in files of several models.")
 
