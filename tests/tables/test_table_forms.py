@@ -181,7 +181,7 @@ def test_missing_network_says_what_to_put_where(built: Built) -> None:
     table = built("table5", generation("main"), missing=[note])
     row, text = row_named(table, "main"), to_markdown(table)
     assert {"fid", "clip_fid", "is", "precision"} <= set(row["missing"].split("; "))
-    assert row["fid_measured"] == "" and f"missing: {note}" in text
+    assert row["fid_measured"] == "" and note in row["notes"] and f"missing: {note}" in text
     shown = display(table)
     columns = {name for name, part in shown.columns if part == "measured"}
     assert set(shown.unmeasured) >= {"FID", "CLIP-FID", "IS", "Precision"}, "one line, and no column"

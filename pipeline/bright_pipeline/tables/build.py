@@ -64,13 +64,14 @@ class BuiltTable:
         record = {"source": source(line), **identity(line, self), "name": measurement and measurement.name}
         for quantity in self.entry.quantities:
             record |= cell_columns(quantity, self.seeded, line.cells[quantity.key])
-        record["missing"] = "; ".join(key for key, cell in line.cells.items() if cell.is_missing) or None
+        missing = [key for key, cell in line.cells.items() if cell.is_missing]
+        record["missing"] = "; ".join(missing) or None
         record["protocol"] = protocol_words(line, self.entry)
         protocols = {key: cell.compared.protocol for key, cell in line.cells.items() if cell.compared}
         protocols = {key: protocol for key, protocol in protocols.items() if protocol}
         record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
         record["provenance"] = measurement and json.dumps(_provenance(measurement, self.job), sort_keys=True)
-        record["notes"] = NOTE_SEPARATOR.join(line.notes) or None
+        record["notes"] = NOTE_SEPARATOR.join([*line.notes, *(self.job.missing if missing else ())]) or None
         return record
 
 
