@@ -11,10 +11,9 @@ from bright_pipeline.settings.quantities import GENERATION as GENERATION_METRICS
 from bright_pipeline.settings.quantities import RECONSTRUCTION as RECONSTRUCTION_METRICS
 from bright_pipeline.stages.evaluation import GAUSSIAN, REAL
 from bright_pipeline.stages.tables import FIRST_ROW
-from bright_pipeline.tables.differences import Difference, holm, paired, welch
+from bright_pipeline.tables.differences import FEWEST_SEEDS, Difference, holm, paired, welch
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, listed, plus_minus
 
-FEWEST_SEEDS = 3  # for a verdict on a difference
 RECONSTRUCTION, GENERATION = ("table2", "equal_budget"), ("table5", "table6", "latent_diffusion")
 METRICS_NAMED = 3  # of a reconstruction
 KEYS_NAMED = 2  # of the keys that a row changes, where they have no label

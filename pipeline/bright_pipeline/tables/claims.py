@@ -20,12 +20,13 @@ from bright_pipeline.settings.quantities import Quantity
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.build import MEASURED, measured_column
+from bright_pipeline.tables.differences import FEWEST_SEEDS, Difference
 from bright_pipeline.tables.display import cell_text, rounded
 from bright_pipeline.tables.display_table import NOT_MEASURED, VERDICT_HERE, DisplayTable, display_table
 from bright_pipeline.tables.pairing import printed_decimals, row_name
 from bright_pipeline.tables.render import FramedTable
 
-HOLDS, FAILS = "holds", "does not hold"
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 NOT_PUBLISHED = "not in the tables"
 SLACK = 1e-9  # differences of printed decimals are not exact in binary
 # The same kind of metric on other features: shown under its own name, without a verdict.
@@ -102,11 +103,13 @@ def read_claims(folder: Path) -> ClaimList:
 
 
 class Number(NamedTuple):
-    """A quantity of a row: value, text and row."""
+    """A quantity of a row: value, text and row; what was trained has training seeds and their standard deviation."""
 
     value: float
     text: str
     row: Cells
+    seeds: int | None = None
+    std: float = 0.0
 
     @property
     def name(self) -> str:
@@ -214,9 +217,13 @@ def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measur
         texts = [cells.get(column, "") for column in columns]
         if texts[0]:
             value, digits = sum(float(text) for text in texts if text), (printed_decimals(texts), 0)
+            seeds: tuple[int | None, float] = (None, 0.0)
             if is_measured and (first := quantities[0]) is not None:
                 digits = first.decimals, first.significant
-            yield Number(value, rounded(value, *digits), cells)
+                if first.kind.of_training:
+                    count, std = (cells.get(f"{first.key}_measured_{name}") for name in ("seeds", "seed_std"))
+                    seeds = int(count or 1), float(std or 0)
+            yield Number(value, rounded(value, *digits), cells, *seeds)
 
 
 def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome | None:
@@ -226,10 +233,11 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
         return None
     second, asserted = other.value if other else 0.0, comparison.asserted or 0.0
     # The recomputed number, its text unless it is one of the two sides, and the margin by which the claim holds.
-    number, text = ours.value - second, ""
+    number, text, scale = ours.value - second, "", 1.0
     match comparison.relation:
         case "lower_by_percent" | "higher_by_percent" | "costs_percent_more" as relation:
-            number = 100 * (second - ours.value if relation == "lower_by_percent" else number) / second
+            scale = 100 / second
+            number = scale * (second - ours.value if relation == "lower_by_percent" else number)
             text = f"{rounded(number, 1)}%"
             margin = asserted - number if relation == "costs_percent_more" else number - asserted
         case "costs_more":
@@ -248,8 +256,19 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     against = f"{ours.text} against {other.text}" if other else ""
     words = f"{text} ({against})" if text else against or ours.text
     rows = (ours.value, other and other.value, ours.name, other and other.name)
-    values = (*rows, number, words, HOLDS if holds else FAILS)
+    verdict = _doubt([ours, *([other] if other else [])], margin, scale) or (HOLDS if holds else FAILS)
+    values = (*rows, number, words, verdict)
     return dict(zip(OUTCOME, values, strict=True)) | {"dataset": ours.row.get("dataset")}
+
+
+def _doubt(sides: list[Number], margin: float, scale: float) -> str:
+    """Why a margin, in units of 1 / scale, gives no verdict: too few trainings, or their spread; "" if it gives one."""
+    parts = [((side.std * scale) ** 2, side.seeds) for side in sides if side.seeds is not None]
+    fewest = min((seeds for _, seeds in parts), default=FEWEST_SEEDS)
+    if fewest < FEWEST_SEEDS:
+        return "one training: no verdict" if fewest == 1 else f"{fewest} trainings: no verdict"
+    low, high = Difference.welch(margin, parts).interval
+    return UNDECIDED if low < 0 < high else ""
 
 
 def display_claims(frame: pd.DataFrame) -> DisplayTable:
@@ -259,7 +278,8 @@ def display_claims(frame: pd.DataFrame) -> DisplayTable:
         "Each number is recomputed from the published tables and from this run's numbers. The run's number is from the"
         " row that is the paper's own experiment. Without such a row it is from the run's first row of the same method"
         " on the dataset named; in Tables 7 and 8, with the same C_key and the larger or smaller block. A verdict on"
-        " other images applies to those images; it does not show that the paper's number is wrong.",
+        " other images applies to those images; it does not show that the paper's number is wrong. What was trained"
+        f" gets a verdict from {FEWEST_SEEDS} training seeds on; undecided: zero is in the 95% interval of the margin.",
         "An advantage holds if it is at least the asserted one, a cost if it is at most the asserted one. Each has the"
         " tolerance in the csv, which also has both rows and both numbers.",
     ]

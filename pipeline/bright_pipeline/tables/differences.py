@@ -10,6 +10,7 @@ from statistics import fmean, variance
 from typing import NamedTuple
 
 CONFIDENCE = 0.95
+FEWEST_SEEDS = 3  # for a verdict
 
 
 class Difference(NamedTuple):
@@ -18,6 +19,13 @@ class Difference(NamedTuple):
     number: float
     error: float
     freedom: float
+
+    @classmethod
+    def welch(cls, number: float, parts: Sequence[tuple[float, int]]) -> "Difference":
+        """A difference of means; parts: the variance of each sample and its size (Welch 1947)."""
+        squares = [variance / size for variance, size in parts]
+        spread = sum(square**2 / (size - 1) for square, (_, size) in zip(squares, parts, strict=True))
+        return cls(number, sqrt(sum(squares)), sum(squares) ** 2 / spread if spread else inf)
 
     @property
     def p(self) -> float:
@@ -39,9 +47,8 @@ class Difference(NamedTuple):
 
 def welch(ours: Sequence[float], others: Sequence[float]) -> Difference:
     """The difference of the means of two samples, each with its own variance (Welch 1947)."""
-    parts = [variance(numbers) / len(numbers) for numbers in (ours, others)]
-    spread = sum(part**2 / (len(numbers) - 1) for part, numbers in zip(parts, (ours, others), strict=True))
-    return Difference(fmean(ours) - fmean(others), sqrt(sum(parts)), sum(parts) ** 2 / spread if spread else inf)
+    parts = [(variance(numbers), len(numbers)) for numbers in (ours, others)]
+    return Difference.welch(fmean(ours) - fmean(others), parts)
 
 
 def paired(ours: Sequence[float], others: Sequence[float]) -> Difference:
