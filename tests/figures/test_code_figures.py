@@ -110,12 +110,16 @@ def drawn(figure: str, inputs: dict[str, list[str]]) -> Any:
 def test_each_family_is_a_curve_over_its_code_sizes(inputs: dict[str, list[str]], tmp_path: Path) -> None:
     axes = drawn("rate_quality", inputs)
     psnr_of_bits, lpips_of_bits, psnr_of_time, lpips_of_time = axes
-    assert [axis.get_xlabel() for axis in axes] == ["bits per image"] * 2 + ["decoding an image (ms)"] * 2
+    assert [axis.get_xlabel() for axis in axes] == [
+        *["bits per image, logarithmic"] * 2,
+        *["decoding an image (ms), logarithmic"] * 2,
+    ]
     assert [axis.get_ylabel() for axis in axes] == ["PSNR (dB)", "LPIPS"] * 2
     assert all(axis.get_xscale() == "log" for axis in axes)
     (legend,) = psnr_of_bits.figure.legends
-    told = [text.get_text() for text in legend.get_texts()]
-    assert told == ["BRIGHT", "VQGAN", "BRIGHT (no tables, no noise)", "code 4x4", "code 8x8"]
+    families = ["BRIGHT", "VQGAN", "BRIGHT (no tables, no noise)"]
+    names = ["small", "vqgan", "large", "bare"]  # of the points, by bits
+    assert [text.get_text() for text in legend.get_texts()] == [*families, "code 4x4", "code 8x8", *names]
     bright, vqgan, bare = psnr_of_bits.get_lines()
     np.testing.assert_allclose(bright.get_xydata(), [(400, 21), (1500, 26)])
     np.testing.assert_allclose(vqgan.get_xydata(), [(576, 22)])
@@ -227,14 +231,25 @@ def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> 
         ],
         tmp_path,
     )
-    assert [axis.get_xlabel() for axis in axes] == ["PSNR of reconstructions (dB)", "steps of the diffusion model"] * 2
+    assert [axis.get_xlabel() for axis in axes] == [
+        "PSNR of reconstructions (dB)",
+        "steps of the diffusion model, logarithmic",
+    ] * 2
     assert [axis.get_ylabel() for axis in axes] == [f"{d} (EfficientNet-Lite0)" for d in ("FD", "FD", "KD", "KD")]
     bright, kl = (axes[1].get_lines()[0], axes[1].get_lines()[1])
     np.testing.assert_allclose(bright.get_xydata(), [(350, 600), (700, 510)])
     np.testing.assert_allclose(kl.get_xydata(), [(700, 400)])
     np.testing.assert_allclose(axes[2].get_lines()[0].get_xydata(), [(24, 600 / 9), (25, 510 / 9)])
     (legend,) = axes[0].figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "KL autoencoder", "no decoder stage"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("BRIGHT", "KL autoencoder", "no decoder stage"),
+        *("short", "long", "kl"),  # the names of the points 1, 2 and 3
+    ]
+    assert [(text.get_text(), text.xy) for text in axes[1].texts] == [
+        ("1", (350, 600)),
+        ("2", (700, 510)),
+        ("3", (700, 400)),
+    ]
 
 
 def test_a_family_has_one_colour_and_its_decoder_stage_another_marker(tmp_path: Path) -> None:
@@ -245,7 +260,10 @@ def test_a_family_has_one_colour_and_its_decoder_stage_another_marker(tmp_path: 
     assert plain.get_color() == stage.get_color() and (plain.get_marker(), stage.get_marker()) == ("o", "s")
     assert len(plain.get_xydata()) == 2 and stage.get_xydata().tolist() == [[23.8, 380]]
     (legend,) = axis.figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["BRIGHT", "no decoder stage", "decoder stage"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("BRIGHT", "no decoder stage", "decoder stage"),
+        *("plain", "penalty", "stage"),
+    ]
 
 
 def test_a_curve_over_one_length_has_the_usual_other_length(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from bright_pipeline.figures.common import (
     Inputs,
     colours_of,
     labelled_paths,
+    logarithmic,
+    number_points,
     panels,
     paths_of,
-    plain_ticks,
     summaries,
 )
 from bright_pipeline.settings.quantities import CODES, EFFICIENTNET, RECONSTRUCTIONS, TIMED_DECODING
@@ -31,10 +32,10 @@ HITS_COLUMNS = 4
 MOST_POINTS = 2000  # more points would only make the pdf larger
 METRICS = (("psnr", "PSNR (dB)"), ("lpips_alex", "LPIPS"))
 UNITS = (
-    ("deviations", "noise, in standard deviations of the codes"),
-    ("half_cells", "noise, in 1/(2 r_max)"),
+    ("deviations", "noise, in standard deviations of the codes", 0.05),
+    ("half_cells", "noise, in 1/(2 r_max)", 0.25),
 )
-LINEAR_TO = {"deviations": 0.05, "half_cells": 0.25}  # below, the axis is linear and includes zero
+"""Units of noise, their labels, and where their axes begin to be logarithmic; below, they include zero."""
 AXES = (("bits", "bits per image", (2, 5)), ("milliseconds", "decoding an image (ms)", (2, 3, 5, 7)))
 """The quantities on the x axes, their labels, and the labelled multiples of powers of ten."""
 DISTANCES = tuple((quantity.compared, quantity.name) for quantity in EFFICIENTNET[:2])
@@ -63,11 +64,13 @@ def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any
     return is_missing
 
 
-def legend_below(figure: Figure, colours: Mapping[str, str], markers: Mapping[str, str], columns: int) -> None:
-    """A legend of curves by their colours and of points by their markers."""
+def legend_below(figure: Figure, colours: dict[str, str], markers: dict[str, str], points: "list[Point]") -> None:
+    """A legend of curves by their colours, and of points by their markers and numbers."""
     keys = [Line2D([], [], color=colour, label=curve) for curve, colour in colours.items()]
     keys += [Line2D([], [], ls="", marker=mark, ms=4, color="gray", label=label) for label, mark in markers.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=columns)
+    for number, point in enumerate(points, start=1):
+        keys.append(Line2D([], [], ls="", marker=f"${number}$", ms=5, mew=0, color="black", label=point.name))
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
 
 
 def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
@@ -107,14 +110,14 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
     figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
     for index, axis in enumerate(axes):
-        (unit, axis_label), (metric, name) = rows[index // 2], METRICS[index % 2]
+        (unit, axis_label, linear_to), (metric, name) = rows[index // 2], METRICS[index % 2]
         if lacks(axis, metric, name, (point for curve in curves.values() for point in curve)):
             continue
         for label, curve in (curves if unit == "deviations" else bright).items():
             points = [(point[unit], point[metric]) for point in curve]
             axis.plot(*zip(*points, strict=True), color=colours[label], label=label, marker=".", markersize=4)
-        axis.set_xscale("symlog", linthresh=LINEAR_TO[unit], linscale=0.5)
-        axis.set(xlim=(0, None), xlabel=axis_label, ylabel=name)
+        axis.set_xscale("symlog", linthresh=linear_to, linscale=0.5)
+        axis.set(xlim=(0, None), xlabel=f"{axis_label}, logarithmic from {linear_to:g}", ylabel=name)
         if unit == "half_cells":
             axis.axvspan(0, 1, color="#000000", alpha=0.07, linewidth=0)
     lines = axes[0].get_lines()
@@ -160,13 +163,15 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         axis.plot([size for size, _, _ in points], numbers, color=PALETTE[0], marker="o", markersize=4)
         for (size, log2, _), number in zip(points, numbers, strict=True):
             axis.annotate(f"$2^{{{log2}}}$", (size, number), xytext=(3, 4), textcoords="offset points", fontsize=7)
-        axis.set(xscale="log", xlabel="hash tables (MB)", ylabel=name)
+        logarithmic(axis, "x", "hash tables (MB)")
+        axis.set_ylabel(name)
     return figure
 
 
 class Point(NamedTuple):
-    """One autoencoder: its curve, and the mean and standard deviation of each quantity over seeds."""
+    """One autoencoder: its name, its curve, and the mean and standard deviation of each quantity over seeds."""
 
+    name: str
     curve: str
     variant: str  # shown by the marker: the code's H x W, or whether there is a decoder stage
     values: dict[str, tuple[float, float]]
@@ -197,7 +202,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         is_measured = {metric: all(metric in summary.values for summary in decoders) for metric, _ in METRICS}
         values |= {metric: over_seeds(decoders, metric) for metric, _ in METRICS if is_measured[metric]}
         code_size = decoders[0].traits["code_size"]
-        points.append(Point(curve_of(decoders[0]), "x".join(code_size.split("x")[:2]), values))
+        points.append(Point(name, curve_of(decoders[0]), "x".join(code_size.split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.variant))
     markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))
@@ -214,9 +219,10 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
                 axis.scatter(across, mean, s=18, color=colour, marker=markers[point.variant])
                 if deviation := point.values[metric][1]:
                     axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
-        axis.set(xscale="log", xlabel=axis_label, ylabel=name)
-        plain_ticks(axis.xaxis, ticks)
-    legend_below(figure, colours, {f"code {size}": marker for size, marker in markers.items()}, len(colours))
+        number_points(axis, ((n, p.values[x][0], p.values[metric][0]) for n, p in enumerate(points, 1)))
+        logarithmic(axis, "x", axis_label, ticks)
+        axis.set_ylabel(name)
+    legend_below(figure, colours, {f"code {size}": marker for size, marker in markers.items()}, points)
     return figure
 
 
@@ -229,9 +235,8 @@ def spectra(job: FigureJob, inputs: Inputs) -> Figure:
         ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
         axis.plot(ranks, deviations, color=colour, label=label)
     axis.axhline(min(curve["empty_below"] for curve in measured.values()), color="0.5", linewidth=0.8, linestyle="--")
-    axis.set(xlim=(0, 100), yscale="log")
-    axis.set(xlabel="principal directions, largest first (%)", ylabel="standard deviation")
-    plain_ticks(axis.yaxis, ())
+    logarithmic(axis, "y", "standard deviation", ())
+    axis.set(xlim=(0, 100), xlabel="principal directions, largest first (%)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
@@ -254,7 +259,7 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
         values = {key: over_seeds(decoders, key) for key in ("psnr", "code_bits")}
         values |= {key: (float(length), 0.0) for key, length in job.lengths[name].items()}
         values |= {key: over_seeds(scores, key) for key, _ in DISTANCES}
-        points.append(Point(decoders[0].traits["method"], STAGED[job.lengths[name]["stage_images"] > 0], values))
+        points.append(Point(name, decoders[0].traits["method"], STAGED[job.lengths[name]["stage_images"] > 0], values))
     varied = [axis for axis in LENGTH_AXES if len({point.values[axis[0]][0] for point in points}) > 1]
     across = varied or LENGTH_AXES[:1]
     figure, axes = panels(len(DISTANCES) * len(across), len(across), job.title, width=3.0, height=2.5)
@@ -268,10 +273,11 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
             xs, _, ys, deviations = zip(*on_curve, strict=True)
             colour, marker = colours[curve[0]], markers[curve[1]]
             axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
+            numbers = ((points.index(point) + 1, point.values[x][0], point.values[y][0]) for point in comparable)
+            number_points(axis, numbers)
         axis.set(xlabel=x_label, ylabel=y_label)
         if x != "psnr":
-            axis.set_xscale("log")
-            plain_ticks(axis.xaxis, (2, 5))
+            logarithmic(axis, "x", x_label)
     shown = {stage: marker for stage, marker in markers.items() if stage in {variant for _, variant in curves}}
-    legend_below(figure, colours, shown, 3)
+    legend_below(figure, colours, shown, points)
     return figure

@@ -3,7 +3,7 @@
 Inputs of figures and pages are `name=path`, repeated for several files, or `name:LABEL=path`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -111,11 +111,19 @@ def panels(
     return figure, list(grid[:count])
 
 
-def plain_ticks(axis: Axis, minor: Sequence[int] = (2, 3, 5, 7)) -> None:
-    """Label a logarithmic axis with plain numbers: powers of ten, and these multiples of them."""
+def logarithmic(axes: Axes, which: str, label: str, minor: Sequence[int] = (2, 3, 5, 7)) -> None:
+    """A logarithmic axis, `x` or `y`, with plain numbers at powers of ten and at these multiples of them."""
+    axes.set(**{f"{which}scale": "log", f"{which}label": f"{label}, logarithmic".lstrip(", ")})
+    axis: Axis = getattr(axes, f"{which}axis")
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("{x:g}")
     axis.set_minor_locator(LogLocator(subs=minor))
+
+
+def number_points(axes: Axes, points: Iterable[tuple[int, float, float]]) -> None:
+    """Write numbers beside points (number, x, y); the legend has their names."""
+    for number, x, y in points:
+        axes.annotate(str(number), (x, y), xytext=(3, 2), textcoords="offset points", fontsize=6)
 
 
 def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.figures.common import Inputs, colours_of, labelled_paths, panels, plain_ticks, read_csv
+from bright_pipeline.figures.common import Inputs, colours_of, labelled_paths, logarithmic, panels, read_csv
 from bright_pipeline.settings.study import Grid
 from bright_pipeline.stages.figures import FigureJob
 
@@ -45,7 +45,7 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
             axis.plot(rows["images"], rows[quantity], color=colours[label], label=label)
         values = pd.concat([history[quantity].dropna() for history in logged.values()])
         if len(values) and values.min() > 0 and values.max() >= DECADE * values.min():
-            axis.set_yscale("log")
+            logarithmic(axis, "y", "")
         axis.set(title=quantity.replace("_", " "), xlabel="training images")
     if len(histories) > 1:
         lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
@@ -81,13 +81,14 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
             points = points.sort_values(x)
             style = {"color": colours[line], "label": line, "marker": "o", "markersize": 3}
             drawn[line] = axis.plot(points[x], points["loss"], **style)[0]
-        axis.set(title=name if len(frames) == 1 else f"{label}: {name}", xlabel=x.replace("_", " "), yscale="log")
-        plain_ticks(axis.yaxis)
+        axis.set_title(name if len(frames) == 1 else f"{label}: {name}")
+        logarithmic(axis, "y", "loss on tuning images" if axis is axes[0] else "")
         losses = frames[label]["loss"]  # the panels of a study share a scale, so that they can be compared
         axis.set_ylim(0.95 * losses.min(), 1.05 * losses.max())
         if x in RATES:
-            axis.set_xscale("log")
-    axes[0].set_ylabel("loss on tuning images")
+            logarithmic(axis, "x", x.replace("_", " "), ())
+        else:
+            axis.set_xlabel(x)
     if in_legend:
         heading = ", ".join(key.replace("_", " ") for key in Grid.model_fields if key in varied)
         figure.legend(handles=[drawn[line] for line in in_legend], title=heading, loc="outside lower center", ncols=2)
