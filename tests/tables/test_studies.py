@@ -206,5 +206,5 @@ def test_a_study_of_the_encoders_rate_is_drawn_across_that_rate(tmp_path):
     rows = [("plain", number, value, 1.0) for number, value in enumerate((1e-3, 1e-2))]
     _, panels = drawn(tmp_path, columns, **dict.fromkeys(columns, rows))
     axes = [(axis.get_xlabel(), axis.get_xscale(), *axis.get_lines()[0].get_xdata()) for axis in panels.values()]
-    rates = [(name, "log", 1e-3, 1e-2) for name in ("learning rate", "encoder learning rate")]
+    rates = [(f"{name}, logarithmic", "log", 1e-3, 1e-2) for name in ("learning rate", "encoder learning rate")]
     assert axes == [*rates, ("trial", "linear", 0, 1)]

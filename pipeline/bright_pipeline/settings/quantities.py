@@ -62,7 +62,8 @@ CODES = Kind(
     "reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits. "
     "Variation of hits: standard deviation over mean of the hits of an entry, in the median group. Noise: uniform "
     "within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6 bytes. Weights "
-    "and continuous codes have 32 bits a number, quantized codes the bits of their indices.",
+    "and continuous codes are stored with 32 bits a number, quantized codes with the bits of their indices; bits per "
+    "image are what reaches the decoder in training.",
     note_where_shown=True,
     may_not_apply=True,
 )
@@ -271,8 +272,8 @@ NOISE = (
 BYTES = (
     _code_quantity("table_megabytes", "Hash tables (MB) ↓", 2, 3),
     _code_quantity("decoding_megabytes", "Decoder with tables (MB) ↓", 2, 3),
-    _code_quantity("code_bytes", "Code of an image (B) ↓", 0),
-    _code_quantity("collection_megabytes", "Codes of the collection (MB) ↓", 2, 3),
+    _code_quantity("code_bytes", "Stored code of an image (B) ↓", 0),
+    _code_quantity("collection_megabytes", "Stored codes of the collection (MB) ↓", 2, 3),
     _code_quantity("kept_megabytes", "All that is kept (MB) ↓", 2, 3),
 )
 DECODING_SPEED = Quantity(
