@@ -12,10 +12,12 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable
-from document import document, filled, table_block
+from document import document, table_block
+from document import filled as filled_blocks
 from finished_plan import TINY, tiny_plan
 from page_numbers import filled_page, pages, sample, wrong_numbers
 from report_inputs import display_rows, json_rows
+from scoreboard import PAGE, filled, ranks, words
 
 SHOWN: dict[str, Any] = {
     "title": "Equal budget",
@@ -34,7 +36,7 @@ SHOWN: dict[str, Any] = {
         ["measured", "BRIGHT", "8x8x4", "", "26.63", "missing", "1.0", "A"],
         ["published", "BRIGHT", "64x64x4", "28.10", "", "", "", ""],
     ],
-    "notes": ["A: 1,000 images.", "FID: missing: no network."],
+    "notes": ["A: 1,000 images.", "missing: FID: no network."],
     "entries": [None] * 3,
 }
 SHOWN_JSON = json.dumps(SHOWN | {"rows": json_rows(SHOWN["columns"], SHOWN["rows"])})
@@ -92,17 +94,17 @@ def test_a_long_table_shows_ten_rows_and_links_its_csv() -> None:
 
 def test_text_outside_of_blocks_stays_and_filling_again_changes_nothing() -> None:
     text = "# A\n<!-- table one -->\nold\n<!-- end -->\nbetween\n<!-- figure two --><!-- end -->\nlast\n"
-    once = filled(text, lambda kind, name, content: f"{kind} {name}", "x.md")
+    once = filled_blocks(text, lambda kind, name, content: f"{kind} {name}", "x.md")
     first, second = "<!-- table one -->\ntable one\n<!-- end -->", "<!-- figure two -->\nfigure two\n<!-- end -->"
     assert once == f"# A\n{first}\nbetween\n{second}\nlast\n"
-    assert filled(once, lambda kind, name, content: f"{kind} {name}", "x.md") == once
-    assert filled(once, lambda kind, name, content: None, "x.md") == once
+    assert filled_blocks(once, lambda kind, name, content: f"{kind} {name}", "x.md") == once
+    assert filled_blocks(once, lambda kind, name, content: None, "x.md") == once
 
 
 @pytest.mark.parametrize("text", ["a\n<!-- table one -->\n", "a\n<!-- table one -->\n<!-- table two --><!-- end -->"])
 def test_a_block_without_an_end_is_reported_with_its_line(text: str) -> None:
     with pytest.raises(InputError, match=r"x\.md, line 2: <!-- table one --> has no <!-- end --> behind it"):
-        filled(text, lambda kind, name, content: "never", "x.md")
+        filled_blocks(text, lambda kind, name, content: "never", "x.md")
 
 
 @pytest.fixture
@@ -218,6 +220,25 @@ def test_a_wrong_marker_is_one_line(marker: str, error: str) -> None:
 
 def test_every_marked_number_of_the_pages_is_right() -> None:
     assert [line for page in pages() for line in wrong_numbers(page)] == []
+
+
+def test_the_scoreboard_is_that_of_the_pages() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert filled(text) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "in_words"),
+    [
+        ({"A": (1, 0.1), "B": (2, 0.1), "C": (3, 0.1), "D": (4, 0.1)}, "A: 1; B: 2; C: 3; D: 4"),
+        ({"A": (1.01, 0.1), "B": (2, 0.1), "C": (1, 0.1), "D": (2.01, 0.1)}, "A, C: 1 to 2; B, D: 3 to 4"),
+        ({"A": (1, 1), "B": (2, 1), "C": (1, 1), "D": (2, 1)}, "all four tied"),
+    ],
+)
+def test_ranks_are_as_wide_as_chance_leaves_them(values: dict[str, tuple[float, float]], in_words: str) -> None:
+    assert words(ranks(values, 5, lower=True)) == in_words
+    negative = {name: (-mean, deviation) for name, (mean, deviation) in values.items()}
+    assert words(ranks(negative, 5, lower=False)) == in_words
 
 
 def test_a_document_prints_significant_differences_bold() -> None:
