@@ -1,7 +1,6 @@
 """The typed config: refused configs, inherited keys, keys that are part of digests; its reference and schema."""
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,9 @@ import pytest
 import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import load_config, read_config
-from bright_pipeline.settings.fields import Section
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import labels
-from config_reference import SECTIONS, reference, schema, stale
 from finished_plan import put, tiny_values
-from jsonschema import Draft202012Validator
-from pydantic import BaseModel
 from snakemake.utils import update_config
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -122,18 +117,6 @@ def test_operational_keys_are_not_numerical() -> None:
     assert "license" not in load_config(MINIMAL).datasets["photos"].numerical()
 
 
-def sections() -> set[type[BaseModel]]:
-    """Every section of the config, also those inside others."""
-    found: set[type[BaseModel]] = set()
-    waiting = [section for _, section in SECTIONS]
-    while waiting:
-        section = waiting.pop()
-        found.add(section)
-        parts = [field.annotation for field in section.model_fields.values()]
-        waiting += [part for part in parts if isinstance(part, type) and issubclass(part, Section)]
-    return found
-
-
 def test_the_comparison_of_learning_rates_differs_in_the_rate_alone_and_trains_no_other_autoencoder() -> None:
     values = yaml.safe_load((CONFIG / "paper.yaml").read_text(encoding="utf-8"))
     alone = load_config(values)
@@ -146,28 +129,3 @@ def test_the_comparison_of_learning_rates_differs_in_the_rate_alone_and_trains_n
     assert of_code.model_copy(update={"training": training}) == printed
     assert printed.training.steps == 5000 and printed.unet == alone.diffusions["ffhq"].unet
     assert both.tables.text_10k.rows == ["ffhq-printed-rate", "ffhq-code-rate"]
-
-
-def test_generated_files_are_up_to_date() -> None:
-    assert stale() == {}, "run `python tools/config_reference.py`"
-
-
-def test_every_key_has_a_description_and_is_in_the_reference_operational_ones_in_italics() -> None:
-    text = reference()
-    for section in sections():
-        for name, field in section.model_fields.items():
-            assert field.description or name == "kind", f"{section.__name__}.{name}"
-            assert f"| `{name}` |" in text or f"| *`{name}`* |" in text
-    assert "| *`save_every_s`* | number above 0 | `180.0` |" in text
-    assert "| `learning_rate` | number above 0 | `0.002` |" in text
-
-
-def test_the_configs_fit_the_schema_which_refuses_a_wrong_key_also_beside_like() -> None:
-    validator = Draft202012Validator(json.loads(schema()))
-    demo, paper = (yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("demo", "paper"))
-    assert [*validator.iter_errors(demo), *validator.iter_errors(paper)] == []
-    assert "like" in demo["autoencoders"]["short"]
-    demo["autoencoders"]["short"]["learning_rat"] = 1.0
-    # The entry matches no family: only the entry that it inherits from has one.
-    errors = [(error.validator, list(error.path)) for error in validator.iter_errors(demo)]
-    assert errors == [("anyOf", ["autoencoders", "short"])]

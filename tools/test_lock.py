@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "workflow" / "environments"
 BUILDS = {"torch", "torchvision"}
 BROUGHT_FOR_GPUS = "triton"  # by torch's CUDA builds, and imported on a GPU alone
