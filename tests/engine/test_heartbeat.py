@@ -171,26 +171,3 @@ def test_a_line_every_ten_seconds_and_at_the_end_and_none_of_failures(log: Path,
     assert "25 of 100 steps" in second
     assert third[20:] == fourth[20:] == "resumed: 95 of 100 steps, 0.5 per second, 0:00:10 left"
     assert "idle: 0 of 10 steps, 0 per second, unknown left" in idle
-
-
-PAGE_FAULTS = """
-import resource, sys
-SIZE = 100_000_000 + len(sys.argv)  # known at run time: no constant of the compiler
-if sys.argv[1] == "kept":
-    from bright_pipeline.base.process import keep_freed_memory
-    assert keep_freed_memory()
-b"x" * SIZE
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    b"x" * SIZE
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
-def test_freed_block_is_reused() -> None:
-    """Ten blocks of 100 MB, one after another, in pages of 4 kB."""
-    usual, kept = (
-        int(subprocess.check_output([sys.executable, "-c", PAGE_FAULTS, how], text=True)) for how in ("usual", "kept")
-    )
-    assert usual > 200_000 and kept < 500

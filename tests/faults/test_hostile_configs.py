@@ -199,20 +199,7 @@ def test_an_entry_is_like_another_entry(base: Any) -> None:
 
 
 SMALL = (REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8").replace("/path/to/images", "photos")
-# Mistakes of a first config: text of config/config.yaml, its replacement, and the line behind the config's path.
-MISTAKES = [
-    ("path: photos", "path: /path/to/images", "datasets.mine.source.path: /path/to/images does not exist; replace"),
-    ("images: 8000", "images: 8,000", "autoencoders.main.training.0: no such key; in {...} a comma begins a new key"),
-    ("kind: folder", "kind: foldr", "datasets.mine.source.kind: no such kind; did you mean folder?"),
-    ("kind: folder, ", "", "datasets.mine.source.kind: this key is missing"),
-    ("{kind: folder, path: photos}", "photos", "datasets.mine.source: must be a section with keys (got 'photos')"),
-    ("diffusion: main, count: 200", "diffusion: main, count: many", "samples.main.count: Input should be a valid"),
-    ("resolution: 64\n", "resolution: 100\n", "datasets.mine.resolution: must be a power of two, such as 256, not 100"),
-    ("resolution: 64\n", "resolutoin: 64\n", "datasets.mine.resolutoin: no such key; did you mean resolution?"),
-    ("dataset: mine", "dataset: mein", "autoencoders.main.dataset: 'mein' is not under `datasets`, which has mine"),
-    ("diffusions:\n", "diffusions:\n\t", "not a readable YAML file (while scanning for the next token found character"),
-    ("autoencoders:\n  main:", "autoencoders:", "autoencoders.dataset: must be a section with keys, not 'mine'"),
-]
+MISTAKES = yaml.safe_load(Path(__file__).with_name("first_mistakes.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("old", "new", "line"), MISTAKES)

@@ -100,18 +100,7 @@ def test_the_scale_of_codes_is_the_files():
 
 
 # The architecture of google/ddpm-church-256, narrow and shallow; its other keys are diffusers' defaults.
-CHURCH = {
-    "attention_head_dim": None,
-    "block_out_channels": [32, 64],
-    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-    "downsample_padding": 0,
-    "flip_sin_to_cos": False,
-    "freq_shift": 1,
-    "layers_per_block": 1,
-    "norm_eps": 1e-06,
-    "sample_size": 16,
-    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-}
+CHURCH = json.loads(Path(__file__).with_name("ddpm_church.json").read_text())
 CHURCH_SETTINGS = UNet(
     channels=32,
     multipliers=[1, 2],

@@ -1,8 +1,10 @@
 """Small autoencoders of all families, for tests."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.training.batches import StepRandom
@@ -11,32 +13,13 @@ FAMILIES = ("vqgan", "rqvae", "kl")
 ALL_FAMILIES = (*FAMILIES, "bright")
 RESOLUTION, CODE = 16, (4, 4, 4)
 
-SMALL: dict[str, Any] = {
-    "dataset": "any",
-    "code_size": "4x4x4",
-    "network": {"channels": 8, "multipliers": [1, 1, 2], "blocks": 1, "attention_resolutions": [4]},
-    "losses": {"perceptual": {"network": "none"}},
-}
-SMALL_BRIGHT: dict[str, Any] = {
-    "dataset": "any",
-    "code_size": "4x4x4",
-    "feature_size": 8,
-    "feature_channels": 16,
-    "tables": {"resolutions": 3, "coarsest_resolution": 2, "finest_resolution": 8, "hidden_width": 8},
-    "encoder": {"channels": 8, "blocks": 1},
-    "decoder": {"style_width": 16},
-}
-CODEBOOKS: dict[str, Any] = {
-    "vqgan": {"codebook": {"entries": 16}},
-    "rqvae": {"codebook": {"entries": 16, "depth": 3}},
-    "kl": {},
-    "bright": {},
-}
+TINY = yaml.safe_load((Path(__file__).parents[1] / "tiny_models.yaml").read_text(encoding="utf-8"))
+CODEBOOKS: dict[str, Any] = {"vqgan": {"codebook": {"entries": 16}}, "rqvae": {"codebook": {"entries": 16, "depth": 3}}}
 
 
 def small_settings(family: str, **changes: Any) -> AutoencoderSettings:
     """Settings for 16 x 16 images; a section among `changes` adds to the small one."""
-    base = (SMALL_BRIGHT if family == "bright" else SMALL) | {"family": family} | CODEBOOKS[family]
+    base = TINY["small_bright" if family == "bright" else "small"] | {"family": family} | CODEBOOKS.get(family, {})
     sections = {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in changes.items()}
     return autoencoder_family(family).settings.model_validate(base | sections)
 

@@ -231,15 +231,8 @@ def test_codes_are_decoded_inside_their_bounds_and_images_as_they_are():
 
 def test_ddims_noise_is_each_images_own_and_absent_without_eta(settings):
     def made(eta, indices):
-        return denoise(
-            Model(lambda noisy, t: 0.5 * noisy),
-            settings,
-            Sampler(kind="ddim", steps=5, eta=eta),
-            indices,
-            0,
-            SHAPE,
-            KEYS,
-        )
+        network, sampler = Model(lambda noisy, t: 0.5 * noisy), Sampler(kind="ddim", steps=5, eta=eta)
+        return denoise(network, settings, sampler, indices, 0, SHAPE, KEYS)
 
     noisy, plain = made(1.0, [0, 1, 2]), made(0.0, [0, 1, 2])
     assert not torch.allclose(noisy, plain)

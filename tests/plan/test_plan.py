@@ -21,7 +21,6 @@ from bright_pipeline.stages.evaluation import (
     distance_spaces,
     evaluation,
     reconstruction_distance,
-    sample_features,
     spaces,
     split_features,
 )
@@ -135,13 +134,6 @@ def test_a_next_release_finds_results_unless_a_new_key_changes_the_behaviour(tmp
 def paths(job: Job, name: str) -> list[str]:
     """The files of one of a job's inputs."""
     return [path_of(source) for source in job.inputs[name]]
-
-
-def test_features_are_taken_in_ranges_and_a_score_reads_those_it_needs() -> None:
-    jobs = tiny_plan(with_key("evaluation.shard", 12))
-    score = jobs(evaluation, "main", "clip", 16)
-    assert paths(score, "generated") == jobs(sample_features, "main", "clip").outputs[:2]
-    assert score.digest == tiny_plan()(evaluation, "main", "clip", 16).digest
 
 
 def test_two_runs_on_a_dataset_share_it_its_features_and_the_models_they_both_have() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.build import BuiltTable, build_table
-from made_summaries import PUBLISHED_FOLDER, Built, row_of, write_summary
+from built_tables import PUBLISHED_FOLDER, Built
+from made_summaries import row_of, write_summary
 
 
 @pytest.fixture

@@ -1,23 +1,14 @@
-"""Made-up summaries of every kind, and helpers that read a built table.
+"""Made-up summaries of every kind.
 
 A made-up summary is a dict in the format of `evaluation/summary.py`, with the row's name and dataset beside it,
 which the settings of a table have and no file has.
 """
 
-import csv
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bright_pipeline.settings.spaces import SPACES
-from bright_pipeline.tables.build import BuiltTable
-from bright_pipeline.tables.render import to_csv
-
-Built = Callable[..., BuiltTable]
-"""The fixture `built`: a table from made-up summaries."""
-PUBLISHED_FOLDER = Path(__file__).parents[2] / "pipeline" / "bright_pipeline" / "tables" / "published"
 
 PREPARED = {
     "ffhq256": (256, "center crop, Pillow lanczos, to 256"),
@@ -26,8 +17,6 @@ PREPARED = {
 CLOTHES = "fashion_mnist"
 DEMO = (32, "center crop, Pillow lanczos, to 32")
 DEVIATIONS = {"lpips_alex": 0.0131, "lpips_vgg": 0.0231, "ssim": 0.0831, "psnr": 2.1234567}
-# The traits that models of other families lack.
-NO_KEYS: dict[str, Any] = dict.fromkeys(("key_length", "feature_size", "code_noise"))
 
 
 def row_of(summary: dict[str, Any]) -> dict[str, Any]:
@@ -128,24 +117,6 @@ def ffhq(name: str, network: str, **changes: Any) -> dict[str, Any]:
     protocol |= changes.pop("protocol", {})
     changes = {"dataset": "ffhq256", "code_size": "64x64x4"} | changes
     return generation(name, network, protocol=protocol, **changes)
-
-
-def csv_rows(table: BuiltTable) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
-
-
-def row_named(table: BuiltTable, name: str) -> dict[str, str]:
-    [row] = [row for row in csv_rows(table) if row["name"] == name]
-    return row
-
-
-def differences(row: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in row.items() if key.endswith("_difference") and value}
-
-
-def published_csv(table: str) -> list[dict[str, str]]:
-    with (PUBLISHED_FOLDER / f"{table}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def reconstruction_distance(name: str, space: str = "efficientnet_lite0", **changes: Any) -> dict[str, Any]:

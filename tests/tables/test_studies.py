@@ -111,13 +111,7 @@ def test_the_loss_is_that_of_equation_5_over_the_tuning_images_and_the_lowest_co
 def test_the_record_says_what_was_searched_and_on_what(job, measured):
     table = build_study(job, list(measured.items()))
     text = to_markdown(table)
-    for told in (
-        "| plain",
-        "| best",
-        "0.001",
-        "2 trials of 16 training images with 2 training seeds",
-        "3 images that are",
-    ):
+    for told in ("| plain", "| best", "0.001", "2 trials of 16 training images with 2 training seeds", "3 images that"):
         assert told in text
     assert "Loss: 20 L2 + 5 lpips_alex" in text
     assert r"\begin{tabular}{llllr" in to_latex(table), "four columns of words: autoencoder, two keys, its choice"

@@ -19,19 +19,9 @@ from bright_pipeline.tables.claims import (
     read_claims,
 )
 from bright_pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
+from built_tables import NO_KEYS, PUBLISHED_FOLDER, Built, csv_rows, published_csv
 from documented import README, ROOT
-from made_summaries import (
-    NO_KEYS,
-    PUBLISHED_FOLDER,
-    Built,
-    church,
-    codes,
-    complexity,
-    csv_rows,
-    generation,
-    published_csv,
-    reconstruction,
-)
+from made_summaries import church, codes, complexity, generation, reconstruction
 
 Claims = Callable[..., FramedTable]
 ONE = "one training: no verdict"

@@ -19,23 +19,10 @@ from bright_pipeline.tables.build import MEASURED
 from bright_pipeline.tables.display import display, footnotes, hint, rounded
 from bright_pipeline.tables.display_table import read_display
 from bright_pipeline.tables.render import no_formula, to_csv, to_json, to_latex, to_markdown
+from built_tables import PUBLISHED_FOLDER, Built, csv_rows, published_csv, row_named
 from hypothesis import given
 from hypothesis import strategies as st
-from made_summaries import (
-    PUBLISHED_FOLDER,
-    Built,
-    church,
-    codes,
-    complexity,
-    csv_rows,
-    ffhq,
-    generation,
-    published_csv,
-    reconstruction,
-    reconstruction_distance,
-    row_named,
-    row_of,
-)
+from made_summaries import church, codes, complexity, ffhq, generation, reconstruction, reconstruction_distance, row_of
 from markdown_it import MarkdownIt
 
 COUNTS, OTHER_CODE = (complexity("main", "fashion_mnist", size, feature_size=16) for size in ("8x8x4", "8x8x8"))

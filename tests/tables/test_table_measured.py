@@ -9,20 +9,16 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.tables.build import BOTH, COUNTED, MEASURED
 from bright_pipeline.tables.display import footnotes
 from bright_pipeline.tables.render import to_latex, to_markdown
+from built_tables import NO_KEYS, Built, csv_rows, differences, row_named
 from made_summaries import (
-    NO_KEYS,
-    Built,
     church,
     codes,
     complexity,
-    csv_rows,
     decoding,
-    differences,
     ffhq,
     generation,
     reconstruction,
     reconstruction_distance,
-    row_named,
     training,
 )
 

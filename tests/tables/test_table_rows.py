@@ -18,19 +18,8 @@ from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.build import BOTH, MEASURED, PUBLISHED
 from bright_pipeline.tables.pairing import IMAGE_SETS, RESOLUTION, read_published
 from bright_pipeline.tables.render import to_markdown
-from made_summaries import (
-    PUBLISHED_FOLDER,
-    Built,
-    church,
-    complexity,
-    csv_rows,
-    differences,
-    ffhq,
-    published_csv,
-    reconstruction,
-    row_named,
-    row_of,
-)
+from built_tables import PUBLISHED_FOLDER, Built, csv_rows, differences, published_csv, row_named
+from made_summaries import church, complexity, ffhq, reconstruction, row_of
 
 
 def test_no_published_number_or_claim_has_changed() -> None:

@@ -16,28 +16,13 @@ from typing import Any
 
 import pytest
 import yaml
+from finished_plan import put
 from tiny_workflow import REPOSITORY, Workflow
 
 pytestmark = pytest.mark.slow
 
-COUNT = int(os.environ.get("ACCEPTED_CONFIGS", "5"))
-EIGHT_IMAGES = {
-    "datasets.mine.source": {"kind": "embedded", "name": "openclipart"},
-    "datasets.mine.limit": 24,
-    "datasets.mine.split.validation": 12,
-    "autoencoders.main.training.images": 8,
-    "autoencoders.main.training.batch": 8,
-    "diffusions.main.training.steps": 1,
-    "diffusions.main.training.batch": 8,
-    "diffusions.main.training.warmup_steps": 1,
-    "samples.main.count": 12,
-    "samples.main.shard": 6,
-    "samples.main.sampler.steps": 2,
-    "samples.gaussian.count": 12,
-    "samples.gaussian.shard": 12,
-    "evaluation.neighbours.count": 12,
-    "evaluation.neighbours.neighbours": 2,
-}
+COUNT = int(os.environ.get("ACCEPTED_CONFIGS", "2"))
+EIGHT_IMAGES = yaml.safe_load(Path(__file__).with_name("eight_images.yaml").read_text(encoding="utf-8"))
 CHECKS = ("config", "doctor")
 Place = tuple[Any, ...]
 
@@ -45,8 +30,7 @@ Place = tuple[Any, ...]
 def small() -> dict[str, Any]:
     values = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
     for key, value in EIGHT_IMAGES.items():
-        *sections, name = key.split(".")
-        reduce(getitem, sections, values)[name] = value
+        put(values, key, value)
     return values
 
 

@@ -107,15 +107,7 @@ def test_dead_links_are_links_to_files_and_headings_that_the_site_lacks(
     (tmp_path / "outside.html").write_text("")
     for name in ("a b.html", "one.png"):
         (tmp_path / "docs" / name).write_text('<h1 id="one">One</h1><a name="two"></a>')
-    alive = [
-        "docs/a%20b.html",
-        "docs/a%20b.html#one",
-        "docs/a%20b.html#two",
-        "docs/one.png",
-        "#",
-        "#here",
-        "?q#top",
-    ]
+    alive = ["docs/a%20b.html", "docs/a%20b.html#one", "docs/a%20b.html#two", "docs/one.png", "#", "#here", "?q#top"]
     alive += ["https://example.org/x", "mailto:a@b", "data:,x"]
     dead = ["docs", "docs/", "docs/a%20b.html#three", "#there", "missing.png", "../outside.html", "/outside.html"]
     dead += [(tmp_path / "outside.html").as_uri(), "javascript:x"]
