@@ -36,6 +36,7 @@ os.fsync = lambda file: None  # no test cuts the power
 
 REPOSITORY = Path(__file__).parents[1]
 
+SLOW = {"tiny_run", "browser", "cluster"}  # what uses these is slow
 TINY = yaml.safe_load((REPOSITORY / "tests" / "tiny_models.yaml").read_text(encoding="utf-8"))
 
 pytest_plugins = ["require_all"]
@@ -48,14 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests that share a fixture of their module stay in one process.
     """
 
-    def length(item: pytest.Item) -> tuple[bool, bool]:
-        return item.get_closest_marker("slow") is not None, item.path.parent.name in ("cluster", "workflow")
+    def length(item: pytest.Item) -> tuple[bool, ...]:
+        in_a_run = item.path.parent.name in ("cluster", "workflow")
+        return tuple(map(bool, (item.get_closest_marker("slow"), in_a_run, item.get_closest_marker("xdist_group"))))
 
-    items.sort(key=length, reverse="PYTEST_XDIST_WORKER" in os.environ)
     for item in items:
         made = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in made):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        if SLOW & set(item.fixturenames):
+            item.add_marker("slow")
+    items.sort(key=length, reverse="PYTEST_XDIST_WORKER" in os.environ)
 
 
 def pytest_collection_finish() -> None:
@@ -90,7 +94,9 @@ def changeable(settings: dict[str, Any]) -> Any:
     return pytest.fixture(scope="session")(lambda: lambda **changes: merged(settings, changes))
 
 
-tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart = map(changeable, TINY.values())
+tiny_autoencoder, tiny_diffusion, tiny_stylegan2, tiny_imagebart = (
+    changeable(TINY[name]) for name in ("autoencoder", "diffusion", "stylegan2", "imagebart")
+)
 
 
 @pytest.fixture(scope="session")

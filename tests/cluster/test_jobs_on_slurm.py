@@ -16,7 +16,7 @@ from safetensors.torch import load
 from slurm_workflow import PATIENCE_S, TRAIN, ClusterWorkflow
 from tiny_workflow import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.xdist_group("slurm")
 
 STEPS = 250
 LIMIT_MB = 2400

@@ -19,8 +19,6 @@ from PIL import Image
 from places import RECORDED, Place, Places
 from tiny_workflow import Run
 
-pytestmark = pytest.mark.slow
-
 TABLE = yaml.safe_load(Path(__file__).with_name("documented_commands.yaml").read_text(encoding="utf-8"))
 NOT_TYPED, ELSEWHERE = TABLE["not typed"], TABLE["elsewhere"]
 COMMANDS = pages_of_commands()

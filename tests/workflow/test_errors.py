@@ -18,18 +18,11 @@ def error_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith(usual)]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "right"),
-    [
-        ("code_size: 4x4x2", "code_sizes: 4x4x2", "autoencoders.main.code_sizes: no such key; did you mean code_size?"),
-        ("feature_size: 8", "feature_size: 2", "autoencoders.main.feature_size: H_d must be at least H_z = 4"),
-        ("run: tiny", "run: tiny\nrun: other", "not a readable YAML file (the key 'run' appears twice in "),
-    ],
-)
-def test_a_wrong_config_stops_before_any_job_with_one_line(empty: Workflow, old: str, new: str, right: str) -> None:
-    (empty.folder / "config.yaml").write_text(TINY.read_text().replace(old, new))
+def test_a_wrong_config_stops_before_any_job_with_one_line(empty: Workflow) -> None:
+    (empty.folder / "config.yaml").write_text(TINY.read_text().replace("code_size: 4x4x2", "code_sizes: 4x4x2"))
     (line,) = error_lines(empty.run(expect=1).text)
-    assert re.match(r"error: \S*config\.yaml: ", line) and right in line
+    assert re.match(r"error: \S*config\.yaml: ", line)
+    assert "autoencoders.main.code_sizes: no such key; did you mean code_size?" in line
     assert not (empty.folder / "results" / "store").exists()
 
 
@@ -60,7 +53,6 @@ def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
     assert empty.run("table3").jobs["complexity"] >= 1, "it needs no network"
 
 
-@pytest.mark.slow
 def test_a_failing_job_says_where_its_log_is_and_the_next_run_continues(play: Workflow) -> None:
     table = play.path("results/store/tables/table3-*")
     play.remove("results/store/tables/table3-*/*")

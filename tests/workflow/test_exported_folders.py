@@ -14,8 +14,6 @@ from bright_pipeline.models.generator import noise_generators
 from documented import blocks
 from tiny_workflow import Workflow
 
-pytestmark = pytest.mark.slow
-
 
 def test_the_cards_lines_sample_with_diffusers_alone(exported: Path, tmp_path: Path) -> None:
     """From equal noise to the codes of `sample_codes`, in a process that cannot import this package."""

@@ -11,8 +11,6 @@ from bright_pipeline.stages.common import Jobs
 from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
 
-pytestmark = pytest.mark.slow
-
 PAGE = 4096
 FULL = "no space left on the device; free some space, then start the same command again"
 

@@ -18,8 +18,6 @@ from bright_pipeline.models.checkpoints import load_autoencoder
 from playwright.sync_api import Browser, Page, expect
 from tiny_workflow import Workflow
 
-pytestmark = pytest.mark.slow
-
 PIXELS = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
   const shown = document.getElementById("decoded"), { width, height } = shown;
   const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });

@@ -16,8 +16,6 @@ from bright_pipeline.settings.weights import EXPORTED
 from documented import ROOT
 from tiny_workflow import Run, Workflow
 
-pytestmark = pytest.mark.slow
-
 FAMILIES = Path(__file__).with_name("families.yaml")
 PAGE = (ROOT / "docs" / "adding-a-family.md").read_text(encoding="utf-8")
 

@@ -2,11 +2,8 @@
 
 import re
 
-import pytest
 from documented import ROOT
 from tiny_workflow import Workflow
-
-pytestmark = pytest.mark.slow
 
 STEP = re.compile(r"<!-- (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 

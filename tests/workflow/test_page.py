@@ -21,8 +21,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from tiny_workflow import Workflow
 
-pytestmark = pytest.mark.slow
-
 PHONE, DESK = 390, 1280
 CUT = "element => Number(getComputedStyle(element).getPropertyValue('--cut').replace('%', ''))"
 

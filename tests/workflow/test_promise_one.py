@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow, empty_workflow
 
-pytestmark = pytest.mark.slow
-
 TABLE, TABLE5 = "results/tiny/tables/table2.md", "results/store/tables/table5-*"
 EDITED = "pipeline/bright_pipeline/evaluation/metrics.py"
 
@@ -176,6 +174,7 @@ def test_machines_without_a_shared_file_system_are_refused_while_the_workflow_is
     assert "error: --shared-fs-usage lacks input-output, persistence, source-cache: all machines" in text
 
 
+@pytest.mark.slow
 def test_a_job_never_uses_the_cpu_where_a_gpu_was_asked_for(tmp_path: Path, networks_folder: Path) -> None:
     """With a driver whose card PyTorch cannot use: one line, no attempt after it, and no result."""
     workflow = empty_workflow(tmp_path / "run", networks_folder)

@@ -17,8 +17,6 @@ from daemons.servers import s3_server, ssh_server
 from places import Place, Places
 from tiny_workflow import TABLE2_ALONE
 
-pytestmark = pytest.mark.slow
-
 CONFIG = "config/demo.yaml"  # the tiny config
 
 

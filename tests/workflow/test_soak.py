@@ -24,8 +24,6 @@ import pytest
 from bright_pipeline.engine.checksums import SUMS
 from tiny_workflow import Workflow, empty_workflow
 
-pytestmark = pytest.mark.slow
-
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 KILLS = 5 if "SOAK_RUNS" in os.environ else 2

@@ -3,14 +3,11 @@
 import json
 
 import pandas as pd
-import pytest
 from tiny_workflow import Workflow
 
 TABLES = (*(f"table{number}" for number in range(2, 9)), "text_10k")
 FIGURES = (*("fig01", "fig05b", "fig06", "fig07", "fig08", "fig09", "fig10", "fig11"), "interpolation")
 FIGURES += ("curves_autoencoders", "curves_diffusion", "resolutions", "groups")
-
-pytestmark = pytest.mark.slow
 
 
 def test_every_table_has_measured_rows_in_three_formats_and_every_figure_exists(tiny_run: Workflow) -> None:
