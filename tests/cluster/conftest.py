@@ -28,7 +28,7 @@ def shorten(config: dict[str, Any]) -> None:
     main["losses"] = {"perceptual": {"network": "none"}, "adversarial": {"kind": "none"}}
     main["execution"] = {"log_every": 1, "previews": 1}
     config |= {"run": "cluster", "autoencoders": {"main": main}, "samples": {"main": config["samples"]["main"]}}
-    config["tables"] = {"table2": ["main"], "table5": {"rows": ["main"]}}
+    config["tables"] = {"table5": {"rows": ["main"]}}
 
 
 @pytest.fixture(scope="session")

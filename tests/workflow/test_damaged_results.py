@@ -12,8 +12,6 @@ from bright_pipeline.engine.shards import Shard, arguments, ordered, shards
 from bright_pipeline.stages.common import Jobs
 from tiny_workflow import Workflow
 
-pytestmark = pytest.mark.slow
-
 # Files that `bright verify` does not check, and why their damage is harmless.
 OF_NO_USE = {
     r"logs/.*": "lines for people",
@@ -117,13 +115,13 @@ def test_what_is_of_no_use_is_written_again_or_harms_nobody(play: Workflow, how:
 
 
 def readers(jobs: Jobs) -> Iterator[tuple[Shard, str]]:
-    """A shard and a file of the store that it reads: each stage with each kind of file."""
-    seen: set[tuple[str, str]] = set()
+    """Shards and files of the store that they read: each stage, and each kind of file."""
+    seen: set[str] = set()
     for job in ordered(jobs):
         for shard in shards(job)[:1]:
             for source in (one for sources in shard.inputs.values() for one in sources):
-                if isinstance(source, Output) and (pair := (job.stage.name, kind(source.path))) not in seen:
-                    seen.add(pair)
+                if isinstance(source, Output) and not seen >= {job.stage.name, kind(source.path)}:
+                    seen |= {job.stage.name, kind(source.path)}
                     yield shard, source.path
 
 
