@@ -106,9 +106,7 @@ def test_a_named_key_is_accepted_with_all_that_stands_on_it(retrained: Path, key
     assert missing() == set(), "the config of before has its results as before"
 
 
-def test_only_changes_of_the_named_keys_and_of_the_code_are_accepted(
-    change: Change, retrained: Path, capsys: Captured
-) -> None:
+def test_only_changes_of_the_named_keys_and_of_the_code_are_accepted(change, retrained, capsys) -> None:
     text = retrained.read_text()
     for keys in ([], ["batch"], ["training.steps"], ["diffusion.learning_rate"], ["rate"]):
         accept(retrained, keys=keys)

@@ -104,9 +104,7 @@ if __name__ == "__main__":
 RESULT = Path("results/store/toys/toy-0123456789ab/toy.txt")
 
 
-def test_a_stage_leaves_the_versions_of_what_its_code_imports(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_leaves_the_versions_of_what_its_code_imports(own_folder, monkeypatch) -> None:
     Path("toy").mkdir()
     Path("toy", "stage.py").write_text(STAGE)
     monkeypatch.syspath_prepend(own_folder)

@@ -49,9 +49,7 @@ def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP
 @given(
     seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([1, 3]), size=st.integers(1, 20), count=st.integers(1, 5)
 )
-def test_images_are_read_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, channels: int, size: int, count: int
-) -> None:
+def test_images_are_read_as_they_were_written(tmp_path_factory, seed, channels, size, count) -> None:
     images = [pixels(seed + index, channels, size) for index in range(count)]
     archive = ImageArchive(write(tmp_path_factory.mktemp("archive") / "a.zip", images))
     assert (len(archive), archive.channels, archive.resolution) == (count, channels, size)

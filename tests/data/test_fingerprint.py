@@ -161,9 +161,7 @@ def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypa
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder", "broken links"])
-def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
-    before: dict[str, Any], left: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(before, left, caplog) -> None:
     files = stored() | {LAST_SEEN: LAST_SEEN.read_bytes()}
     shutil.rmtree("cats")
     if left != "nothing":
@@ -181,9 +179,7 @@ def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(
 
 
 @pytest.mark.parametrize("place", ["cats", "cats/a", "files"])
-def test_unreadable_folders_and_files_have_their_stored_fingerprint(
-    before: dict[str, Any], place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_folders_and_files_have_their_stored_fingerprint(before, place, monkeypatch) -> None:
     scan = os.scandir
 
     def refused(path: Any) -> Any:
@@ -199,9 +195,7 @@ def test_unreadable_folders_and_files_have_their_stored_fingerprint(
         assert missing_files(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
 
 
-def test_a_changed_image_of_the_same_size_is_another_collection(
-    before: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_changed_image_of_the_same_size_is_another_collection(before, caplog) -> None:
     content = bytearray(Path("cats/2.png").read_bytes())
     content[-1] ^= 1
     Path("cats/2.png").write_bytes(content)
@@ -213,9 +207,7 @@ def test_a_changed_image_of_the_same_size_is_another_collection(
 
 
 @pytest.mark.parametrize("times", ["of a touched image", None, "", "<<<<<<< HEAD"])
-def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_more(
-    before: dict[str, Any], times: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_more(before, times, monkeypatch) -> None:
     files = stored()
     if times == "of a touched image":
         Path("cats/2.png").touch()

@@ -39,9 +39,7 @@ def wild(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(
-    wild: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wild_folder_is_prepared_and_each_skipped_file_named_with_why(wild, tmp_path, caplog, monkeypatch) -> None:
     monkeypatch.setattr(logging.getLogger("bright_pipeline"), "propagate", True)
     with caplog.at_level(logging.INFO, "bright_pipeline"):
         train, validation, manifest = prepared(tmp_path / "out", dataset(wild))

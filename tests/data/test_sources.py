@@ -330,9 +330,7 @@ def test_heic_has_the_bounds_of_other_formats(monkeypatch: pytest.MonkeyPatch) -
         decode(content, 3, "a.heic")
 
 
-def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_planned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_planned(tmp_path, monkeypatch) -> None:
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", encoded(picture()))

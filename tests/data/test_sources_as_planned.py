@@ -56,9 +56,7 @@ def collection() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("changed", ["cats/3.bmp", "list"])
-def test_a_collection_that_changed_is_not_prepared_and_the_next_plan_reads_it_again(
-    collection: dict[str, Any], changed: str
-) -> None:
+def test_a_collection_that_changed_is_not_prepared_and_the_next_plan_reads_it_again(collection, changed) -> None:
     jobs = tiny_plan(collection)
     job = jobs(dataset, "tiny")
     jobs.fingerprints.keep()
@@ -94,9 +92,7 @@ def test_a_checkpoint_that_changed_is_not_imported() -> None:
     assert not Path("imported.safetensors").exists()
 
 
-def test_initial_weights_that_changed_start_no_training(
-    tiny_images: Path, tiny_autoencoder: Any, tiny_diffusion: Any
-) -> None:
+def test_initial_weights_that_changed_start_no_training(tiny_images, tiny_autoencoder, tiny_diffusion) -> None:
     model, large = Autoencoder.model_validate(tiny_autoencoder()), Path("large.safetensors")
     save_autoencoder(large, Bright(model, 32, 1), model, 32, 1)
     job: dict[str, Any] = {"autoencoder": tiny_autoencoder(initial_weights="large"), "initial_sha256": OTHER}
@@ -119,9 +115,7 @@ def test_a_plan_gives_stages_the_fingerprints_of_the_files_that_they_read() -> N
         assert job.settings["initial_sha256"] == job.numerical["initial"]
 
 
-def test_images_that_are_overwritten_while_they_are_scored_leave_no_features(
-    collection: dict[str, Any], networks_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_that_are_overwritten_while_they_are_scored_leave_no_features(collection, networks_folder, monkeypatch):
     def overwrite(*arguments: Any) -> Any:
         replace(Path("cats", "2.bmp"), 9)
         return extract(*arguments)

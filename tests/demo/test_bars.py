@@ -40,9 +40,7 @@ def frechet_distance(metrics: dict[str, Any], samples: str) -> float:
 @pytest.mark.parametrize(
     ("metric", "larger_is_better"), [("psnr", True), ("ssim", True), ("lpips_alex", False), ("lpips_vgg", False)]
 )
-def test_reconstructions_are_as_faithful_as_the_bar(
-    metrics: dict[str, Any], metric: str, larger_is_better: bool
-) -> None:
+def test_reconstructions_are_as_faithful_as_the_bar(metrics, metric, larger_is_better) -> None:
     reached, bar = metrics["reconstruction"]["main"][metric], BARS[metric]
     print(f"{metric} {reached:.4f}, bar {bar}")
     assert reached >= bar if larger_is_better else reached <= bar

@@ -272,9 +272,7 @@ def test_planned_code_runs_and_other_code_does_not_start(folder: Path, code: str
         ("early", "EARLY = 1  # again\n", False),
     ],
 )
-def test_code_edited_during_a_stage_has_no_output(
-    folder: Path, code: str, module: str, text: str, refused: bool
-) -> None:
+def test_code_edited_during_a_stage_has_no_output(folder, code, module, text, refused) -> None:
     process = start("toy.stage", "--code", code)
     wait_for((folder / "ready").exists, 20, "the stage did not start")
     (folder / "toy" / f"{module}.py").write_text(text)
@@ -287,9 +285,7 @@ def test_code_edited_during_a_stage_has_no_output(
 
 
 @pytest.mark.parametrize("module", ["early", "late"])
-def test_bytecode_of_another_file_of_equal_size_and_time_is_not_run(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, module: str
-) -> None:
+def test_bytecode_of_another_file_of_equal_size_and_time_is_not_run(folder, monkeypatch, module) -> None:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
     (folder / "go").touch()
     assert start("toy.stage").wait(30) == 0  # leaves bytecode

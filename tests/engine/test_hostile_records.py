@@ -199,9 +199,7 @@ def _config(jobs: Jobs) -> tuple[Path, Any, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("file", [_dvc, _identity, _fingerprint, _record, _config])
-def test_malformed_files_of_a_clone_give_one_line_or_nothing(
-    file: Callable[[Jobs], tuple[Path, Any, Callable[[], object]]], own_folder: Path
-) -> None:
+def test_malformed_files_of_a_clone_give_one_line_or_nothing(file, own_folder) -> None:
     jobs = tiny_plan()
     finish(jobs)
     path, valid, read = file(jobs)

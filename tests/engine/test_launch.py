@@ -163,9 +163,7 @@ def test_a_lease_ends_with_the_stage_even_if_it_is_killed(machine: Path) -> None
         ("MIG-x", ["MIG-x"]),
     ],
 )
-def test_cuda_visible_devices_counts_as_in_cuda(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, visible: list[str]
-) -> None:
+def test_cuda_visible_devices_counts_as_in_cuda(machine, monkeypatch, chosen, visible) -> None:
     """A number that does not exist, or the beginning of two names, ends the list."""
     if chosen is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
@@ -196,9 +194,7 @@ NEEDS = "PyTorch 2.13.0 is built for CUDA 13.0, which needs driver 580 or newer"
         ("1", "broken", "nvidia-smi fails: NVIDIA-SMI has failed because; to use the CPU"),
     ],
 )
-def test_gpus_that_pytorch_cannot_use_are_one_line_and_no_work_on_the_cpu(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, asked: str, seen: str, line: str
-) -> None:
+def test_gpus_that_pytorch_cannot_use_are_one_line_and_no_work_on_the_cpu(machine, monkeypatch, asked, seen, line):
     monkeypatch.setenv("SEEN", seen if seen.isdigit() else "3")
     if seen == "real":
         (machine / "torch.py").unlink()
@@ -225,9 +221,7 @@ def test_a_gpu_with_too_little_memory_is_one_line_with_what_helps(machine: Path,
 
 
 @pytest.mark.parametrize(("count", "gpus"), [("1", "1"), ("0", "")])
-def test_without_nvidia_smi_nothing_is_leased_and_a_schedulers_choice_stays(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, count: str, gpus: str
-) -> None:
+def test_without_nvidia_smi_nothing_is_leased_and_a_schedulers_choice_stays(machine, monkeypatch, count, gpus) -> None:
     (machine / "bin" / "nvidia-smi").unlink()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert visible_gpus() == []
@@ -389,9 +383,7 @@ def test_sigterm_goes_to_the_processes_on_all_nodes_unless_the_next_attempt_has_
         ("step", "RUNNING 0", [], False),
     ],
 )
-def test_a_running_job_is_requeued_if_it_made_progress(
-    job: Path, how: str, later: str, option: list[str], requeues: bool
-) -> None:
+def test_a_running_job_is_requeued_if_it_made_progress(job, how, later, option, requeues) -> None:
     (job / "later").write_text(f"{later}\n")
     (job / "x-1.json").write_text('{"state": "interrupted", "done": 3}')
     process = launch("--log", "x-1.log", *option, "--", "ender", how, stderr=subprocess.DEVNULL)

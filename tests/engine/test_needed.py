@@ -278,9 +278,7 @@ def test_a_run_is_of_one_config(jobs: Jobs) -> None:
     assert name_clash(jobs, "b.yaml") is None, "the config was renamed"
 
 
-def test_a_result_of_something_else_under_the_same_digest_is_refused(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_result_of_something_else_under_the_same_digest_is_refused(jobs, monkeypatch) -> None:
     finish(jobs)
     check_identities(tiny_plan()(planned).values())
     job = jobs(autoencoder, "main")

@@ -61,9 +61,7 @@ def test_the_next_batches_are_read_ahead_until_their_reader_stops(stop: BaseExce
 @given(
     st.integers(0, 20), st.integers(0, 20), st.integers(1, 7), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans()
 )
-def test_every_image_has_its_place(
-    one: int, other: int, size: int, starts_at: int, channels: int, resizes: bool
-) -> None:
+def test_every_image_has_its_place(one, other, size, starts_at, channels, resizes) -> None:
     first, last = starts_at + min(one, other), starts_at + max(one, other)
     images = Numbered(20, channels)
 

@@ -36,9 +36,7 @@ def test_it_equals_each_librarys_function_of_the_same_features() -> None:
     [(400, 400, 0.0, 1.0), (500, 300, 0.3, 1.44)],
     ids=["two halves of one set", "two sets"],
 )
-def test_95_of_100_intervals_cover_the_expectation_that_theory_gives(
-    n: int, m: int, shift: float, scale: float
-) -> None:
+def test_95_of_100_intervals_cover_the_expectation_that_theory_gives(n, m, shift, scale) -> None:
     """From N(0, I) and N(s, b I) with n and m samples of D dimensions, to second order in the noise:
     |s|^2 + D (1 - b^(1/2))^2 + D (1/n + b/m) + b^(1/2) D (D + 1) (1/(n - 1) + 1/(m - 1)) / 4
 

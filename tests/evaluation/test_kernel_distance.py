@@ -95,9 +95,7 @@ def test_cmmd_is_the_authors_formula(made: int, real: int, length: int) -> None:
     ],
     ids=["KID", "CMMD"],
 )
-def test_the_interval_is_from_distances_without_each_group(
-    distance: Distance, definition: Callable[..., float], sets: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_the_interval_is_from_distances_without_each_group(distance, definition, sets) -> None:
     """Each distance computed anew from the images that are left."""
     found = distance(*sets)
     low, high = found.interval or pytest.fail("no interval")
@@ -112,9 +110,7 @@ def test_too_few_images_are_an_input_error(distance: Distance) -> None:
 
 
 @pytest.mark.parametrize(("subsets", "shift", "most"), [(False, 0.0, 1.0), (False, 0.4, 0.98), (True, 0.4, 0.98)])
-def test_95_of_100_intervals_hold_the_true_distance(
-    monkeypatch: pytest.MonkeyPatch, subsets: bool, shift: float, most: float
-) -> None:
+def test_95_of_100_intervals_hold_the_true_distance(monkeypatch, subsets, shift, most) -> None:
     """Of 150 draws of 60 and 70 points in 8 dimensions, whose mean is the truth; of equal ones nearly all hold it."""
     if subsets:
         monkeypatch.setattr(module, "SUBSETS", 4)

@@ -104,9 +104,7 @@ def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
     return tmp_path / "autoencoder.safetensors", settings
 
 
-def test_without_noise_the_curve_has_the_reconstructions_metrics(
-    networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
-) -> None:
+def test_without_noise_the_curve_has_the_reconstructions_metrics(networks_folder, tmp_path, tiny_images, trained):
     model, originals = load_autoencoder(trained[0]), ImageArchive(tiny_images)
     weights = networks_folder / "lpips_alex.safetensors"
     curve = noise_curve(model, originals, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
@@ -164,9 +162,7 @@ def measured(
     return found, {key.removeprefix("codes."): value.number for key, value in found.values.items()}
 
 
-def test_the_stages_write_what_the_tables_read(
-    networks_folder: Path, tmp_path: Path, tiny_images: Path, trained: tuple[Path, Autoencoder]
-) -> None:
+def test_the_stages_write_what_the_tables_read(networks_folder, tmp_path, tiny_images, trained) -> None:
     found, numbers = measured(tmp_path, *trained, tiny_images, networks_folder / "lpips_alex.safetensors", 6)
     assert found.traits["method"] == "BRIGHT"
     assert found.traits["table_entries"] == f"2^{trained[1].tables.entries_log2}"
@@ -178,9 +174,7 @@ def test_the_stages_write_what_the_tables_read(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_codes_of_every_family_are_measured(
-    family: str, networks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_of_every_family_are_measured(family, networks_folder, tmp_path, monkeypatch) -> None:
     model, settings = small_model(family), small_settings(family)
     weights, split = tmp_path / "autoencoder.safetensors", tmp_path / "images.zip"
     save_autoencoder(weights, model, settings, RESOLUTION, 1)
@@ -203,9 +197,7 @@ def test_codes_of_every_family_are_measured(
     assert 8 * numbers["code_bytes"] == 4 * 4 * (3 if family == "rqvae" else 1) * 4
 
 
-def test_decoders_of_all_families_take_turns_as_they_are_used(
-    tmp_path: Path, tiny_autoencoder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decoders_of_all_families_take_turns_as_they_are_used(tmp_path, tiny_autoencoder, monkeypatch) -> None:
     """In evaluation mode and without gradients; the rate is the median, with the slowest and the fastest round."""
     timed: list[Any] = []
 

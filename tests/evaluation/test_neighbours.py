@@ -37,9 +37,7 @@ def test_squared_distance_of_embeddings_is_lpips(weights: Path, embedding: Lpips
 
 
 @pytest.mark.parametrize("memory_gb", [1.0, 1e-4])
-def test_neighbours_are_those_of_all_pairs(
-    weights: Path, embedding: LpipsEmbedding, tmp_path: Path, memory_gb: float
-) -> None:
+def test_neighbours_are_those_of_all_pairs(weights, embedding, tmp_path, memory_gb) -> None:
     """Against LPIPS of every pair by the lpips package; also when queries are split into parts of two."""
     train = archive(tmp_path / "train.zip", pictures(23, 1, 1))
     queries = archive(tmp_path / "queries.zip", pictures(7, 2, 1))

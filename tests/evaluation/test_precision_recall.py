@@ -48,9 +48,7 @@ sets = st.tuples(st.integers(0, 1000), st.integers(6, 40), st.integers(6, 40), s
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=40, deadline=None)
 @given(sets, st.integers(0, 5), st.floats(0, 100))
-def test_both_protocols_equal_the_definition_exactly(
-    protocol: str, drawn: tuple[int, int, int, float], copies: int, offset: float
-) -> None:
+def test_both_protocols_equal_the_definition_exactly(protocol, drawn, copies, offset) -> None:
     """Also where images repeat, so that distances are zero, and far from the origin, where 32 bits are coarse."""
     seed, made, real, shift = drawn
     generated = gaussian(made, 3, seed, shift + offset)
@@ -75,9 +73,7 @@ def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_othe
 
 @settings(max_examples=30, deadline=None)
 @given(sets, st.sampled_from([3, 200]), st.integers(60, 99))
-def test_the_librarys_protocol_equals_its_own_function(
-    drawn: tuple[int, int, int, float], width: int, tile: int
-) -> None:
+def test_the_librarys_protocol_equals_its_own_function(drawn, width, tile) -> None:
     """Except for one point on a sphere, which the library's 32-bit rounding may put on either side."""
     seed, made, real, shift = drawn
     generated, reference = gaussian(60 + made, width, seed, shift / 4), gaussian(60 + real, width, seed + 1)

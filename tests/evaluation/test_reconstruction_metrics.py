@@ -161,9 +161,7 @@ def test_vgg16_loss_equals_its_definition(networks_folder: Path, losses: dict[st
         torch.testing.assert_close(losses["vgg16"](images, others), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_authors_variant_takes_absolute_differences_of_the_same_features(
-    networks_folder: Path, losses: dict[str, PerceptualLoss]
-) -> None:
+def test_the_authors_variant_takes_absolute_differences_of_the_same_features(networks_folder, losses) -> None:
     absolute = PerceptualLoss("vgg16", networks_folder / "lpips_vgg.safetensors", distance="absolute")
     images, others = batch(size=32)
     with torch.no_grad():
@@ -174,9 +172,7 @@ def test_the_authors_variant_takes_absolute_differences_of_the_same_features(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_the_image_gets_a_gradient_and_the_networks_stay_in_evaluation_mode(
-    losses: dict[str, PerceptualLoss], kind: str
-) -> None:
+def test_only_the_image_gets_a_gradient_and_the_networks_stay_in_evaluation_mode(losses, kind) -> None:
     loss = losses[kind].train()
     images, others = batch(size=32)
     images.requires_grad_()

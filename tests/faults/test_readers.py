@@ -104,9 +104,7 @@ NO_PICTURES = {
 
 
 @pytest.mark.parametrize("what", NO_PICTURES)
-def test_other_files_give_one_error_and_start_no_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+def test_other_files_give_one_error_and_start_no_program(tmp_path, monkeypatch, what) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("gs", "gswin64c", "inkscape", "convert", "rsvg-convert"):

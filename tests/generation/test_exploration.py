@@ -93,9 +93,7 @@ def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_im
     assert json.loads(written[-1].read_text()) == {}, "the config turned the explorer off"
 
 
-def test_the_explorer_leaves_large_models_out_and_states_their_size(
-    model, tiny_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_explorer_leaves_large_models_out_and_states_their_size(model, tiny_images, tmp_path, monkeypatch) -> None:
     save_autoencoder(tmp_path / "autoencoder.safetensors", model, model.settings, 32, 1)
     files = [tmp_path / name for name in ("autoencoder.safetensors", *"abcd", "explorer.json")]
     explore_codes('{"rows": 1}', tiny_images, *files)

@@ -126,9 +126,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_is_no_verified_model_gets_one_line_and_leaves_no_file(
-    release: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_what_is_no_verified_model_gets_one_line_and_leaves_no_file(release, address, tmp_path, monkeypatch, name):
     monkeypatch.setattr(released, "MAX_MODEL_BYTES", 2**19)
     change, words = CHANGES[name]
     change(release, monkeypatch)
@@ -147,9 +145,7 @@ def test_other_addresses_are_refused_before_anything_is_sent(address: str, monke
         load_autoencoder(address)
 
 
-def test_unencrypted_redirections_and_unknown_certificates_are_refused(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unencrypted_redirections_and_unknown_certificates_are_refused(address, monkeypatch) -> None:
     with pytest.raises(InputError, match=r"download failed \(.*unknown url type: http"):
         load_autoencoder(address.replace("/tiny", "/plain/tiny"))
     monkeypatch.delenv("SSL_CERT_FILE")

@@ -143,9 +143,7 @@ def test_wrong_weights_and_keys_are_named(autoencoder, diffusion, tmp_path, name
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "generator"])
-def test_a_family_that_only_the_file_names_is_never_imported(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_family_that_only_the_file_names_is_never_imported(kind, tmp_path, monkeypatch) -> None:
     folder, loader = tmp_path / "out", load_image_model if kind == "autoencoder" else load_generator
     size = {"resolution": 32, "channels": 1} if kind == "autoencoder" else {"shape": [1, 8, 8]}
     for place in (folder, tmp_path):

@@ -85,9 +85,7 @@ FAMILY = AutoencoderFamily("Own", Settings, "outer.inner.network:Own", "bright_p
 """
 
 
-def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_folder, monkeypatch) -> None:
     Path("outer", "inner").mkdir(parents=True)
     Path("outer", "inner", "own.py").write_text(NESTED)
     Path("outer", "inner", "network.py").write_text("class Own: pass\n")

@@ -132,9 +132,7 @@ def test_an_unknown_hash_is_reported_as_unchecked(small_inception: dict[str, tor
     )
 
 
-def test_a_network_without_a_known_hash_has_that_of_its_tensors_recorded_at_first_use(
-    small_inception: dict[str, torch.Tensor], tmp_path: Path
-) -> None:
+def test_a_network_without_a_known_hash_has_that_of_its_tensors_recorded_at_first_use(small_inception, tmp_path):
     path, weights = network_path("inception", tmp_path), small_inception
     save_file(weights, tmp_path / "plain.safetensors")
     digest = write_network("inception", weights, path)
@@ -215,9 +213,7 @@ def test_a_failed_fetch_says_which_file_to_put_where(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_alexnet_comes_from_its_second_source_where_the_first_one_fails(
-    networks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_alexnet_comes_from_its_second_source_where_the_first_one_fails(networks_folder, tmp_path, monkeypatch) -> None:
     """torchvision's file has the classifier's tensors too. Its download is replaced; the tensors' sha256 is real."""
     entry = network("lpips_alex")
     assert entry.second_source is not None

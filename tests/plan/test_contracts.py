@@ -89,9 +89,7 @@ def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Sta
 
 
 @pytest.mark.parametrize("name", [stage.name for stage in WITH_JOBS])
-def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(
-    name: str, one_of_each: dict[str, Shard], workflow: Workflow
-) -> None:
+def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name, one_of_each, workflow) -> None:
     shard, rule = one_of_each[name], workflow.get_rule(name)
     assert any(isinstance(source, Output) for source in shard.sources) <= bool(rule.input)
     functions = filter(inspect.isfunction, vars(importlib.import_module(f"bright_pipeline.{name}")).values())

@@ -145,9 +145,7 @@ def test_the_doctor_ends_with_1_and_what_stops_a_run(networks_folder: Path, caps
     assert "stops a run: network lpips_alex: mine/lpips_alex.safetensors: sha256 is" in capsys.readouterr().out
 
 
-def test_the_doctor_says_that_pytorch_cannot_use_the_card(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_doctor_says_that_pytorch_cannot_use_the_card(monkeypatch, capsys) -> None:
     CONFIG.write_text(TINY.read_text())
     Path("nvidia-smi").write_text(
         "#!/bin/sh\n[ $1 = --query-gpu=driver_version ] && echo 535.104 || echo 0, GPU-1111\n"

@@ -138,9 +138,7 @@ def outputs(folder: Path) -> dict[str, Path]:
     return {name.partition(".")[0]: folder / name for name in names}
 
 
-def test_trainings_start_from_the_weights_of_a_file_at_step_0(
-    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any, tiny_diffusion: Any
-) -> None:
+def test_trainings_start_from_the_weights_of_a_file_at_step_0(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion):
     """No step moves anything: weights and averages are the file's."""
     values = tiny_autoencoder(initial_weights="large", training={"images": 4, "learning_rate": 1e-30})
     settings, made = Autoencoder.model_validate(values), outputs(tmp_path / "made")
@@ -173,9 +171,7 @@ def test_weights_files_do_not_contain_their_initial_weights(tmp_path: Path, tiny
     assert len(configs) == 1
 
 
-def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(
-    tmp_path: Path, tiny_images: Path, tiny_autoencoder: Any
-) -> None:
+def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(tmp_path, tiny_images, tiny_autoencoder):
     other, initial = Autoencoder.model_validate(tiny_autoencoder(decoder={"style_width": 16})), tmp_path / "other"
     save_autoencoder(initial, Bright(other, 32, 1), other, 32, 1)
     job = json.dumps({"autoencoder": tiny_autoencoder(initial_weights="other")})

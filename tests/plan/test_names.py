@@ -65,9 +65,7 @@ ABOUT_SAMPLES = {"table5", "table6", "text_10k", "noise_generation"}
         ("samples", "main", {f"tables.{name}" for name in ABOUT_SAMPLES}),
     ],
 )  # fmt: skip
-def test_a_renamed_entry_changes_only_what_prints_it_and_keeps_its_folders(
-    section: str, old: str, printed: set[str]
-) -> None:
+def test_a_renamed_entry_changes_only_what_prints_it_and_keeps_its_folders(section, old, printed) -> None:
     """Figures print methods; a name stands behind a method that several entries share."""
     before, renamed = tiny_plan()(planned), rename(tiny_values(), section, old, "other")
     after = tiny_plan(renamed)(planned)
@@ -138,9 +136,7 @@ SAME = {"kind": "box", "edges": [0, 0]}
         (SAME | {"width": 4}, {}, False),
     ],
 )
-def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(
-    filter_keys: dict[str, Any], keys: dict[str, Any], same: bool
-) -> None:
+def test_new_keys_keep_the_digest_while_they_mean_the_earlier_behaviour(filter_keys, keys, same) -> None:
     assert (blurred(LaterBlur, filter=filter_keys, **keys).digest == blurred(Blur).digest) == same
     settings = blurred(LaterBlur, filter=SAME).settings
     assert settings == {"filter": {"width": 3, **SAME}, "passes": 1, "rounds": 1}, "the command has all keys"

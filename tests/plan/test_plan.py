@@ -160,9 +160,7 @@ def test_two_runs_on_a_dataset_share_it_its_features_and_the_models_they_both_ha
         ({"rule": "list", "list": "names.txt"}, 200, 200, 200),
     ],
 )
-def test_splits_are_counted_without_opening_an_image_or_are_one_range(
-    split: dict[str, Any], limit: int | None, train: int, validation: int
-) -> None:
+def test_splits_are_counted_without_opening_an_image_or_are_one_range(split, limit, train, validation) -> None:
     config = with_key("datasets.tiny.split", split)
     config["datasets"]["tiny"]["limit"] = limit
     jobs = tiny_plan(config)

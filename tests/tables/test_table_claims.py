@@ -142,9 +142,7 @@ def test_counts_codes_and_metrics_on_other_features_are_measured(claimed: Claims
         ([88.0, 89.0], ("2 trainings: no verdict",) * 2),
     ],
 )
-def test_a_verdict_takes_three_trainings_and_more_than_their_spread(
-    claimed: Claims, shares: list[float], verdicts: tuple[str, str]
-) -> None:
+def test_a_verdict_takes_three_trainings_and_more_than_their_spread(claimed, shares, verdicts) -> None:
     seeds = range(len(shares))
     rows = [codes(f"main#{seed}" if seed else "main", {"used_share": share}) for seed, share in enumerate(shares)]
     other = {"method": "VQGAN", "code_size": "8x8", **NO_KEYS}

@@ -54,9 +54,7 @@ def make(tmp_path: Path, tiny_autoencoder: Any, tiny_diffusion: Any, tiny_images
     ("kind", "norm", "losses"),
     [("diffusion", "gradient_norm", ("loss", "error")), ("autoencoder", "gradient_ratio", ("l2", "adversarial"))],
 )
-def test_an_overflow_ends_no_training_and_leaves_the_norm_of_its_step_empty(
-    make: Any, tmp_path: Path, kind: str, norm: str, losses: tuple[str, str]
-) -> None:
+def test_an_overflow_ends_no_training_and_leaves_the_norm_of_its_step_empty(make, tmp_path, kind, norm, losses) -> None:
     rows = train(make(kind, LARGEST), tmp_path)
     skipped = [row[norm] == "" for row in rows]
     assert len(rows) == STEPS and skipped[0] and skipped == sorted(skipped, reverse=True) and not skipped[-1]

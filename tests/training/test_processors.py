@@ -64,9 +64,7 @@ def test_first_steps_have_the_same_bits_on_another_makers_processor(train: Train
         (None, {}, False),  # not Linux
     ],
 )
-def test_a_processor_without_avx2_uses_the_libraries_choice(
-    flags: str | None, variables: dict[str, str], is_portable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_processor_without_avx2_uses_the_libraries_choice(flags, variables, is_portable, tmp_path, monkeypatch):
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
     monkeypatch.setattr(process, "Path", lambda path: tmp_path / "cpuinfo")

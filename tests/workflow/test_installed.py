@@ -132,9 +132,7 @@ def mine(own_folder: Path) -> Path:
     return own_folder
 
 
-def test_every_command_of_the_core_succeeds_or_names_the_extra(
-    installed: Path, bare: dict[str, str], mine: Path, networks_folder: Path
-) -> None:
+def test_every_command_of_the_core_succeeds_or_names_the_extra(installed, bare, mine, networks_folder) -> None:
     (mine / "results").mkdir()
     (mine / "results" / "networks").symlink_to(networks_folder.resolve())
     demo = Jobs(read_config(Path("config/demo.yaml")))
@@ -189,9 +187,7 @@ def test_a_script_encodes_with_an_exported_folder_to_the_bits_of_the_weights_fil
     assert found == [hashlib.sha256(codes.numpy().tobytes()).hexdigest(), "(32,", "32)", "2"]
 
 
-def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
-    installed: Path, bare: dict[str, str], play: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(installed, bare, play, tmp_path, monkeypatch):
     add_own_modules(play.folder)
     kernel = tmp_path / "kernels" / "wheel" / "kernel.json"
     kernel.parent.mkdir(parents=True)
@@ -207,9 +203,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
 
 
-def test_each_model_of_a_release_decodes_with_the_core_alone(
-    installed: Path, bare: dict[str, str], places: Places, tmp_path: Path
-) -> None:
+def test_each_model_of_a_release_decodes_with_the_core_alone(installed, bare, places, tmp_path) -> None:
     place = places.copy("public")
     assert "release/0.1.0: " in place.type("python tools/publication/release.py").text
     assert "exists, and nothing is replaced" in place.type("python tools/publication/release.py", expect=2).text

@@ -85,9 +85,7 @@ def test_without_the_demo_one_line_names_its_command(places: Places, script: str
     assert line.endswith(f"config/demo.yaml: not finished here; run `{command}` first, or dvc pull")
 
 
-def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_page(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_page(monkeypatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "tools" / "publication")
     runs = [run["config"] for run in importlib.import_module("runs").RUNS]
     released = importlib.import_module("release").released
@@ -99,9 +97,7 @@ def test_each_released_model_is_in_its_config_and_decodes_the_samples_of_the_pag
     }
 
 
-def test_dead_links_are_links_to_files_and_headings_that_the_site_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dead_links_are_links_to_files_and_headings_that_the_site_lacks(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "tools" / "publication")
     (tmp_path / "docs").mkdir()
     (tmp_path / "outside.html").write_text("")
