@@ -55,7 +55,6 @@ def test_a_folder_is_read_as_the_files_are(models: dict[str, Path], tmp_path: Pa
 
 ONE_BOUND = Rescaling((0.5,), (2.0,), (0.0, 1.0))
 
-
 RESCALINGS = [ONE_BOUND, Rescaling((0.5,) * 4, (2.0,) * 4, (0.0, 1.0)), Rescaling((0.5,), (2.0,))]
 
 

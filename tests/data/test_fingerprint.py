@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.commands.fingerprint import fingerprint as command
 from bright_pipeline.data import fingerprint as module
 from bright_pipeline.data.fingerprint import (
     FINGERPRINTS,
@@ -269,10 +267,3 @@ def test_a_plan_finds_the_fingerprint_of_a_renamed_dataset_and_needs_its_list(mo
     LIST.unlink()
     (line,) = (line for line in obstacles(plan, unfinished(plan)) if line.startswith("datasets.cats.split.list"))
     assert line.startswith("datasets.cats.split.list: validation.txt: not a readable text file")
-
-
-def test_the_command_stores_the_facts_that_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("config.yaml").write_text(yaml.safe_dump(dataset_values()))
-    command(Path("config.yaml"))
-    assert json.loads(capsys.readouterr().out)["datasets.cats.source"]["files"] == 2
-    assert len(stored()) == 1

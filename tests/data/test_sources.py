@@ -28,7 +28,6 @@ from small_collections import encoded
 
 WHERE = "datasets.cats.source"
 
-
 picture = partial(small_collections.picture, size=(8, 6))
 
 

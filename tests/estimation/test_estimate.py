@@ -47,7 +47,6 @@ from finished_plan import TINY, finish, tiny_plan, tiny_values
 
 CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
 
-
 NETWORK = {"channels": 32, "multipliers": [1, 1, 1, 1], "blocks": 1, "attention_resolutions": []}
 NARROW = {"channels": 32, "base": 256}
 NARROW_STYLEGAN2 = {"family": "stylegan2", "dataset": "tiny", "synthesis": NARROW, "discriminator": NARROW}
@@ -259,7 +258,6 @@ def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: 
 
 STEP = Cost(operations=1234, work=Work(5e12), kept=20 * GIBI, peak=30 * GIBI, to_device=1, to_host=0)
 COST = TrainingCost(16, 2, "fp32", 10**7, GIBI, STEP, Work(1e18))
-
 
 CARDS = {"rtx4090": 24, "a100": 80, "a100-40gb": 40, "NVIDIA A100-SXM4-40GB": 40, "L40S 48GB": 48, "cpu": None}
 

@@ -23,7 +23,6 @@ AT_A_TIME = 50
 SOON_S = 5.0
 FOUND = Path(__file__).with_name("found")
 
-
 WORDS = [b"", b"\0", b"\xff" * 8, b"null", b"NaN", b"1e999", b"-1", b"9" * 400, b"[" * 50, b"{}", b'""', b"../.."]
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 

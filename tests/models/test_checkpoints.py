@@ -70,8 +70,10 @@ def test_a_loaded_diffusion_model_predicts_the_same_bits(diffusion, tmp_path):
         assert torch.equal(loaded.unet(noisy, 5).sample, model(noisy, 5).sample)
 
 
-def test_the_bytes_of_a_file_do_not_depend_on_what_the_config_calls_things(autoencoder, diffusion, tmp_path):
-    renamed = autoencoder.settings.model_copy(update={"dataset": "renamed"})
+def test_the_bytes_of_a_file_depend_neither_on_names_nor_on_initial_weights(
+    autoencoder, diffusion, tmp_path, tiny_autoencoder
+):
+    renamed = Autoencoder.model_validate(tiny_autoencoder(dataset="renamed", initial_weights="large"))
     save_autoencoder(tmp_path / "renamed", autoencoder, renamed, 32, 3)
     assert (tmp_path / "renamed").read_bytes() == (tmp_path / "autoencoder.safetensors").read_bytes()
     settings, model = diffusion

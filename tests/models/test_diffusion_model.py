@@ -24,9 +24,7 @@ from hypothesis import strategies as st
 
 T = 1000
 
-
 pytestmark = pytest.mark.usefixtures("fresh_process")
-
 
 SMALL = {"channels": 8, "blocks": 1, "norm_groups": 4}
 

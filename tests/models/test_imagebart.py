@@ -17,7 +17,6 @@ K, T = 6, 3
 SHAPE = (2, 4, 4)
 LENGTH = 16
 
-
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 

@@ -24,7 +24,6 @@ if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("needs a CUDA device or TRITON_INTERPRET=1", allow_module_level=True)
 DEVICE = torch.device("cpu" if INTERPRETED else "cuda")
 
-
 CONVENTIONS = ("tcnn", "ngp")
 
 

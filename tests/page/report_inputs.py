@@ -30,7 +30,6 @@ GENERATION_ROWS = [
     ["measured", "Real images", "1000", "", "13.4"],
 ]
 
-
 ARCHIVES = ("validation", "reconstructions:main", "samples", "train")
 CELL = re.compile(r"−?[\d.]+(?: ± (?P<std>[\d.]+)| \[(?P<low>−?[\d.]+), (?P<high>−?[\d.]+)\])?")
 

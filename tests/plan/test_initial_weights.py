@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints, missing_files
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.run import unfinished
@@ -34,7 +33,6 @@ from bright_pipeline.train_autoencoder import train_autoencoder
 from bright_pipeline.train_diffusion import train_diffusion
 from documented import ROOT, blocks
 from finished_plan import make, tiny_plan, tiny_values
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -161,16 +159,6 @@ def test_trainings_start_from_the_weights_of_a_file_at_step_0(tmp_path, tiny_ima
     assert same(unet.state_dict(), load_file(made["weights"]))
 
 
-def test_weights_files_do_not_contain_their_initial_weights(tmp_path: Path, tiny_autoencoder: Any) -> None:
-    configs = set()
-    for initial in (None, "large"):
-        settings = Autoencoder.model_validate(tiny_autoencoder(initial_weights=initial))
-        save_autoencoder(tmp_path / "any.safetensors", torch.nn.Linear(1, 1), settings, 32, 1)
-        with safe_open(tmp_path / "any.safetensors", framework="pt") as file:
-            configs.add(file.metadata()["config"])
-    assert len(configs) == 1
-
-
 def test_weights_of_another_shape_are_one_line_with_the_key_and_both_shapes(tmp_path, tiny_images, tiny_autoencoder):
     other, initial = Autoencoder.model_validate(tiny_autoencoder(decoder={"style_width": 16})), tmp_path / "other"
     save_autoencoder(initial, Bright(other, 32, 1), other, 32, 1)
@@ -242,13 +230,6 @@ def test_an_imported_ldm_is_the_papers_row_of_the_released_checkpoint():
     methods = {job.settings["method"] for job in evaluations if job.settings["sample_kind"] == "diffusion"}
     assert methods == {"BRIGHT (LDM)", "LDM*"}
     assert "LDM* (codes of VQGAN)" in [row.get("label") for row in found(tables)["table5"].settings["rows"]]
-
-
-def test_rows_of_samples_have_the_labels_of_their_decoders():
-    rows = Jobs(read_config(ROOT / "config" / "demo-all.yaml"))(tables)["table5"].settings["rows"]
-    labels = {row["name"]: row.get("label") for row in rows}
-    assert labels["published"] == "BRIGHT (LDM, as published)"
-    assert labels["main"] == "BRIGHT (LDM, key penalty 30, decoder stage)", "its settings: it has no label"
 
 
 def checkpoint(path: str, kind: str = "taming_vqgan") -> tuple[dict[str, Any], str | None]:

@@ -20,7 +20,6 @@ from torch.amp import GradScaler
 LARGEST = 2.0**127  # a scale at which float32 overflows, as half precision does much earlier
 STEPS = 6
 
-
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 

@@ -49,7 +49,6 @@ RESTARTS: dict[str, Any] = {
 }
 FAMILIES = ("bright", "kl", "vqgan", "rqvae", "diffusion", "ddpm", "stylegan2", "imagebart")
 
-
 pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
@@ -187,19 +186,15 @@ def check_close(one: Trained, other: Trained, name: str = "") -> None:
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
-def test_accumulation_over_2_and_4_micro_batches_gives_the_weights_of_1_after_8_steps(make: Make) -> None:
-    whole, (start, _) = trained(make("bright"), 8), trained(make("bright"), 0)
-    assert difference(start, whole[0]) > 1e-3  # they have moved by a hundred times the tolerance
-    for micro_batch in (2, 1):
-        check_close(trained(make("bright", micro_batch=micro_batch), 8), whole, str(micro_batch))
-
-
 @pytest.mark.parametrize(
     ("family", "micro_batch"),
-    [("kl", 3), ("vqgan", 3), ("diffusion", 3), ("ddpm", 3), ("stylegan2", 2), ("imagebart", 3)],
+    [*(("bright", size) for size in (1, 2)), ("stylegan2", 2)]
+    + [(family, 3) for family in ("kl", "vqgan", "diffusion", "ddpm", "imagebart")],
 )
 def test_micro_batches_of_any_size_give_the_weights_and_the_numbers_of_the_whole(make, family, micro_batch):
-    check_close(trained(make(family, micro_batch=micro_batch), 4), trained(make(family), 4), family)
+    whole, (start, _) = trained(make(family), 4), trained(make(family), 0)
+    assert difference(start, whole[0]) > 1e-4, "the weights have moved by ten times the tolerance"
+    check_close(trained(make(family, micro_batch=micro_batch), 4), whole, family)
 
 
 @pytest.mark.parametrize("family", ["bright", "kl", "diffusion", "stylegan2", "imagebart"])

@@ -36,7 +36,6 @@ if [ "${{1:-}} ${{2:-}}" = "-m venv" ]; then
 fi
 """
 
-
 PERSON = {
     f"GIT_{role}_{part}": text for role in ("AUTHOR", "COMMITTER") for part, text in (("NAME", "A"), ("EMAIL", "a@b"))
 }

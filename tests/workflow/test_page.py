@@ -109,7 +109,6 @@ NARROWED = """table => {
     return count;
 }"""
 
-
 BROKEN = """() => [...document.querySelectorAll(".narrow td.number, td.number small, .whole")]
     .filter(element => {
         const range = document.createRange();
