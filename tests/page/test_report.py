@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -26,48 +25,30 @@ from bright_pipeline.stages.page import SAMPLES
 from bright_pipeline.stages.page import page as report_page
 from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import DisplayTable
+from bs4 import BeautifulSoup
 from finished_plan import finish, tiny_plan
 from PIL import Image
 
 MEGABYTE = 1_000_000
 
 
-class Page(HTMLParser):
-    """A page's HTML: tags with attributes, tables as rows of cells, and text."""
+class Page:
+    """A page's HTML, with its tables as rows of cells."""
 
     def __init__(self, path: Path):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[list[list[str]]] = []
-        self.text: dict[str, str] = {}
-        self.open: list[str] = []
         self.folder, self.source = path.parent, path.read_text(encoding="utf-8")
-        self.feed(self.source)
+        self.soup = BeautifulSoup(self.source, "html.parser")
+        self.tables = [
+            [[cell.text for cell in row(["td", "th"])] for row in table("tr")] for table in self.soup("table")
+        ]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        if tag not in ("meta", "link", "img", "input", "wbr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if "td" in self.open or "th" in self.open:
-            self.tables[-1][-1][-1] += data
-        for tag in self.open:
-            self.text[tag] = self.text.get(tag, "") + data
+    def text(self, tag: str) -> str:
+        """The text of all elements of a kind."""
+        return "".join(element.text for element in self.soup(tag))
 
     @property
     def viewer_data(self) -> dict[str, Any]:
-        (text,) = re.findall(r'<script type="application/json" id="viewer-data">(.*?)</script>', self.source, re.DOTALL)
-        return json.loads(text)
+        return json.loads(self.soup.find(id="viewer-data").string)
 
 
 def made_page(folder: Path, inputs: list[str], settings: str | None = None, records: Path | None = None) -> Page:
@@ -95,7 +76,7 @@ def test_this_runs_rows_come_first_and_columns_without_a_number_are_left_out(pag
     assert of_paper[1:] == [["Published in the paper LPIPS ↓"], ["VQGAN ffhq256, 16x16", "0.1175"]]
     assert [row[-1] for row in samples[2:]] == ["66.5", "13.4"]
     for words in ("Source: measured.", "Source: published.", "± is two standard deviations over images."):
-        assert words in page.text["p"]
+        assert words in page.text("p")
 
 
 def test_eight_columns_on_other_features_share_a_heading_and_too_many_columns_are_two_tables() -> None:
@@ -133,22 +114,22 @@ def test_it_says_what_happened_to_the_files_of_a_collection(page: Page) -> None:
 def test_tables_say_what_to_look_at_and_what_is_missing(page: Page) -> None:
     hints = re.findall(r'<p class="hint">(.*?)</p>', page.source)
     assert hints == [f"what to look at in {name}" for name in ("table2", "table5")]
-    links = [attrs for tag, attrs in page.tags if tag == "a"]
-    entries = [attrs["href"] for attrs in links if attrs.get("class") == "entry"]
+    links = page.soup("a")
+    entries = [link["href"] for link in page.soup("a", class_="entry")]
     assert entries == ["#autoencoders.main"] * 4, "of measured rows only"
-    assert [attrs["href"] for attrs in links].count("#missing") == 2
+    assert [link["href"] for link in links].count("#missing") == 2
     (reason,) = re.findall(r'<ul class="why-missing">\s*<li>(.*?)</li>', page.source, re.DOTALL)  # for all tables
     assert reason == "network x is missing (LPIPS): put x.pth into results/networks"
-    assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text["pre"]
-    assert "BRIGHT <short>" in page.text["th"] and "<short>" not in page.source
-    assert "table2 & <more>" in page.text["pre"]
+    assert "autoencoders:\n  main:\n    code_size: 8x8x4\n" in page.text("pre")
+    assert "BRIGHT <short>" in page.text("th") and "<short>" not in page.source
+    assert "table2 & <more>" in page.text("pre")
     assert all(FIGURES[name].caption in page.source for name in ("fig01", "curves_autoencoders"))
 
 
 def test_every_number_of_the_main_result_is_in_a_table_or_a_summary(page: Page) -> None:
     cells = " ".join(cell for row in made.ROWS + made.GENERATION_ROWS for cell in row)
     sources = numbers(cells) | {"1.10", "1.11", "0"}  # the neighbours' ratio, rounded; copies have 0
-    header = page.text["header"]
+    header = page.text("header")
     assert numbers(header) <= sources
     assert {"0.0172", "24.07", "66.5", "13.4"} <= numbers(header) and numbers(header) & {"1.10", "1.11"}
 
@@ -186,7 +167,7 @@ def test_samples_have_their_neighbours_and_pairs_their_metrics(page: Page) -> No
         assert data["neighbours"][sample] == expected
     assert data["neighbours"][10:] == [[]] * 30
     assert data["train"] == {name: image_uri(train.read(index)) for index, name in enumerate(train.names)}
-    assert "The first 10 open with their nearest training images" in page.text["p"].replace("\n  ", " ")
+    assert "The first 10 open with their nearest training images" in page.text("p").replace("\n  ", " ")
     captions = re.findall(r'<span class="words">(.*?)</span>', page.source)
     assert captions == ["PSNR~24.50~dB, SSIM~0.875, LPIPS~0.0125".replace("~", UNBROKEN)] * 24
 
@@ -199,7 +180,7 @@ def test_equal_inputs_give_equal_bytes(page: Page, tmp_path: Path) -> None:
 def test_the_header_has_the_differences_at_equal_budget_or_says_why_not(tmp_path: Path) -> None:
     def header(name: str, rows: list[list[str]], seeded: bool = False) -> str:
         inputs = made.write_table(tmp_path, name, made.COLUMNS, rows, seeded=seeded)
-        return " ".join(made_page(tmp_path, inputs, json.dumps({"run": "seeds"})).text["header"].split())
+        return " ".join(made_page(tmp_path, inputs, json.dumps({"run": "seeds"})).text("header").split())
 
     rows = [["measured", "", name, *[""] * 4, psnr] for name, psnr in (("A", "25.0 ± 0.1"), ("B", "24.0 ± 0.1"))]
     assert "B: PSNR (dB) ↑ −1.0 [−1.2, −0.8]" in header("equal_budget", rows, seeded=True)
@@ -221,13 +202,13 @@ def test_the_page_of_50_000_samples_shows_a_stated_part_and_stays_below_25_mb(tm
     page = made_page(tmp_path, inputs + [f"figure:{name}={large}" for name in names], json.dumps(told))
     shown = len(page.viewer_data["neighbours"])
     assert 0 < shown < SAMPLES // 4, "the budget ends before the images do"
-    assert f"The first {shown} of the 50,000 images" in page.text["p"]
+    assert f"The first {shown} of the 50,000 images" in page.text("p")
     assert (tmp_path / "report.html").stat().st_size < 25 * MEGABYTE
 
 
 def test_at_most_so_many_samples_are_shown_however_small_they_are(tmp_path: Path) -> None:
     inputs = made.write_inputs(tmp_path / "in", side=8, images=SAMPLES + 20)
-    assert f"The first {SAMPLES} of the 50,000 images" in made_page(tmp_path, inputs, made.settings(50_000)).text["p"]
+    assert f"The first {SAMPLES} of the 50,000 images" in made_page(tmp_path, inputs, made.settings(50_000)).text("p")
 
 
 @pytest.mark.parametrize("limit", [2 * MEGABYTE, 300_000, 20_000])
