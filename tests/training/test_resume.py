@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from daemons import wait_for
 from forkserver import REAL_PROCESSES, commands
 from safetensors.torch import load_file
 
@@ -32,7 +33,7 @@ class Stage:
 
     def __init__(self, folder: Path, settings: dict[str, Any], **inputs: Path):
         self.folder = folder
-        self.environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        self.environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "pipeline")}
         folder.mkdir()
         (folder / "settings.json").write_text(json.dumps(settings))
         self.outputs = {name: folder / f"{name}.{'safetensors' if name == 'weights' else name}" for name in OUTPUTS}
@@ -51,17 +52,10 @@ class Stage:
         step = max(step, self.saved_step() + 1)  # the last kill may have been later than planned
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(self.command, env=self.environment | REAL_PROCESSES, **streams)
-        try:
-            until = time.monotonic() + 300  # the machine may be busy
-            while self.saved_step() < step:
-                assert process.poll() is None, "it ended before it could be killed: give it more steps"
-                assert time.monotonic() < until
-                time.sleep(0.01)
-            time.sleep(seconds)
-            process.send_signal(signal.SIGKILL)
-        finally:
-            process.kill()
-            process.communicate()  # a fork may still have its output open
+        wait_for(lambda: self.saved_step() >= step or process.poll() is not None, 300, "it saved no state")
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()  # a fork may still have its output open
         assert process.returncode == -signal.SIGKILL, "it ended before it could be killed: give it more steps"
         assert not any(path.exists() for path in self.outputs.values())
 
