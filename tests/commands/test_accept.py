@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,10 @@ from bright_pipeline.engine.store import ACCEPTED, identity_path
 from bright_pipeline.plan.publish import LOCKS, dvc_file
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
-from finished_plan import TINY, finish, tiny_plan, tiny_values
+from bright_pipeline.stages.datasets import dataset
+from bright_pipeline.stages.generation import diffusion
+from bright_pipeline.stages.page import page
+from finished_plan import TINY, finish, tiny_plan, tiny_values, with_key
 
 Captured = pytest.CaptureFixture[str]
 Change = Callable[..., None]
@@ -40,9 +44,9 @@ def change(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
 
 
 def missing(config: Path = TINY) -> set[str]:
-    """Stages of a config that have jobs without results."""
+    """Stages of a config that have jobs without results, besides the page: it names accepted results."""
     plan = Jobs(load_config(yaml.safe_load(config.read_text())))
-    return {job.stage.name for job in plan(planned).values() if not job.complete}
+    return {job.stage.name for job in plan(planned).values() if not job.complete} - {"make_report"}
 
 
 def test_results_count_again_after_accepting_a_change_of_the_code(change: Change, capsys: Captured) -> None:
@@ -87,9 +91,7 @@ def retrained(change: Change, tmp_path: Path) -> Path:
     return config
 
 
-@pytest.mark.parametrize(
-    "key", ["learning_rate", "training.learning_rate", "diffusion.training.learning_rate", "training"]
-)
+@pytest.mark.parametrize("key", ["learning_rate", "training.learning_rate", "diffusion.training.learning_rate"])
 def test_a_named_key_is_accepted_with_all_that_stands_on_it(retrained: Path, key: str, capsys: Captured) -> None:
     assert {"train_diffusion", "generate"} <= missing(retrained)
     accept(retrained, keys=[key], dry_run=True)
@@ -98,17 +100,16 @@ def test_a_named_key_is_accepted_with_all_that_stands_on_it(retrained: Path, key
     assert not ACCEPTED.exists()
     accept(retrained, keys=[key])
     assert "train_diffusion: 1 of 1 results accepted" in capsys.readouterr().out
-    # The page prints the config's keys, under `diffusions.main`.
-    of_page = {"make_report"} if key.startswith("diffusion.") else set()
-    assert missing(retrained) == of_page
-    accepted = {entry.split()[0] for entry in json.loads(ACCEPTED.read_text())}
-    assert accepted == {"train_diffusion", "make_report"} - of_page
+    assert missing(retrained) == set()
+    assert {entry.split()[0] for entry in json.loads(ACCEPTED.read_text())} == {"train_diffusion"}
+    plan = Jobs(load_config(yaml.safe_load(retrained.read_text())))
+    assert plan(page).settings["accepted"] == {f"train_diffusion {plan(diffusion, 'main').digest}": f"code, {key}"}
     assert missing() == set(), "the config of before has its results as before"
 
 
 def test_only_changes_of_the_named_keys_and_of_the_code_are_accepted(change, retrained, capsys) -> None:
     text = retrained.read_text()
-    for keys in ([], ["batch"], ["training.steps"], ["diffusion.learning_rate"], ["rate"]):
+    for keys in ([], ["batch"], ["training.steps"], ["diffusion.learning_rate"], ["rate"], ["training"], ["diffusion"]):
         accept(retrained, keys=keys)
         where = f"the code or in {keys[0]}" if keys else "the code"
         assert f"nothing to accept: no results differ from the wanted ones in {where}" in capsys.readouterr().out
@@ -121,6 +122,26 @@ def test_only_changes_of_the_named_keys_and_of_the_code_are_accepted(change, ret
     change("train_diffusion")
     accept(retrained, keys=["learning_rate"])
     assert missing(retrained) == set()
+
+
+@pytest.mark.parametrize(
+    ("make", "entry", "key", "value", "accepted"),
+    [
+        (autoencoder, "main", "autoencoders.main.code_noise", "before_tiling", "autoencoder"),
+        (dataset, "tiny", "datasets.tiny.source.name", "openclipart", "source"),
+    ],
+)
+def test_whole_sections_and_contents_of_files_are_never_accepted(
+    own_folder: Path, make: Any, entry: str, key: str, value: str, accepted: str
+) -> None:
+    """The file may come with a clone: weights of another model, or other images, do not become this entry's."""
+    before = tiny_plan()(make, entry)
+    finish(tiny_plan())
+    wanted = tiny_plan(with_key(key, value))(make, entry)
+    ACCEPTED.write_text(
+        json.dumps({f"{wanted.stage.name} {wanted.digest}": {"digest": before.digest, "keys": [accepted]}})
+    )
+    assert tiny_plan(with_key(key, value))(make, entry).digest == wanted.digest != before.digest
 
 
 OTHER = tiny_values() | {"seed": 1}

@@ -77,10 +77,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
             "make_table", "make_figure", "make_report", *RECONSTRUCTION_DISTANCE
         }),
         ("evaluation.reference_count", 20, {"score_features", "make_table", "make_report"}),
-        ("evaluation.micro_batch", 16, {
-            "reconstruct", "measure_codes", "extract_features", "score_features", "make_table", "make_figure",
-            "make_report"
-        }),
+        ("evaluation.micro_batch", 16, AFTER_AUTOENCODER - {"train_autoencoder", "take_snapshot"}),
         ("autoencoders.main.execution.gpus", 4, set()),
         ("diffusions.main.execution.gpus", 0, set()),
         *((f"autoencoders.main.execution.{key}", 7, set()) for key in ("log_every", "save_every_s", "previews")),

@@ -60,7 +60,7 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
     used: set[Path] = set()
     for jobs, config in zip(plans, configs, strict=True):
         for job in jobs(planned).values():
-            for key, data in {"source": "raw images", "checkpoint": "checkpoint"}.items():
+            for key, data in {"source": "raw images", "checkpoint": "checkpoint", "initial": "initial weights"}.items():
                 if isinstance(job.numerical.get(key), dict):  # without a fingerprint, digests are not known
                     raise InputError(
                         f"{config}: {job.entry}: neither its {data} nor the fingerprint in results/fingerprints is"

@@ -18,7 +18,7 @@ from bright_pipeline.families import AnyAutoencoder, AnyGenerator, generator_fam
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.diffusion import Diffusion, Samples
 from bright_pipeline.settings.evaluation import Evaluation, Figures
-from bright_pipeline.settings.fields import REFERENCES, Entries, Name, Section, check_jobs, setting
+from bright_pipeline.settings.fields import Entries, Name, Section, check_jobs, setting
 from bright_pipeline.settings.study import Study
 from bright_pipeline.settings.tables import AutoencoderRows, GenerationRows, Tables
 from bright_pipeline.settings.weights import check_snapshot
@@ -69,7 +69,7 @@ class Config(Section):
             raise ValueError(f"training_seeds: must be distinct, such as [0, 1, 2], not {self.training_seeds}")
         for section in MODELS:
             for name, entry in getattr(self, section).items():
-                for key in REFERENCES:
+                for key in entry.REFERENCES:
                     if (other := getattr(entry, key, None)) is not None:
                         self._find(f"{key}s", other, f"{section}.{name}.{key}")
         for section in TRAINED:
@@ -258,7 +258,7 @@ class Config(Section):
         """
         if isinstance(decoder := getattr(entry, "decoder", None), str):
             return decoder
-        for key in REFERENCES:
+        for key in entry.REFERENCES:
             if key != "dataset" and (name := getattr(entry, key, None)) is not None:
                 return name if key == "autoencoder" else self.autoencoder_of(getattr(self, f"{key}s")[name])
         return None
@@ -276,7 +276,7 @@ class Config(Section):
 
     def dataset_of(self, entry: Section) -> str:
         """The name of the dataset that a model is trained on or a sample set imitates."""
-        for key in REFERENCES:  # the dataset comes first
+        for key in entry.REFERENCES:  # the dataset comes first
             if (name := getattr(entry, key, None)) is not None:
                 return name if key == "dataset" else self.dataset_of(getattr(self, f"{key}s")[name])
         raise ValueError(f"{entry!r} refers to no dataset")

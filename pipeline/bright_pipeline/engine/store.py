@@ -17,6 +17,7 @@ from bright_pipeline.base.paths import RESULTS, STORE
 
 ACCEPTED = RESULTS / "accepted.json"
 IDENTITIES = RESULTS / "identities"
+CONTENT = re.compile("[0-9a-f]{64}")  # sha256 of the content of files
 
 
 class Store:
@@ -102,13 +103,22 @@ def read_accepted() -> dict[str, Accepted]:
 
 
 def without(identity: Any, keys: tuple[str, ...]) -> dict[str, Any]:
-    """An identity without its code and without these keys of its settings, at any depth."""
+    """An identity without its code and without these keys of its settings, at any depth.
+
+    A section is no such key, and the sha256 of files is none either: they would stand for any other model or images.
+    """
     ends = [tuple(key.split(".")) for key in keys]
 
     def pruned(value: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(value, dict):
             return value
-        kept = [name for name in value if not any((*path, name)[-len(end) :] == end for end in ends)]
+        kept = [
+            name
+            for name, part in value.items()
+            if isinstance(part, dict)
+            or CONTENT.fullmatch(str(part))
+            or not any((*path, name)[-len(end) :] == end for end in ends)
+        ]
         return {name: pruned(value[name], (*path, name)) for name in kept}
 
     rest = {name: part for name, part in identity.items() if name != "code"} if isinstance(identity, dict) else {}

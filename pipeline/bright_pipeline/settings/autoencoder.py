@@ -203,6 +203,7 @@ class AutoencoderSettings(Section):
     """Keys of every family of autoencoders (`bright_pipeline/families`)."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: _require(schema, "dataset"))
+    REFERENCES = ("dataset",)
 
     dataset: str = setting("", "A name under `datasets`.")  # a config needs it, a network alone does not
     family: str = setting("bright", "A module of `bright_pipeline/families`, or the dotted name of your own module.")

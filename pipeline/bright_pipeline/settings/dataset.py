@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bright_pipeline.settings.fields import Section, added, is_power_of_two, operational, setting
+from bright_pipeline.settings.fields import Section, added, hashed, is_power_of_two, operational, setting
 
 
 class EmbeddedSource(Section):
     """Images shipped with this package."""
 
     kind: Literal["embedded"]
-    name: Literal["fashion-mnist", "openclipart"] = setting(
+    name: Literal["fashion-mnist", "openclipart"] = hashed(
         "fashion-mnist",
         "fashion-mnist: its 10,000 test images, 28 x 28, gray; openclipart: 3,056 colour drawings, 64 x 64.",
     )
@@ -22,39 +22,39 @@ class FolderSource(Section):
     """A folder of PNG, JPEG, WebP, BMP, GIF, TIFF or PPM files, with the extra `heic` HEIC too; subfolders included."""
 
     kind: Literal["folder"]
-    path: Path = Field(description="The folder.")
+    path: Path = hashed(..., "The folder.")
 
 
 class ZipSource(Section):
     """A zip archive of image files, read in place."""
 
     kind: Literal["zip"]
-    path: Path = Field(description="The archive.")
+    path: Path = hashed(..., "The archive.")
 
 
 class LmdbSource(Section):
     """LSUN's LMDB: a folder with data.mdb, in which each value is an encoded image."""
 
     kind: Literal["lmdb"]
-    path: Path = Field(description="The LMDB folder of the training images.")
-    validation_path: Path | None = setting(None, "The LMDB folder of the validation images; LSUN has two.")
+    path: Path = hashed(..., "The LMDB folder of the training images.")
+    validation_path: Path | None = hashed(None, "The LMDB folder of the validation images; LSUN has two.")
 
 
 class IdxSource(Section):
     """An IDX file of images, such as MNIST's, gzipped or not."""
 
     kind: Literal["idx"]
-    path: Path = Field(description="The file, such as train-images-idx3-ubyte.gz.")
+    path: Path = hashed(..., "The file, such as train-images-idx3-ubyte.gz.")
 
 
 class HuggingFaceSource(Section):
     """A Hugging Face dataset on disk: a folder of `save_to_disk`, or parquet files. Needs the package pyarrow."""
 
     kind: Literal["huggingface"]
-    path: Path = Field(description="The folder, or one parquet file.")
-    split: str | None = setting(None, "The split to read, if the dataset has several.")
-    validation_split: str | None = setting(None, "The split of the validation images (needs `split`).")
-    column: str = setting("image", "The column of the images.")
+    path: Path = hashed(..., "The folder, or one parquet file.")
+    split: str | None = hashed(None, "The split to read, if the dataset has several.")
+    validation_split: str | None = hashed(None, "The split of the validation images (needs `split`).")
+    column: str = added("image", "image", "The column of the images.")
 
     def _check(self) -> None:
         if self.validation_split is not None and self.split in (None, self.validation_split):

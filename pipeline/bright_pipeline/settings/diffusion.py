@@ -70,6 +70,7 @@ class Denoising(Section):
 class Diffusion(Denoising):
     """A diffusion model on the codes of one autoencoder."""
 
+    REFERENCES = ("autoencoder",)
     autoencoder: str = Field(description="A name under `autoencoders`.")
     rescaling: Literal["auto", "range", "first_batch", "standardize", "none"] = setting(
         "auto",
@@ -111,6 +112,7 @@ class Sampler(Section):
 class SampleSet(Section):
     """Keys of every sample set. Image i depends only on the seed and i."""
 
+    REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
     count: int = setting(50_000, "Number of images.", ge=2)
     seed: int = setting(0, "Added to the run's root seed.")
     shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)

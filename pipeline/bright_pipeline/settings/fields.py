@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +21,6 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
-
-REFERENCES = ("dataset", "autoencoder", "diffusion", "generator")
-"""Keys that name another entry of the config. Names are not part of digests."""
 
 LONGEST_NAME = 100  # characters: a file system allows 255 bytes, and file names add more to it
 NAME = rf"^[A-Za-z0-9]([A-Za-z0-9_.-]{{0,{LONGEST_NAME - 2}}}[A-Za-z0-9])?$"
@@ -63,6 +60,7 @@ class Section(BaseModel):
     """A part of the config: unknown keys are errors, numbers are finite, values are frozen after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    REFERENCES: ClassVar[tuple[str, ...]] = ()  # keys that name another entry of the config; names are in no digest
 
     @model_validator(mode="wrap")
     @classmethod
@@ -107,7 +105,7 @@ class Section(BaseModel):
         for name in type(self).model_fields:
             part = getattr(self, name)
             marks = self._marks(name)
-            by_content = marks.get("by_content") or (name in REFERENCES and isinstance(part, str))
+            by_content = marks.get("by_content") or (name in self.REFERENCES and isinstance(part, str))
             if marks.get("operational") or by_content or ("before" in marks and values[name] == marks["before"]):
                 values.pop(name, None)
             elif isinstance(part, Section):
@@ -149,6 +147,11 @@ def _check_value(key: str, value: Any) -> None:
 def setting(default: Any, description: str, **checks: Any) -> Any:
     """A key with a default; a required key is a pydantic Field."""
     return Field(default, description=description, **checks)
+
+
+def hashed(default: Any, description: str) -> Any:
+    """A key whose content is part of digests, such as the files at a path, and not its value."""
+    return Field(default, description=description, json_schema_extra={"by_content": True})
 
 
 def operational(default: Any, description: str, **checks: Any) -> Any:

@@ -18,6 +18,7 @@ class GeneratorTraining(Section):
 class GeneratorSettings(Section):
     """Keys of every family of generators (`bright_pipeline/families`)."""
 
+    REFERENCES = ("dataset", "autoencoder")
     family: str = Field(description="A module of `bright_pipeline/families`, or the dotted name of your own module.")
     dataset: str | None = setting(None, "A name under `datasets`, for a family that is trained on images.")
     autoencoder: str | None = setting(None, "A name under `autoencoders`, for a family that is trained on codes.")

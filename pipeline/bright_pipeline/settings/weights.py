@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from bright_pipeline.settings.fields import Name, Section, added, setting
+from bright_pipeline.settings.fields import Name, Section, added, hashed, setting
 
 ForeignKind = Literal["taming_vqgan", "ldm_vq", "ldm_kl", "rqvae", "ldm", "diffusers_ddpm"]
 
@@ -34,7 +34,7 @@ class ForeignWeights(Section):
         description="taming_vqgan: taming-transformers' VQGAN; ldm_vq, ldm_kl: latent-diffusion's first stages; rqvae:"
         " rq-vae-transformer's; ldm: latent-diffusion's UNet; diffusers_ddpm: a folder of diffusers' DDPM."
     )
-    path: str = Field(description="The checkpoint's file or folder.")
+    path: str = hashed(..., "The checkpoint's file or folder.")
 
 
 ImportedWeights = Annotated[ForeignWeights | None, Field(description="A checkpoint of another program to import.")]

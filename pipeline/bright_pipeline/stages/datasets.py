@@ -56,10 +56,12 @@ FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its c
 
 
 def dataset(jobs: Jobs, name: str) -> Job:
-    """The job that prepares a dataset; its digest depends on the content of the raw images, not on their path."""
+    """The job that prepares a dataset; its digest depends on the content of the images, not on their path."""
     settings, facts = jobs.config.datasets[name], jobs(raw_images, name)
     numerical = settings.numerical()
     numerical["source"] = facts["sha256"] if "sha256" in facts else {"absent": facts["absent"]}
+    how = {key: value for key, value in settings.source.numerical().items() if key != "kind"}
+    numerical |= {f"source.{key}": value for key, value in how.items()}
     planned: dict[str, Any] = {"name": name, "sha256": facts.get("sha256")}
     if settings.split.list is not None:
         numerical["split"]["list"] = facts["list"]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bright_pipeline.engine.jobs import Job, Output, Stage, closure, planned
 from bright_pipeline.families import generator_family
-from bright_pipeline.settings.fields import Section
+from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
@@ -56,6 +56,7 @@ class ReportJob(Section):
     samples: PageSamples | None = Field(None, description="The sample set shown.")
     figures: dict[str, dict[str, str]] = Field({}, description="Title and caption of each figure, by its name.")
     jobs: list[JobRow] = Field([], description="All jobs behind the page.")
+    accepted: dict[str, str] = added({}, {}, "Results that `bright accept` accepted, and what they may differ in.")
 
 
 MAKE_REPORT = Stage(
@@ -131,6 +132,9 @@ def page(jobs: Jobs) -> Job:
             {"stage": job.stage.name, "name": job.name, "code": job.identity["code"], "seed": job.settings.get("seed")}
             for job in behind
         ],
+        "accepted": {
+            f"{job.stage.name} {job.digest}": ", ".join(["code", *job.accepted.keys]) for job in behind if job.accepted
+        },
     }
     # A folder is found by its digest, so the readable part of its name does not change the page.
     numerical = ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]}
