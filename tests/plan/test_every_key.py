@@ -28,11 +28,12 @@ from bright_pipeline.models.traits import traits
 from bright_pipeline.plan.publish import written_values
 from bright_pipeline.settings.diffusion import FilesSamples, SampleSet
 from bright_pipeline.settings.fields import CodeSize, Section
-from bright_pipeline.stages.autoencoders import autoencoder, code_measurement, codes, reconstruction
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.generation import diffusion, generator, samples
+from bright_pipeline.stages.measurements import code_measurement, codes, reconstruction
 from finished_plan import TINY
 from small_collections import encoded, folder_of, picture
 from snakemake.utils import update_config

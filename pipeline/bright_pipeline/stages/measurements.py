@@ -14,9 +14,10 @@ from bright_pipeline.config.root import Config, read_config
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
 from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module
 from bright_pipeline.models.metric_networks.manifest import network_digest
+from bright_pipeline.models.traits import traits
 from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.diffusion import Sampler
-from bright_pipeline.settings.fields import Section
+from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.stages.autoencoders import autoencoder, family_code
 from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
 from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes
@@ -25,15 +26,16 @@ PAPER = PACKAGED_CONFIGS / "paper.yaml"
 
 
 class Encoding(Section):
-    """Encode a split with a trained autoencoder."""
+    """Encode a split with a trained autoencoder. The micro-batch changes the last bits of codes."""
 
-    micro_batch: int = Field(64, ge=1)
+    micro_batch: int = added(64, 64, "Images that the network sees at once.", ge=1)
     cpu_threads: int = Field(1, ge=1)
 
 
 class Reconstruction(Encoding):
     """Reconstruct the validation split; the summary quotes the autoencoder's config."""
 
+    micro_batch: int = Field(64, ge=1)
     autoencoder: AnyAutoencoder = Field(json_schema_extra={"operational": True})
 
 
@@ -163,7 +165,6 @@ def with_autoencoder(
     name: str,
     split: str,
     settings: dict[str, Any],
-    numerical: dict[str, Any] | None = None,
     inputs: Inputs | None = None,
     networks: Sequence[str] = (),
 ) -> Job:
@@ -180,8 +181,10 @@ def with_autoencoder(
 
     def reading(networks: Sequence[str]) -> Job:
         every = read | {key: network(key) for key in networks}
-        facts, code = {key: network_digest(key) for key in networks}, family_code(model)
-        return jobs.job(stage, f"autoencoders.{name}", settings, numerical, inputs=every, facts=facts, code=code)
+        facts: dict[str, Any] = {key: network_digest(key) for key in networks}
+        if "autoencoder" in settings and not jobs(autoencoder, name).is_training:
+            facts["traits"] = traits(model)  # printed, and not covered by a training's digest
+        return jobs.job(stage, f"autoencoders.{name}", settings, inputs=every, facts=facts, code=family_code(model))
 
     whole = reading(networks)
     usable = [key for key in networks if is_network_available(jobs, key, [whole])]
@@ -201,12 +204,12 @@ def reconstruction(jobs: Jobs, name: str) -> Job:
 
 
 def codes(jobs: Jobs, name: str) -> Job:
-    """The job that dumps the codes of the training split, which do not depend on the micro-batch.
+    """The job that dumps the codes of the training split.
 
     A decoder stage uses the codes of the entry whose encoder it keeps.
     """
-    settings = encoding(jobs, name := jobs.config.encoder_of(name))
-    return with_autoencoder(jobs, DUMP_CODES, name, "train", settings, {"cpu_threads": settings["cpu_threads"]})
+    name = jobs.config.encoder_of(name)
+    return with_autoencoder(jobs, DUMP_CODES, name, "train", encoding(jobs, name))
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:
