@@ -54,7 +54,7 @@ class HuggingFaceSource(Section):
     path: Path = hashed(..., "The folder, or one parquet file.")
     split: str | None = hashed(None, "The split to read, if the dataset has several.")
     validation_split: str | None = hashed(None, "The split of the validation images (needs `split`).")
-    column: str = added("image", "image", "The column of the images.")
+    column: str = added("image", "The column of the images.")
 
     def _check(self) -> None:
         if self.validation_split is not None and self.split in (None, self.validation_split):

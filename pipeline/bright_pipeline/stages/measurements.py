@@ -28,7 +28,7 @@ PAPER = PACKAGED_CONFIGS / "paper.yaml"
 class Encoding(Section):
     """Encode a split with a trained autoencoder. The micro-batch changes the last bits of codes."""
 
-    micro_batch: int = added(64, 64, "Images that the network sees at once.", ge=1)
+    micro_batch: int = added(64, "Images that the network sees at once.", ge=1)
     cpu_threads: int = Field(1, ge=1)
 
 

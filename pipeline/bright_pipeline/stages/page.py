@@ -56,7 +56,7 @@ class ReportJob(Section):
     samples: PageSamples | None = Field(None, description="The sample set shown.")
     figures: dict[str, dict[str, str]] = Field({}, description="Title and caption of each figure, by its name.")
     jobs: list[JobRow] = Field([], description="All jobs behind the page.")
-    accepted: dict[str, str] = added({}, {}, "Results that `bright accept` accepted, and what they may differ in.")
+    accepted: dict[str, str] = added({}, "Results that `bright accept` accepted, and what they may differ in.")
 
 
 MAKE_REPORT = Stage(
