@@ -120,9 +120,6 @@ def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -
     assert [path.name[:14] for path in FINGERPRINTS.iterdir()] == ["fashion-mnist-"]
 
 
-# Stored fingerprints
-
-
 @pytest.fixture
 def before(cats: None) -> dict[str, Any]:
     """The facts of these pictures, which a run has stored."""

@@ -194,9 +194,6 @@ def test_nodes_that_only_weight_zero_touches_are_not_reachable():
     assert int(tables.reachable_entries(0).sum()) == 6 * 4 * 4
 
 
-# Key codes: tiling and relaxed precision.
-
-
 @given(st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 4]), st.integers(1, 3))
 def test_tiling_repeats_each_key_along_both_axes(size, factor, channels):
     code = torch.arange(channels * size * size, dtype=torch.float32).view(1, channels, size, size)

@@ -36,9 +36,6 @@ def model(settings):
     return made.eval()
 
 
-# The diffusion.
-
-
 def one_step(diffusion, t):
     """The K x K matrix of q(x_t | x_{t-1}) from its definition: row i is Cat((1 - beta_t) e_i + beta_t / K)."""
     beta = 1 / (diffusion.steps - t + 1)
@@ -75,9 +72,6 @@ def test_drawn_chains_have_the_marginals_frequencies():
         indices = diffusion.advance(indices, t, chances, torch.randint(K, indices.shape, generator=generator))
         frequencies = torch.bincount(indices, minlength=K) / len(indices)
         torch.testing.assert_close(frequencies, diffusion.marginal(torch.tensor(2), t), atol=5e-3, rtol=0)
-
-
-# The networks.
 
 
 @pytest.mark.parametrize("t", [1, 2, 3])
@@ -139,9 +133,6 @@ def test_the_last_network_has_the_layers_of_both_halves(settings):
     made = ImageBART(settings(transformer={"encoder_layers": 3, "decoder_layers": 2}), SHAPE)
     assert [len(step.blocks) for step in made.reverse] == [2, 2, 5]
     assert [step.encoder is None for step in made.reverse] == [False, False, True]
-
-
-# Training.
 
 
 def quantizer(family="vqgan", **codebook):
