@@ -29,10 +29,15 @@ from bright_pipeline.data.archive import ArchiveWriter, image_name
 from bright_pipeline.models.metric_networks.fetching import fetch
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network_path
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 keep_freed_memory()  # as stages do
 collect_garbage_rarely()
 os.fsync = lambda file: None  # no test cuts the power
+
+# No test is timed, and temporary folders may hold several examples.
+settings.register_profile("tests", deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("tests")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -45,7 +45,7 @@ def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP
     return path
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([1, 3]), size=st.integers(1, 20), count=st.integers(1, 5)
 )

@@ -148,7 +148,7 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
         only_part(ZipSource(kind="zip", path=tmp_path / "a.zip")).names()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
     zipped=st.booleans(),

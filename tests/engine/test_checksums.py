@@ -20,7 +20,7 @@ from bright_pipeline.engine.jobs import Job
 from bright_pipeline.stages.tables import tables
 from daemons import wait_for
 from finished_plan import finish, tiny_plan
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -69,7 +69,6 @@ def test_directory_of_a_zip_distinguishes_it_and_a_damaged_member_is_found_by_re
         file.read("1.png")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_every_changed_byte_is_found(content: bytes, data: st.DataObject) -> None:
     with atomic_path(RESULT) as temporary:
@@ -82,7 +81,6 @@ def test_every_changed_byte_is_found(content: bytes, data: st.DataObject) -> Non
         check(RESULT)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_changed_byte_of_the_list_is_found(data: st.DataObject) -> None:
     write_text(RESULT, "text")

@@ -57,7 +57,7 @@ def test_the_next_batches_are_read_ahead_until_their_reader_stops(stop: BaseExce
     assert len(images.read_ones) <= (AHEAD + 1) * SIZE
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 20), st.integers(0, 20), st.integers(1, 7), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans()
 )

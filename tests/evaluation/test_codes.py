@@ -24,7 +24,7 @@ from bright_pipeline.models.code_bits import noise_bits, posterior_bits, posteri
 from bright_pipeline.models.generator import noise_generators
 from bright_pipeline.settings.autoencoder import Autoencoder
 from first_stages import images, small_model
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reference_hash_grid import corners, geometry
 
@@ -132,7 +132,6 @@ def test_statistics_are_numpys():
     assert found["channels"]["maximum"] == array.max(axes).tolist()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
 def test_codes_come_back_from_their_file(tmp_path, count, channels, side):
     codes = some_codes(count, (channels, side, side))

@@ -46,7 +46,7 @@ sets = st.tuples(st.integers(0, 1000), st.integers(6, 40), st.integers(6, 40), s
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sets, st.integers(0, 5), st.floats(0, 100))
 def test_both_protocols_equal_the_definition_exactly(protocol, drawn, copies, offset) -> None:
     """Also where images repeat, so that distances are zero, and far from the origin, where 32 bits are coarse."""
@@ -71,7 +71,7 @@ def test_a_point_on_a_sphere_is_inside_for_one_protocol_and_outside_for_the_othe
     assert found == {"torch_fidelity": pytest.approx(4 / 6), "paper_repository": pytest.approx(3 / 6)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sets, st.sampled_from([3, 200]), st.integers(60, 99))
 def test_the_librarys_protocol_equals_its_own_function(drawn, width, tile) -> None:
     """Except for one point on a sphere, which the library's 32-bit rounding may put on either side."""
@@ -104,7 +104,7 @@ def values(precision: float, recall: float) -> dict[str, float]:
     return {"precision": precision, "recall": recall, "f1": f1(precision, recall), **density}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 50), st.integers(0, 80))
 def test_intervals_hold_their_values_and_stay_between_zero_and_one(inside_made: int, inside_real: int) -> None:
     precision, recall = inside_made / 50, inside_real / 80

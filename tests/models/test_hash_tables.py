@@ -99,7 +99,7 @@ def test_every_strategy_equals_the_slow_reference(retrieval, key_length, size, c
     assert_equal_to_1e_5(code_gradient, code.grad)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 3), st.integers(1, 4), st.integers(2, 6), st.integers(0, 12), st.sampled_from([1, 2, 4]),
     st.integers(5, 16), st.sampled_from(CONVENTIONS), st.sampled_from([1, 2, 4, 8, 16]), st.integers(0, 99),

@@ -23,7 +23,7 @@ from bright_pipeline.training.history import History
 from bright_pipeline.training.loop import Loop, make_accelerator, pause
 from bright_pipeline.training.state import all_finite, load_tree, save_tree
 from bright_pipeline.training.task import EMA
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
@@ -319,7 +319,6 @@ SHARING_MEMORY = {"whole": WHOLE, "again": WHOLE, "part": WHOLE[1], "turned": WH
 ALIKE_AS_PATHS = {"a/b": torch.tensor([1]), "a": {"b": torch.tensor([2])}, 1: torch.tensor([3]), "1": torch.tensor([4])}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=st.dictionaries(keys, trees, max_size=4))
 @example(tree=SHARING_MEMORY)
 @example(tree=ALIKE_AS_PATHS)

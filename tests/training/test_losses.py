@@ -13,7 +13,7 @@ from bright_pipeline.training.losses import (
 )
 from bright_pipeline.training.task import EMA, learning_rate
 from diffusers.training_utils import EMAModel
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -38,7 +38,6 @@ class LinearCritic(torch.nn.Module):
         return (x * self.weight).flatten(1).sum(1)
 
 
-@settings(deadline=None)
 @given(scores, scores)
 def test_wasserstein_losses_are_differences_of_mean_scores(real, fake):
     mean_real, mean_fake = sum(real.tolist()) / len(real), sum(fake.tolist()) / len(fake)
@@ -46,7 +45,6 @@ def test_wasserstein_losses_are_differences_of_mean_scores(real, fake):
     assert float(generator_loss("wgan_gp", fake)) == pytest.approx(-mean_fake, abs=1e-4)
 
 
-@settings(deadline=None)
 @given(scores, scores)
 def test_logistic_losses_are_cross_entropies(real, fake):
     def minus_log_sigmoid(values):
