@@ -45,8 +45,9 @@ def error_text(error: Exception) -> str:
 
 def error_line(error: BaseException) -> str | None:
     """One line for an error that the user can fix; None for any other error."""
-    known = disk_problem(error) or gpu_memory_problem(error) or missing_package(error)
-    return str(error) if isinstance(error, InputError) else known
+    if isinstance(error, InputError):
+        return str(error)
+    return disk_problem(error) or gpu_memory_problem(error) or missing_package(error)
 
 
 def disk_problem(error: BaseException) -> str | None:

@@ -100,18 +100,13 @@ def export(
 
 def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
     """The models of an entry, by model type; InputError if there is no such entry, or if it is not trained."""
-    section, _, rest = name.partition(".")
-    if section in MAKERS and rest:
-        sections, name = [section] * (rest in getattr(jobs.config, section)), rest
-    else:
-        sections = [section for section in MAKERS if name in getattr(jobs.config, section)]
-        sections = sections[:1] if sections == ["autoencoders", "diffusions"] else sections
-    if not sections:
-        entries = ", ".join(f"{section}.{entry}" for section in MAKERS for entry in getattr(jobs.config, section))
-        raise InputError(f"{name!r}: no trained model of the config, which has {entries}")
-    if len(sections) > 1:
-        raise InputError(f"{name!r}: several entries: say {' or '.join(f'{section}.{name}' for section in sections)}")
-    (section,) = sections
+    entries = [f"{section}.{entry}" for section in MAKERS for entry in getattr(jobs.config, section)]
+    named = [entry for entry in entries if name in (entry, entry.partition(".")[2])]
+    if not named:
+        raise InputError(f"{name!r}: no trained model of the config, which has {', '.join(entries)}")
+    if len(named) > 1 and named != [f"autoencoders.{name}", f"diffusions.{name}"]:
+        raise InputError(f"{name!r}: several entries: say {' or '.join(named)}")
+    section, _, name = named[0].partition(".")
     decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
     models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
     if section == "autoencoders":

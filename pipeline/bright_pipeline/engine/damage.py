@@ -21,6 +21,7 @@ from bright_pipeline.engine.jobs import Job, Jobs, Output, digest_of, planned
 from bright_pipeline.engine.store import ACCEPTED, IDENTITIES, identity_path
 
 DAMAGED = RESULTS / "damaged"
+REMEDY = "restore it from git, or remove it: the next run writes it again"
 
 
 def wrong_sizes(job: Job, files: Iterable[str] | None = None) -> Iterator[str]:
@@ -58,9 +59,9 @@ def add_missing_checksums(job: Job) -> None:
                 update_sums(job.folder, taken | read_sums(job.folder))
 
 
-def check_identities(made: Iterable[Job]) -> None:
+def check_identities(jobs: Iterable[Job]) -> None:
     """InputError if an existing result was made from other settings, code or inputs than the job that would use it."""
-    for job in made:
+    for job in jobs:
         if (line := refused(job)) is not None:
             raise InputError(line)
         path = identity_path(*job.key)
@@ -96,20 +97,19 @@ def read_identity(path: Path) -> dict[str, Any] | None:
     try:
         return None if not path.exists() else dict(read_json(path, str(path)))
     except (InputError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not JSON ({error}); restore it from git, or remove it") from None
+        raise InputError(f"{path}: damaged: not JSON ({error}); {REMEDY}") from None
 
 
 def identity_problem(path: Path) -> str | None:
     """A line if a recorded identity does not have the digest in its name; None also if there is no such file."""
-    remedy = "restore it from git, or remove it: the next run writes it again"
     try:
         identity = read_identity(path)
-    except InputError:
-        return f"{path}: damaged: not readable; {remedy}"
+    except InputError as error:
+        return str(error)
     digest = path.stem.rpartition("-")[2]
     if identity is None or digest == digest_of(identity):
         return None
-    return f"{path}: damaged: its content does not have the digest {digest}; {remedy}"
+    return f"{path}: damaged: its content does not have the digest {digest}; {REMEDY}"
 
 
 def recorded(digest: str) -> dict[str, Any] | None:

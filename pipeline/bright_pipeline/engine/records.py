@@ -72,9 +72,9 @@ def read_record(path: Path) -> dict[str, Any]:
 class Record:
     """A record as one of its writers sees it. No job fails because its record cannot be written."""
 
-    def __init__(self, log: Path | None, begins: bool, **own: Any):
-        """`begins`: drop the facts of an earlier attempt. `own`: facts that this writer repeats in each write."""
-        self.log, self.begins, self.own = log, begins, own
+    def __init__(self, log: Path | None, begins: bool, **repeated: Any):
+        """`begins`: drop the facts of an earlier attempt. `repeated`: facts that this writer repeats in each write."""
+        self.log, self.begins, self.repeated = log, begins, repeated
 
     def write(self, **facts: Any) -> None:
         """Update the record with these facts and the time; the other writer's facts stay."""
@@ -86,7 +86,7 @@ class Record:
             # the write goes on: each writer repeats its facts the next time.
             wait_for_lock(file, LOCK_PATIENCE_S)
             now = time.time()
-            record = {"started_at": now} | ({} if self.begins else read_record(path)) | self.own | facts
+            record = {"started_at": now} | ({} if self.begins else read_record(path)) | self.repeated | facts
             write_json(path, record | {"updated_at": now, "seconds": now - record["started_at"]})
             self.begins = False
 
@@ -120,15 +120,15 @@ def limit_mb(requested: int | None) -> int | None:
 
 def used() -> dict[str, float]:
     """CPU seconds of this process and its ended children, and the peak memory of the largest of them in MB."""
-    own, children = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    process, children = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes, Linux kB
-    own_peak_kb = own.ru_maxrss / unit  # on Linux it starts with the parent's, so VmHWM is read there
+    peak_kb = process.ru_maxrss / unit  # on Linux it starts with the parent's, so VmHWM is read there
     with suppress(OSError):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        own_peak_kb = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), own_peak_kb)
+        peak_kb = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), peak_kb)
     return {
-        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 2),
-        "peak_mb": round(max(own_peak_kb, children.ru_maxrss / unit) / 1024),
+        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in (process, children)), 2),
+        "peak_mb": round(max(peak_kb, children.ru_maxrss / unit) / 1024),
     }
 
 

@@ -30,9 +30,9 @@ def find_job(jobs: Jobs, digest: str) -> Job:
     return job
 
 
-def outputs_of(made: Iterable[Job]) -> list[Output]:
+def outputs_of(jobs: Iterable[Job]) -> list[Output]:
     """All outputs of these jobs."""
-    return [job[file] for job in made for file in job.files]
+    return [job[file] for job in jobs for file in job.files]
 
 
 def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
@@ -50,7 +50,7 @@ def wanted(jobs: Jobs, names: Iterable[str]) -> list[Output]:
 
 def target_jobs(jobs: Jobs) -> dict[str, list[Job]]:
     """The jobs that each target of Snakemake names."""
-    return {name: made for stage in jobs.stages.values() for name, made in stage.targets(jobs).items()}
+    return {name: of_target for stage in jobs.stages.values() for name, of_target in stage.targets(jobs).items()}
 
 
 def everything(jobs: Jobs) -> list[Output]:

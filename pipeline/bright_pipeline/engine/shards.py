@@ -16,7 +16,6 @@ from bright_pipeline.base.paths import LOGS
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.code import expected_code
 from bright_pipeline.engine.jobs import Job, Jobs, Output, Source, Span, path_of, planned
-from bright_pipeline.engine.jobs import targets as targets
 
 SETTINGS, INPUTS = "settings.json", "inputs.txt"
 LONGEST = 20_000  # bytes of settings or of named inputs; with both, the options and their quoting still fit
@@ -143,9 +142,9 @@ def long_arguments(job: Job) -> tuple[str, list[str], dict[Path, str]]:
     return settings, named, files
 
 
-def write_arguments(made: Iterable[Job]) -> None:
+def write_arguments(jobs: Iterable[Job]) -> None:
     """Write the files for arguments that are too long."""
-    for path, text in (item for job in made for item in long_arguments(job)[2].items()):
+    for path, text in (item for job in jobs for item in long_arguments(job)[2].items()):
         write_text(path, text)
 
 

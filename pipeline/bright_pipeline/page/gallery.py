@@ -91,7 +91,7 @@ METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTR
 class Pairs:
     """Validation images, and each model's reconstructions of them with their metrics as text."""
 
-    places: list[int]  # in the validation split, evenly spaced
+    indices: list[int]  # in the validation split, evenly spaced
     originals: list[str]
     reconstructions: dict[str, list[str]]
     words: dict[str, list[str]]
@@ -109,20 +109,20 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
                 f"reconstructions {model}: {len(archive)} images, {validation} has {len(originals)}; make them again"
             )
     shown: list[list[str]] = []  # of each image, the original and the reconstruction of each model
-    left, places = PAIRS_BYTES, spaced(len(originals), PAIRS)
-    for index in places:
+    left, indices = PAIRS_BYTES, spaced(len(originals), PAIRS)
+    for index in indices:
         uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
         left -= _bytes(uris)
         if left < 0:
             break
         shown.append(uris)
-    places = places[: len(shown)]
+    indices = indices[: len(shown)]
     return Pairs(
-        places,
+        indices,
         [uris[0] for uris in shown],
         {model: [uris[column] for uris in shown] for column, model in enumerate(archives, start=1)},
         {
-            model: _metric_words(per_image[model], places) if model in per_image else [""] * len(places)
+            model: _metric_words(per_image[model], indices) if model in per_image else [""] * len(indices)
             for model in archives
         },
         len(originals),
@@ -130,9 +130,9 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
     )
 
 
-def _metric_words(path: Path, places: list[int]) -> list[str]:
+def _metric_words(path: Path, indices: list[int]) -> list[str]:
     """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images; lines break after a comma only."""
-    frame = pd.read_csv(path).iloc[places]
+    frame = pd.read_csv(path).iloc[indices]
     formats = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
     return [", ".join(form.format(row[column]) for column, form in formats.items()) for _, row in frame.iterrows()]
 

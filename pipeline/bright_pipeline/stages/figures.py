@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bright_pipeline.base.paths import PACKAGE
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables
-from bright_pipeline.settings.diffusion import DiffusionSamples, FilesSamples
+from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.settings.quantities import CODES, RECONSTRUCTIONS, TIMED_DECODING, Kind
 from bright_pipeline.stages import autoencoders, measurements
@@ -94,45 +95,33 @@ def figures(jobs: Jobs) -> dict[str, Job]:
     church = next(iter(tables.table6.rows), None)
     if church is not None and church != sample_set:
         inputs |= _sample_figures(jobs, church, "fig12", "fig13")
-    sets = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
-    diffusions = dict.fromkeys(sampled.diffusion for sampled in sets if isinstance(sampled, DiffusionSamples))
-    inputs["curves_diffusion"] = _histories(jobs, diffusion, list(diffusions))
+    generated = [jobs.config.samples[name] for name in (sample_set, *tables.table5.rows, *tables.table6.rows) if name]
+    denoisers = dict.fromkeys(sampled.diffusion for sampled in generated if isinstance(sampled, DiffusionSamples))
+    inputs["curves_diffusion"] = _histories(jobs, diffusion, list(denoisers))
     for figure_name, table, rows in (("fig07", "table6", tables.table6.rows), ("fig08", "table5", tables.table5.rows)):
         # Side by side; sets of other datasets than the first set's are skipped.
-        datasets = {name: jobs.config.dataset_of(jobs.config.samples[name]) for name in rows}
-        same = [name for name in rows if datasets[name] == datasets[rows[0]]]
-        methods = {
-            name: row_settings(jobs, table, name).get("label", method(jobs, jobs.config.samples[name])) for name in same
-        }
-        named = distinct(methods)
-        shards = [(named[name], _first_shard(jobs, name)) for name in same]
-        inputs[figure_name] = [(f"samples:{words}", file) for words, shard in shards for _, file in shard]
-    for name in tables.table6.rows:
-        # Latent diffusion on codes of another family than BRIGHT.
-        sampled, model = jobs.config.samples[name], model_of(jobs, name)
-        if isinstance(sampled, FilesSamples):
-            is_ldm = sampled.method.startswith("LDM")
-        else:
-            family = None if model is None else jobs.config.autoencoders[model].family
-            is_ldm = sampled.kind == "diffusion" and family not in (None, "bright")
-        if is_ldm and "fig14" not in inputs:
-            inputs["fig14"] = _first_shard(jobs, name)
-    named = labels(jobs, tables.section34)
-    inputs["noise_robustness"] = [(f"{CODES.name}:{named[name]}", _measurement(jobs, CODES, name)[1]) for name in named]
-    inputs["code_range"] = inputs["spectra"] = inputs["noise_robustness"]
-    sizes = tables.table_sizes
-    inputs["table_size"] = [_measurement(jobs, kind, name) for name in sizes for kind in (CODES, RECONSTRUCTIONS)]
-    searched = jobs(studies).values()
-    inputs["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in searched]
+        sets = {name: jobs.config.samples[name] for name in rows}
+        same = [name for name in rows if jobs.config.dataset_of(sets[name]) == jobs.config.dataset_of(sets[rows[0]])]
+        words = {name: row_settings(jobs, table, name).get("label", method(jobs, sets[name])) for name in same}
+        shards = [(label, _first_shard(jobs, name)) for name, label in distinct(words).items()]
+        inputs[figure_name] = [(f"samples:{label}", file) for label, shard in shards for _, file in shard]
+    # Latent diffusion on codes of another family than BRIGHT.
+    ldm = [name for name in tables.table6.rows if method(jobs, jobs.config.samples[name]).startswith("LDM")]
+    inputs["fig14"] = _first_shard(jobs, ldm[0]) if ldm else []
+    named = labels(jobs, tables.section34).items()
+    codes = [(f"{CODES.name}:{label}", _measurement(jobs, CODES, name)[1]) for name, label in named]
+    inputs |= dict.fromkeys(("noise_robustness", "code_range", "spectra"), codes)
+    sizes = product(tables.table_sizes, (CODES, RECONSTRUCTIONS))
+    inputs["table_size"] = [_measurement(jobs, kind, name) for name, kind in sizes]
+    inputs["studies"] = [(f"study:{job.settings['name']}", job["table.csv"]) for job in jobs(studies).values()]
     drawn = {name: figure(jobs, name, data) for name, data in inputs.items() if data}
     if rated := settings.rate_quality or tables.equal_budget:
         models = {name: measurements.model_id(jobs.config, name) for name in rated}
-        of_seeds = [(name, of_seed) for name in rated for _, of_seed in jobs.every_seed]
-        data = [_measurement(of_seed, RECONSTRUCTIONS, name) for name, of_seed in of_seeds]
-        data.append(
-            (TIMED_DECODING.name, jobs(measurements.decoding, measurements.timed_models(jobs))["decoding.json"])
+        data = [_measurement(of_seed, RECONSTRUCTIONS, name) for name in rated for _, of_seed in jobs.every_seed]
+        timed = jobs(measurements.decoding, measurements.timed_models(jobs))
+        drawn["rate_quality"] = figure(
+            jobs, "rate_quality", [*data, (TIMED_DECODING.name, timed["decoding.json"])], models=models
         )
-        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
     if names := settings.sample_quality or tables.latent_diffusion.samples:
         drawn |= sample_quality(jobs, names)
     return dict(sorted(drawn.items()))

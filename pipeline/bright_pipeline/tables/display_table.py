@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,13 +160,10 @@ def read_display(path: Path, name: str = "", latex: Path | None = None) -> Displ
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [[_read_cell(cell) for cell in row] for row in content.pop("rows")]
         columns = [(str(quantity), str(part)) for quantity, part in content.pop("columns")]
-        table = DisplayTable(rows=rows, columns=columns, name=name, **content)
+        text = "" if latex is None else latex.read_text(encoding="utf-8")
+        return DisplayTable(rows=rows, columns=columns, name=name, latex=text, **content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"table {path}: not a table as make_table writes it ({error!r})") from None
-    try:
-        return table if latex is None else replace(table, latex=latex.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"table {latex}: not a readable LaTeX file ({error})") from None
 
 
 def _read_cell(cell: str | dict[str, Any]) -> DisplayCell:

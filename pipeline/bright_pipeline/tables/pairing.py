@@ -140,7 +140,7 @@ class Line:
 def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement], table: Table) -> list[Line]:
     """The measured rows, then the published rows; a published row with a matching measurement is a measured one."""
     taken: dict[int, Measurement] = {}  # index of a published row -> the measurement that belongs to it
-    own_lines: dict[str, Line] = {}
+    unpaired: dict[str, Line] = {}
 
     def published_row(measurement: Measurement) -> int | None:
         """The published row that a measurement matches: a free one, else a taken one, else None."""
@@ -152,17 +152,16 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
         index = published_row(measurement)
         if index is None:
             # Why a row on a published dataset has no difference: how it differs from the nearest published row.
-            found = [(row, mismatches(row, measurement, table)) for row in rows if measurement.kinds]
-            similar = [(row, differing) for row, differing in found if not IDENTITY_TRAITS & set(differing)]
-            reasons = []
-            if similar:
-                row, differing = min(similar, key=lambda pair: len(pair[1]))
-                words = ", ".join(f"{trait} {difference}" for trait, difference in differing.items())
-                reasons = [f"not compared with the published {row_name(row)}: {words}"]
-            own_lines[measurement.name] = _line(None, measurement, None, table, reasons)
+            compared = [(row, mismatches(row, measurement, table)) for row in rows if measurement.kinds]
+            similar = [(row, differing) for row, differing in compared if not IDENTITY_TRAITS & differing.keys()]
+            reasons = [
+                f"not compared with the published {row_name(row)}: {', '.join(map(' '.join, differing.items()))}"
+                for row, differing in sorted(similar, key=lambda pair: len(pair[1]))[:1]
+            ]
+            unpaired[measurement.name] = _line(None, measurement, None, table, reasons)
         elif index in taken:
             note = f"compared with the published {row_name(rows[index])}"
-            own_lines[measurement.name] = _line(None, measurement, rows[index], table, [note])
+            unpaired[measurement.name] = _line(None, measurement, rows[index], table, [note])
         else:
             taken[index] = measurement
     # Counts can match a published row where the images of the same row do not.
@@ -174,7 +173,7 @@ def pair(rows: list[Row], listed: list[Measurement], counted: list[Measurement],
     lines = [_line(row, taken.get(index), row, table, []) for index, row in enumerate(rows)]
     is_measured = [line.measurement is not None and not line.measurement.is_counted for line in lines]
     measured = [line for line, measured in zip(lines, is_measured, strict=True) if measured]
-    measured += [own_lines[measurement.name] for measurement in listed if measurement.name in own_lines]
+    measured += [unpaired[measurement.name] for measurement in listed if measurement.name in unpaired]
     return measured + [line for line, measured in zip(lines, is_measured, strict=True) if not measured]
 
 

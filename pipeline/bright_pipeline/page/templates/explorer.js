@@ -16,58 +16,58 @@ const decoder = (packed) => {
   const { side, codeSide, groups, perEntry, levels } = model;
 
   // Features of one group at a pixel (equation 4): each level interpolates between two nodes of the pixel's row.
-  const retrieve = (pixel, group, key, found) => {
+  const retrieve = (pixel, group, key, result) => {
     levels.forEach(({ scale, cells, rows }, level) => {
       const position = key * scale + 0.5, cell = Math.min(Math.max(Math.floor(position), 0), cells - 1);
       const first = ((pixel * groups + group) * (cells + 1) + cell) * perEntry;
       for (let at = first; at < first + perEntry; at++)
-        found[level * perEntry + at - first] = rows[at] + (position - cell) * (rows[at + perEntry] - rows[at]);
+        result[level * perEntry + at - first] = rows[at] + (position - cell) * (rows[at + perEntry] - rows[at]);
     });
-    return found;
+    return result;
   };
 
   // A linear layer whose weights (outputs, inputs) begin at `from`.
   const linear = (inputs, { weights, biases }, activate, outputs = biases.length, group = 0) => {
-    const found = new Float32Array(outputs);
+    const result = new Float32Array(outputs);
     for (let o = 0, w = group * outputs * inputs.length; o < outputs; o++) {
       let sum = biases[group * outputs + o];
       for (let i = 0; i < inputs.length; i++) sum += weights[w++] * inputs[i];
-      found[o] = activate(sum);
+      result[o] = activate(sum);
     }
-    return found;
+    return result;
   };
   const relu = (x) => (x > 0 ? x : 0), leaky = (x) => GAIN * (x < 0 ? SLOPE * x : x), same = (x) => x;
   const scales = (layer, style) => (layer.affine ? linear(style, layer.affine, same) : new Float32Array(layer.inputs).fill(1));
 
   // The feature block (equation 2), planes of side x side. Only the features of changed keys are computed again.
   const width = model.mlps[2].outputs, block = new Float32Array(groups * width * side * side);
-  const known = new Float32Array(groups * codeSide * codeSide).fill(NaN), found = new Float32Array(levels.length * perEntry);
+  const computed = new Float32Array(groups * codeSide * codeSide).fill(NaN), result = new Float32Array(levels.length * perEntry);
   const featureBlock = (code) => {
-    const place = (pixel) => Math.floor((pixel * codeSide) / side);
+    const keyAt = (pixel) => Math.floor((pixel * codeSide) / side);
     for (let pixel = 0; pixel < side * side; pixel++)
       for (let group = 0; group < groups; group++) {
-        const at = (group * codeSide + place(Math.floor(pixel / side))) * codeSide + place(pixel % side);
-        if (code[at] === known[at]) continue;
-        let features = retrieve(pixel, group, code[at], found);
+        const at = (group * codeSide + keyAt(Math.floor(pixel / side))) * codeSide + keyAt(pixel % side);
+        if (code[at] === computed[at]) continue;
+        let features = retrieve(pixel, group, code[at], result);
         model.mlps.forEach((layer, n) => { features = linear(features, layer, n < 2 ? relu : same, layer.outputs, group); });
         features.forEach((feature, n) => { block[(group * width + n) * side * side + pixel] = feature; });
       }
-    known.set(code);
+    computed.set(code);
     return block;
   };
 
   // Planes, each times its scale, within a border of zeros.
   const bordered = (planes, count, size, scale) => {
-    const wide = size + 2, found = new Float32Array(count * wide * wide);
+    const wide = size + 2, result = new Float32Array(count * wide * wide);
     for (let c = 0; c < count; c++)
       for (let y = 0; y < size; y++)
-        for (let x = 0; x < size; x++) found[(c * wide + y + 1) * wide + x + 1] = planes[(c * size + y) * size + x] * scale[c];
-    return found;
+        for (let x = 0; x < size; x++) result[(c * wide + y + 1) * wide + x + 1] = planes[(c * size + y) * size + x] * scale[c];
+    return result;
   };
 
   // A 3 x 3 convolution, of two output channels at a time: so are numbers read half as often.
   const convolved = (planes, { inputs, outputs, weights }, size) => {
-    const wide = size + 2, area = size * size, found = new Float32Array(outputs * area);
+    const wide = size + 2, area = size * size, result = new Float32Array(outputs * area);
     for (let o = 0; o < outputs; o += 2)
       for (let i = 0; i < inputs; i++) {
         const [a0, a1, a2, a3, a4, a5, a6, a7, a8] = weights.subarray((o * inputs + i) * 9);
@@ -78,36 +78,36 @@ const decoder = (packed) => {
           let n6 = planes[p + 2 * wide], n7 = planes[p + 2 * wide + 1];
           for (const end = q + size; q < end; p++, q++) {
             const n2 = planes[p + 2], n5 = planes[p + wide + 2], n8 = planes[p + 2 * wide + 2];
-            found[q] += n0 * a0 + n1 * a1 + n2 * a2 + n3 * a3 + n4 * a4 + n5 * a5 + n6 * a6 + n7 * a7 + n8 * a8;
-            found[q + area] += n0 * b0 + n1 * b1 + n2 * b2 + n3 * b3 + n4 * b4 + n5 * b5 + n6 * b6 + n7 * b7 + n8 * b8;
+            result[q] += n0 * a0 + n1 * a1 + n2 * a2 + n3 * a3 + n4 * a4 + n5 * a5 + n6 * a6 + n7 * a7 + n8 * a8;
+            result[q + area] += n0 * b0 + n1 * b1 + n2 * b2 + n3 * b3 + n4 * b4 + n5 * b5 + n6 * b6 + n7 * b7 + n8 * b8;
             n0 = n1; n1 = n2; n3 = n4; n4 = n5; n6 = n7; n7 = n8;
           }
         }
       }
-    return found;
+    return result;
   };
 
   // A transposed 3 x 3 convolution with a stride of 2, to 2 size + 1, by the parities of its rows and columns.
   const transposed = (planes, { inputs, outputs, weights }, size) => {
-    const wide = size + 2, long = 2 * size + 1, found = new Float32Array(outputs * long * long);
+    const wide = size + 2, long = 2 * size + 1, result = new Float32Array(outputs * long * long);
     for (let o = 0; o < outputs; o++)
       for (let i = 0; i < inputs; i++) {
         const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = weights.subarray((o * inputs + i) * 9);
         for (let y = 0; y <= size; y++)
           for (let x = 0, p = (i * wide + y) * wide, q = (o * long + 2 * y) * long; x <= size; x++, p++, q += 2) {
             const before = planes[p + wide], here = planes[p + wide + 1], above = planes[p + 1];
-            found[q] += here * w0 + before * w2 + above * w6 + planes[p] * w8;
-            if (x < size) found[q + 1] += here * w1 + above * w7;
-            if (y < size) found[q + long] += here * w3 + before * w5;
-            if (x < size && y < size) found[q + long + 1] += here * w4;
+            result[q] += here * w0 + before * w2 + above * w6 + planes[p] * w8;
+            if (x < size) result[q + 1] += here * w1 + above * w7;
+            if (y < size) result[q + long] += here * w3 + before * w5;
+            if (x < size && y < size) result[q + long + 1] += here * w4;
           }
       }
-    return found;
+    return result;
   };
 
   // One pass along rows of planes (count, height, width), to (count, size, height): two passes filter both dimensions.
   const filtered = (planes, count, height, width, size, tap) => {
-    const found = new Float32Array(count * size * height);
+    const result = new Float32Array(count * size * height);
     for (let c = 0; c < count; c++)
       for (let y = 0; y < height; y++)
         for (let x = 0; x < size; x++) {
@@ -116,9 +116,9 @@ const decoder = (packed) => {
             const at = tap(x, k);
             if (at >= 0 && at < width) sum += FIR[k] * planes[(c * height + y) * width + at];
           }
-          found[(c * size + x) * height + y] = sum;
+          result[(c * size + x) * height + y] = sum;
         }
-    return found;
+    return result;
   };
   const twice = (planes, count, width, size, tap) =>
     filtered(filtered(planes, count, width, width, size, tap), count, size, width, size, tap);
@@ -130,17 +130,17 @@ const decoder = (packed) => {
   const modulated = (planes, layer, style, size) => {
     const scale = scales(layer, style), input = bordered(planes, layer.inputs, size, scale), { inputs, outputs, weights } = layer;
     const grown = layer.up ? 2 * size : size, area = grown * grown;
-    const found = layer.up ? blurred(transposed(input, layer, size), outputs, grown) : convolved(input, layer, size);
+    const result = layer.up ? blurred(transposed(input, layer, size), outputs, grown) : convolved(input, layer, size);
     for (let o = 0; o < outputs; o++) {
       let squares = EPSILON;
       for (let w = 0; w < inputs * 9; w++) squares += (weights[o * inputs * 9 + w] * scale[Math.floor(w / 9)]) ** 2;
       const factor = GAIN / Math.sqrt(squares);
       for (let p = 0; p < area; p++) {
-        const x = found[o * area + p] * factor + layer.biases[o] + layer.noise[p];
-        found[o * area + p] = x < 0 ? SLOPE * x : x;
+        const x = result[o * area + p] * factor + layer.biases[o] + layer.noise[p];
+        result[o * area + p] = x < 0 ? SLOPE * x : x;
       }
     }
-    return found;
+    return result;
   };
 
   // Keys (C_z, H_z, W_z) in [0, 1] -> bytes of the picture, channel by channel.
@@ -272,7 +272,7 @@ const decoder = (packed) => {
     for (const end of ["pointerup", "pointercancel"]) map.addEventListener(end, () => { from = null; });
     map.addEventListener("keydown", (event) => {
       if (event.key in MOVES) {
-        const within = (place) => Math.min(Math.max(place, 0), codeSide - 1);
+        const within = (keyAt) => Math.min(Math.max(keyAt, 0), codeSide - 1);
         chosen.row = within(chosen.row + MOVES[event.key][0]);
         chosen.column = within(chosen.column + MOVES[event.key][1]);
         changed();
