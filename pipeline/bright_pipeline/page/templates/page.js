@@ -8,8 +8,8 @@
 
   // Tables: a heading sorts its column; empty cells stay at the end.
   const number = (text) => {
-    const found = /^[-−+]?[\d.,]+(?:e[-+]?\d+)?/i.exec(text);
-    return found ? Number(found[0].replace("−", "-").replaceAll(",", "")) : NaN;
+    const match = /^[-−+]?[\d.,]+(?:e[-+]?\d+)?/i.exec(text);
+    return match ? Number(match[0].replace("−", "-").replaceAll(",", "")) : NaN;
   };
   const keyOf = (row, column) => {
     const cell = row.cells[column];
@@ -132,7 +132,7 @@
   const viewer = find("viewer");
   const body = find("viewer-body");
   let group = [];
-  let place = 0;
+  let position = 0;
   const made = (tag, properties, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
     element.append(...children);
@@ -170,10 +170,10 @@
     ];
   };
   const show = (wanted) => {
-    place = (wanted + group.length) % group.length;
-    const opener = group[place];
-    find("viewer-title").textContent = `${opener.dataset.title} (${place + 1} of ${group.length})`;
-    body.replaceChildren(...(shown[opener.dataset.group] ?? figure)(opener, place));
+    position = (wanted + group.length) % group.length;
+    const opener = group[position];
+    find("viewer-title").textContent = `${opener.dataset.title} (${position + 1} of ${group.length})`;
+    body.replaceChildren(...(shown[opener.dataset.group] ?? figure)(opener, position));
     viewer.scrollTop = 0;
   };
   for (const opener of all("[data-group]")) {
@@ -183,18 +183,18 @@
       show(group.indexOf(opener));
     });
   }
-  find("viewer-previous").addEventListener("click", () => show(place - 1));
-  find("viewer-next").addEventListener("click", () => show(place + 1));
+  find("viewer-previous").addEventListener("click", () => show(position - 1));
+  find("viewer-next").addEventListener("click", () => show(position + 1));
   find("viewer-close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("keydown", (event) => {
     if (event.target.matches("input")) return;
-    if (event.key === "ArrowLeft") show(place - 1);
-    if (event.key === "ArrowRight") show(place + 1);
+    if (event.key === "ArrowLeft") show(position - 1);
+    if (event.key === "ArrowRight") show(position + 1);
   });
   viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
   viewer.addEventListener("close", () => {
-    const opener = group[place];
-    if (opener.dataset.group === "samples") showPage(Math.floor(place / PAGE));
+    const opener = group[position];
+    if (opener.dataset.group === "samples") showPage(Math.floor(position / PAGE));
     opener.focus();
     body.replaceChildren();
   });
