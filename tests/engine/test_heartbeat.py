@@ -124,7 +124,7 @@ def test_launcher_and_stage_write_one_record_and_neither_loses_what_the_other_to
     monkeypatch.setenv(LAUNCHED, "1")
     with beating(every_s=0.001), Progress("generate", 200, "images") as progress:
         for peak_mb in range(1, 201):
-            launcher.own["peak_mb"] = peak_mb
+            launcher.repeated["peak_mb"] = peak_mb
             launcher.write()
             progress.advance()
             found = record(log)

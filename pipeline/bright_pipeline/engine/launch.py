@@ -72,10 +72,10 @@ def launch(
         raise
     devices = environment.get("CUDA_VISIBLE_DEVICES")
     logger.info("%s: gpus %d, nodes %d, host %s, devices %s", stage[0], gpus, nodes, socket.gethostname(), devices)
-    record.own |= {"started_at": time.time(), "devices": devices}
+    record.repeated |= {"started_at": time.time(), "devices": devices}
     record.write(state=State.RUNNING)
     attempt = slurm.attempt() if requeue or nodes > 1 else None
-    code = supervise(command(arguments, record.own["processes"], nodes), environment, lease, record, attempt)
+    code = supervise(command(arguments, record.repeated["processes"], nodes), environment, lease, record, attempt)
     if requeue and code == TERMINATED and made_progress(log) and slurm.requeue(attempt):
         logger.info("%s: Slurm job %s is requeued and resumes from here", stage[0], slurm.job())
     sys.exit(code)
@@ -105,7 +105,7 @@ def command(stage: list[str], processes: int, nodes: int = 1) -> list[str]:
 
 def supervise(words: list[str], environment: dict[str, str], lease: Lease, record: Record, attempt: str | None) -> int:
     """Run the command to its end; returns its exit code, 143 after SIGTERM, 137 after SIGKILL."""
-    nodes = record.own["nodes"]
+    nodes = record.repeated["nodes"]
     signals: list[int] = []
     on_end_request(lambda number, frame: signals.append(number))
     process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
@@ -120,21 +120,21 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
         except subprocess.TimeoutExpired:
             if sample % LIST_PROCESSES_EVERY == 0:
                 processes = process_tree()
-            peak_mb = record.own["peak_mb"] = max(record.own["peak_mb"], round(resident_mb(processes)))
+            peak_mb = record.repeated["peak_mb"] = max(record.repeated["peak_mb"], round(resident_mb(processes)))
             if peak_mb > PEAK_UPDATE_FACTOR * written_mb:
                 record.write()
                 written_mb = peak_mb
     code = code if code >= 0 else 128 - code
     # torchrun reports that a process failed, but not how; the first process writes it into the record.
-    several = max(record.own["processes"], nodes) > 1
+    several = max(record.repeated["processes"], nodes) > 1
     recorded = read_record(record_path(record.log)) if record.log and several else {}
     if code and recorded.get(REFUSED):
         code = 2
     elif code and (signals or recorded.get("state") == State.INTERRUPTED):
         code = TERMINATED
     # For a stage too short for a sample, the kernel knows the peak.
-    record.own |= (usage := used()) | {"peak_mb": max(record.own["peak_mb"], usage["peak_mb"])}
-    hidden = several and code == 1 and near_limit(record.own)
+    record.repeated |= (usage := used()) | {"peak_mb": max(record.repeated["peak_mb"], usage["peak_mb"])}
+    hidden = several and code == 1 and near_limit(record.repeated)
     record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
     return code
 
