@@ -13,10 +13,7 @@ from bright_pipeline.commands import share as command
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.plan.publish import LOCKS, dvc_file
 from bright_pipeline.stages import all_stages
-from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs, network
-from bright_pipeline.stages.datasets import dataset
-from bright_pipeline.stages.evaluation import evaluation, spaces
 from bright_pipeline.stages.generation import samples
 from finished_plan import TINY, finish, tiny_plan
 
@@ -80,32 +77,6 @@ def test_reasons_to_track_nothing_are_one_line(plan: Jobs) -> None:
     (LOCKS / "0.output.lock").unlink()
     shutil.rmtree(STORE)
     refused("no finished results here")
-
-
-def test_the_list_has_what_is_tracked_also_where_it_is_not_here(plan: Jobs, capsys: Any) -> None:
-    folders = [plan(autoencoder, "main").folder, plan(dataset, "tiny").folder]
-    elsewhere = [Path(network("lpips_alex")).parent.parent / "lpips_alex.safetensors"]
-    for path in [*folders, *elsewhere, STORE / "autoencoders" / "main-000000000000"]:
-        track(path)
-    shutil.rmtree(folders[0])
-    command.share([TINY], listed="autoencoders")
-    assert capsys.readouterr().out == f"{folders[0]}\n"
-    command.share([TINY], listed="all")
-    assert capsys.readouterr().out.split() == list(map(str, folders))
-    with pytest.raises(InputError, match="one of autoencoders, "):
-        command.share([TINY], listed="autoencoder")
-
-
-def test_metrics_whose_network_is_not_here_are_listed_where_they_are_tracked(plan: Jobs, capsys: Any) -> None:
-    unaware = tiny_plan()
-    sets = [("main", 16), ("main", 32), ("gaussian", 32), ("real", 32)]
-    scored = [unaware(evaluation, name, space, n) for space in unaware(spaces, "inception") for name, n in sets]
-    for listed in (set(), {str(job.folder) for job in scored}):
-        command.share([TINY], listed="evaluations")
-        assert set(capsys.readouterr().out.split()) == listed
-        for job in scored:
-            job.folder.parent.mkdir(parents=True, exist_ok=True)
-            track(job.folder)
 
 
 def test_git_ignores_payloads_and_holds_what_dvc_writes_beside_them(tmp_path: Path) -> None:

@@ -21,36 +21,20 @@ from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import problems
-from bright_pipeline.engine.jobs import Job, planned
+from bright_pipeline.engine.jobs import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.plan.checks import networks_needed
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run, tracked_as
-from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs, network
 
-ALL = "all"
 PATHS_PER_CALL = 5000  # Linux takes 2 MB of arguments, a path has about 100 bytes
-SECTIONS = sorted({stage.folder for stage in all_stages().values()} | {NETWORKS.name})
 
 
 def share(
     configs: Annotated[list[Path] | None, typer.Argument(help=f"Configs; else {DEMO}.", metavar="CONFIG...")] = None,
-    listed: Annotated[
-        str | None,
-        typer.Option("--list", help=f"Track nothing; print what is tracked of {', '.join(SECTIONS)} or {ALL}."),
-    ] = None,
 ) -> None:
-    """Track all finished results of these configs with DVC, one .dvc file for each; commits and sends nothing.
-
-    --list works without the results too: bright share --list samples CONFIG | xargs -r dvc pull
-    """
-    settings = [read_config(path) for path in configs or [DEMO]]
-    if listed is not None:
-        plans = [Jobs(config, is_result_available=lambda job: dvc_file(job.folder).exists()) for config in settings]
-        for path in tracked(plans, listed):
-            print(path)
-        return
-    plans = [Jobs(config) for config in settings]
+    """Track all finished results of these configs with DVC, one .dvc file for each; commits and sends nothing."""
+    plans = [Jobs(read_config(path)) for path in configs or [DEMO]]
     refuse_while_jobs_run()
     paths = list(sharable(plans))
     if not paths:
@@ -76,7 +60,8 @@ def share(
 
 def sharable(plans: list[Jobs]) -> Iterator[Path]:
     """Folders of finished jobs, and networks that jobs read. Folders with fewer files than tracked are skipped."""
-    for folder in sorted({job.folder for job in _jobs(plans) if job.complete}):
+    all_jobs = [job for jobs in plans for job in jobs(planned).values()]
+    for folder in sorted({job.folder for job in all_jobs if job.complete}):
         # The folder may have been pulled in part, or have lost a shard.
         files, here = tracked_as(folder).get("nfiles", 0), sum(path.is_file() for path in folder.rglob("*"))
         if here < files:
@@ -84,19 +69,11 @@ def sharable(plans: list[Jobs]) -> Iterator[Path]:
             print(f"left as it was tracked, {folder}: {line}", file=sys.stderr)
         else:
             yield folder
-    present = [path for path in _networks(plans) if path.is_file()]
+    present = [path for path in map(Path, map(network, networks_needed(all_jobs))) if path.is_file()]
     if present and NETWORKS.is_symlink():
         print(f"not tracked, {NETWORKS}: a link to another place, which DVC does not follow", file=sys.stderr)
     else:
         yield from present
-
-
-def tracked(plans: list[Jobs], section: str) -> list[Path]:
-    """The paths of these configs that DVC tracks in one section of the store, or in all; also those not pulled yet."""
-    if section not in (*SECTIONS, ALL):
-        raise InputError(f"--list: one of {', '.join(SECTIONS)} or {ALL}, not {section!r}")
-    paths = [*sorted({job.folder for job in _jobs(plans)}), *_networks(plans)]
-    return [path for path in paths if section in (path.parent.name, ALL) and dvc_file(path).exists()]
 
 
 def refuse_damaged(paths: Iterable[Path]) -> None:
@@ -110,14 +87,6 @@ def refuse_damaged(paths: Iterable[Path]) -> None:
             lines += problems(sorted(path.rglob("*")), read="content")
     if lines:
         raise InputError("nothing is tracked: " + "; ".join(lines))
-
-
-def _jobs(plans: list[Jobs]) -> Iterable[Job]:
-    return (job for jobs in plans for job in jobs(planned).values())
-
-
-def _networks(plans: list[Jobs]) -> list[Path]:
-    return [Path(network(name)) for name in networks_needed(_jobs(plans))]
 
 
 def add(paths: list[Path]) -> None:

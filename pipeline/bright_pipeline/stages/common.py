@@ -1,6 +1,6 @@
 """Shared by the contracts: all jobs of a config, and the files that several stages have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from bright_pipeline.base.paths import NETWORKS
@@ -27,7 +27,6 @@ class Jobs(engine.Jobs):
         self,
         config: Config,
         accepted: dict[str, Accepted] | None = None,
-        is_result_available: Callable[[Job], bool] = lambda job: job.complete,
         every_network: bool = False,
         fingerprints: Fingerprints | None = None,
         store: Store | None = None,
@@ -36,7 +35,6 @@ class Jobs(engine.Jobs):
         super().__init__(all_stages(), config.run, accepted, store, suffix)
         self.user_config = config  # `config` has the first training seed added to its seeds
         self.config = config.with_training_seed(config.training_seeds[0])
-        self.is_result_available = is_result_available  # asked if the network behind a result is missing
         self.every_network = every_network
         """Whether metrics are planned even if the weights of their network are missing."""
         self.fingerprints = fingerprints or Fingerprints()
@@ -50,7 +48,7 @@ class Jobs(engine.Jobs):
     def derive(self, config: Config, suffix: str = "") -> "Jobs":
         """The jobs of another config, whose seeds are used as they are, with the same knowledge of the store."""
         one_seed = config.model_copy(update={"training_seeds": [0]})
-        shared = (self.accepted, self.is_result_available, self.every_network, self.fingerprints, self.store)
+        shared = (self.accepted, self.every_network, self.fingerprints, self.store)
         return Jobs(one_seed, *shared, suffix)
 
     @property
@@ -77,4 +75,4 @@ def is_network_available(jobs: Jobs, name: str, results: Sequence[Job]) -> bool:
     """Whether a network's weights are present or can be fetched, or all these results, which need it, exist."""
     if jobs.every_network or available(name, NETWORKS) or fetchable(name):
         return True
-    return bool(results) and all(jobs.is_result_available(job) for job in results)
+    return bool(results) and all(job.complete for job in results)
