@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 
 from bright_pipeline.tables.display_table import LAST, NOT_MEASURED, VERDICT_HERE, DisplayCell, DisplayTable, Heading
 
-BLOCKS = {
-    "measured": "Measured here",
-    "difference": "Measured − published",
-    "published": "Published in the paper",
-}
+BLOCKS = {"measured": "Measured here", "difference": "Measured − published", "published": "Published in the paper"}
 """The second headings of quantities -> the page's headings of their columns, side by side and in this order."""
 FEATURES = "EfficientNet-Lite0"  # measured columns on these features have a heading of their own
 WITHOUT_HEADING = ("Dataset", "Code size", "Changed")  # columns whose cells are clear without a heading

@@ -255,13 +255,7 @@ def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:
 
 
 def score(
-    jobs: Jobs,
-    entry: str,
-    label: str,
-    facts: dict[str, Any],
-    generated: Job,
-    reference: Job,
-    ranges: int | None = None,
+    jobs: Jobs, entry: str, label: str, facts: dict[str, Any], generated: Job, reference: Job, ranges: int | None = None
 ) -> Job:
     """The metrics of one set of features, or its first ranges, against another; `facts` describe both sets."""
     space = generated.settings["space"]
