@@ -15,15 +15,7 @@ from bright_pipeline.settings.quantities import GENERATED, KINDS, Quantity
 from bright_pipeline.settings.tables import TABLES, Table
 from bright_pipeline.stages.tables import CLAIMS, TableJob
 from bright_pipeline.tables.measured import SEED_MARK, Measurement, gather, shared_protocols
-from bright_pipeline.tables.pairing import (
-    AS_PUBLISHED,
-    Cell,
-    Line,
-    image_counts,
-    pair,
-    printed_decimals,
-    read_published,
-)
+from bright_pipeline.tables.pairing import Cell, Line, image_counts, pair, printed_decimals, read_published
 
 PUBLISHED, MEASURED, BOTH = "published", "measured", "published and measured"
 COUNTED = "published, counts computed"  # nothing was trained: parameters and GFLOPs follow from the config
@@ -172,7 +164,7 @@ def _method(measurement: Measurement, table: BuiltTable) -> str:
 
 def protocol_words(line: Line, entry: Table) -> str:
     """How the numbers of a line were obtained, in a few words."""
-    words = [AS_PUBLISHED] * (line.published is not None)
+    words = ["as published"] * (line.published is not None)
     if (measurement := line.measurement) is not None:
         for kind in (KINDS[name] for name in sorted(measurement.kinds)):
             counts = " or ".join(map(str, image_counts(measurement, entry, kind))) or "no"

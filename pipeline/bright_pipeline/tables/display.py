@@ -8,15 +8,7 @@ from bright_pipeline.settings.quantities import CODE_BITS, COUNTED, KINDS, RECON
 from bright_pipeline.settings.tables import HEADINGS
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source
-from bright_pipeline.tables.display_table import (
-    DisplayCell,
-    DisplayTable,
-    Heading,
-    display_table,
-    listed,
-    plus_minus,
-    sentences,
-)
+from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, display_table, listed, plus_minus, sentences
 from bright_pipeline.tables.measured import INTERVAL, protocol_parts
 from bright_pipeline.tables.pairing import Cell, Line
 
@@ -62,7 +54,9 @@ def display(table: BuiltTable) -> DisplayTable:
     """A built table as people read it; empty columns are left out."""
     changes = [cell_text(identity(line, table).get("variant")) for line in table.lines]
     identities = [_labelled(line, table) for line in table.lines]
-    columns: dict[Heading, Sequence[str | DisplayCell]] = {("Source", ""): [source(line) for line in table.lines]}
+    columns: dict[tuple[str, str], Sequence[str | DisplayCell]] = {
+        ("Source", ""): [source(line) for line in table.lines]
+    }
     for key in table.entry.identity:
         if any(cells := [cell_text(columns_of_line[key]) for columns_of_line in identities]):
             columns[HEADINGS[key], ""] = cells
@@ -92,7 +86,7 @@ def display(table: BuiltTable) -> DisplayTable:
     )
 
 
-def _quantity(table: BuiltTable, quantity: Quantity) -> dict[Heading, list[DisplayCell]]:
+def _quantity(table: BuiltTable, quantity: Quantity) -> dict[tuple[str, str], list[DisplayCell]]:
     """The columns of one quantity."""
     cells = [line.cells[quantity.key] for line in table.lines]
     decimals, _ = table.decimals[quantity.key]

@@ -18,7 +18,6 @@ from bright_pipeline.settings.quantities import COUNTED, GENERATED, KINDS, RECON
 from bright_pipeline.settings.tables import Table
 from bright_pipeline.tables.measured import MeasuredValue, Measurement
 
-AS_PUBLISHED = "as published"
 # Rows that differ in one of these are different experiments, not the same one under another protocol.
 IDENTITY_TRAITS = frozenset({"dataset", "method", "sample_kind"})
 PAPER_LOSSES = (None, "wgan_gp")
