@@ -148,8 +148,7 @@ def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -
     key, *further = comparison.quantities
     if measured is None and not further and (other := ON_OTHER_FEATURES.get(key)):
         outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
-        quantity = _quantity(sides[0].table, other)
-        on_other_features = f"{quantity.name}: {outcome['text']}" if outcome and quantity else None
+        on_other_features = outcome and f"{_quantity(sides[0].table, other).name}: {outcome['text']}"
     return {
         "says": comparison.says,
         "quantities": " + ".join(comparison.quantities),
@@ -200,25 +199,22 @@ def _method(text: str) -> tuple[str, set[str]]:
     return base, {word for word in words.split(", ") if word}
 
 
-def _quantity(table: str, key: str) -> Quantity | None:
-    quantities = TABLES[table].quantities if table in TABLES else ()
-    return next((quantity for quantity in quantities if quantity.key == key), None)
+def _quantity(table: str, key: str) -> Quantity:
+    return next(quantity for quantity in TABLES[table].quantities if quantity.key == key)
 
 
 def _numbers(rows: list[Cells], comparison: Comparison, row: ClaimRow, is_measured: bool = True) -> Iterator[Number]:
     """The measured or the published number of each row that has one."""
     columns = [f"{key}_published" for key in comparison.quantities]
-    quantities = [_quantity(row.table, key) for key in comparison.quantities]
+    first, *_ = quantities = [_quantity(row.table, key) for key in comparison.quantities]
     if is_measured:
-        columns = [
-            measured_column(quantity, next(iter(quantity.measured))) if quantity else "" for quantity in quantities
-        ]
+        columns = [measured_column(quantity, next(iter(quantity.measured))) for quantity in quantities]
     for cells in rows:
         texts = [cells.get(column, "") for column in columns]
         if texts[0]:
             value, digits = sum(float(text) for text in texts if text), (printed_decimals(texts), 0)
             seeds: tuple[int | None, float] = (None, 0.0)
-            if is_measured and (first := quantities[0]) is not None:
+            if is_measured:
                 digits = first.decimals, first.significant
                 if first.kind.of_training:
                     count, std = (cells.get(f"{first.key}_measured_{name}") for name in ("seeds", "seed_std"))
