@@ -94,11 +94,8 @@ class Record:
 def request_mb(record: Path, base: int) -> int:
     """Memory to request in MB: `base`, or the last attempt's request, doubled if it was killed for memory."""
     last = read_record(record)
-    try:
-        limit = int(last.get("limit_mb") or 0)
-        return max(base, 2 * limit if died_for_memory(last) else limit)
-    except (ValueError, TypeError):
-        return base
+    limit = int(last.get("limit_mb", 0))
+    return max(base, 2 * limit if died_for_memory(last) else limit)
 
 
 def died_for_memory(record: dict[str, Any]) -> bool:
