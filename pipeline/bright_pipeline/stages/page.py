@@ -154,14 +154,10 @@ def page(jobs: Jobs) -> Job:
 def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
     """The config's trainings: kind of model, name (with the suffix of a further training seed), job."""
     return [
-        (kind, f"{name}{of_seed.suffix}", job)
+        (make.__name__, f"{name}{of_seed.suffix}", job)
         for _, of_seed in jobs.every_seed
-        for kind, section, make in (
-            ("autoencoder", of_seed.config.autoencoders, autoencoder),
-            ("diffusion", of_seed.config.diffusions, diffusion),
-            ("generator", of_seed.config.generators, generator),
-        )
-        for name in section
+        for make in (autoencoder, diffusion, generator)
+        for name in getattr(of_seed.config, f"{make.__name__}s")
         if (job := of_seed(make, name)).is_training
     ]
 

@@ -221,16 +221,16 @@ def table(jobs: Jobs, name: str) -> Job:
     if TABLES[name].of_samples:
         wanted: GenerationRows = getattr(jobs.config.tables_or_default, name)
         networks = jobs.config.evaluation.networks
-        summaries, notes = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
+        summaries, missing = _scores(jobs, networks, {row: row for row in wanted.rows}, wanted.count)
     else:
-        summaries, notes = _model_summaries(jobs, name)
+        summaries, missing = _model_summaries(jobs, name)
     # A summary that is the same for every training seed is listed once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(summaries)}.values())[::-1]
     settings: dict[str, Any] = {
         "table": name,
         "rows": [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
         "counted": jobs(_paper_rows, name),
-        "missing": notes,
+        "missing": [missing_line(network, NETWORKS) for network in dict.fromkeys(missing)],
         "provenance": _provenance(summaries),
     }
     if any(summary.job.stage.seeded for summary in summaries):
@@ -266,7 +266,7 @@ def _provenance(summaries: list[RowSummary]) -> dict[str, Any]:
 
 
 def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]]:
-    """Summaries of rows that are autoencoders, by the kinds of the table's quantities, and notes on missing metrics."""
+    """Summaries of rows that are autoencoders, by the kinds of the table's quantities, and the missing networks."""
     rows, kinds = jobs.config.tables_or_default.rows_of(name), TABLES[name].kinds
     summaries: list[RowSummary] = []
     for seed, of_seed in jobs.every_seed:
@@ -276,16 +276,14 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
                 summaries += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
             for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
                 summaries += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
-    lacking = [
+    missing = [
         quantity.network
         for quantity, summary in product(TABLES[name].quantities, summaries)
         if quantity.network is not None and quantity.kind is summary.job.stage.kind
         if network_file(quantity.network) not in summary.job.sources
     ]
-    notes = [missing_line(network, NETWORKS) for network in dict.fromkeys(lacking)]
     if q.TIMED_DECODING in kinds:
-        timed = measurements.timed_models(jobs)
-        job = jobs(measurements.decoding, timed)
+        job = jobs(measurements.decoding, timed := measurements.timed_models(jobs))
         summaries += [RowSummary(row, job, "decoding.json") for row in rows if row in timed]
     if q.COUNTED in kinds:
         paper_rows = [row["name"] for row in jobs(_paper_rows, name)]
@@ -294,25 +292,21 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
         summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *paper_rows]]
     if q.DISTANCES in kinds:
         measured = set(distance_spaces(jobs, rows))
-        notes += [
-            missing_line(network, NETWORKS)
-            for network in distance_networks(jobs)
-            if not measured & set(spaces(jobs, network))
-        ]
+        missing += [network for network in distance_networks(jobs) if not measured & {*spaces(jobs, network)}]
     if q.GENERATED in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
-        scores, missing_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
-        summaries, notes = summaries + scores, list(dict.fromkeys([*notes, *missing_scores]))
-    return summaries, notes
+        scores, without_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
+        summaries, missing = summaries + scores, missing + without_scores
+    return summaries, missing
 
 
 def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
 ) -> tuple[list[RowSummary], list[str]]:
-    """Summaries of the sample set of each row in these networks, and notes on missing metrics."""
+    """Summaries of the sample set of each row in these networks, and the missing networks."""
     summaries: list[RowSummary] = []
-    notes: dict[str, str] = {}
+    missing: list[str] = []
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
         scores = [
             RowSummary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
@@ -321,8 +315,8 @@ def _scores(
         if is_network_available(of_seed, network, [score.job for score in scores]):
             summaries += scores
         else:
-            notes[network] = missing_line(network, NETWORKS)
-    return summaries, list(notes.values())
+            missing.append(network)
+    return summaries, missing
 
 
 def _paper_rows(jobs: Jobs, table: str) -> list[dict[str, Any]]:
