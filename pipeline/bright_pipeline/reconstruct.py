@@ -35,6 +35,7 @@ def reconstruct(
     from bright_pipeline.data.pictures import contact_sheet, save_picture
     from bright_pipeline.evaluation.reconstruction import (
         MICRO_BATCH,
+        authors_metrics,
         image_metrics,
         network_metrics,
         reconstruction_protocols,
@@ -43,6 +44,7 @@ def reconstruct(
     from bright_pipeline.models.autoencoder import pad
     from bright_pipeline.models.checkpoints import load_autoencoder, pick_device
     from bright_pipeline.models.processor import use_cpu
+    from bright_pipeline.training.batches import StepRandom
 
     use_cpu(job.cpu_threads)
     device = pick_device()
@@ -50,7 +52,7 @@ def reconstruct(
     given = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
     networks = {name: path for name, path in given.items() if path is not None}
     distances = {name: metric(networks).to(device) for name, metric in network_metrics(networks).items()}
-    digests, moments, measured, shown = [], [], [], []
+    digests, moments, measured, noisy_metrics, shown = [], [], [], [], []
     with (
         torch.no_grad(),
         model.frozen(),
@@ -68,10 +70,17 @@ def reconstruct(
             archive.add_batch(decoded.cpu(), first)
             for pair in zip(real.split(MICRO_BATCH), decoded.split(MICRO_BATCH), strict=True):
                 measured.append(pd.DataFrame(image_metrics(*pair, distances)))
+            if job.authors_protocol:
+                noisy = model.reconstruct_noisy(batch, StepRandom(job.noise_seed, first, len(batch), device))
+                pair = batch[: len(real)], noisy[: len(real)]
+                noisy_metrics.append(pd.DataFrame(authors_metrics(*pair, distances.get("lpips_alex"))))
             if first < PICTURE_IMAGES:
                 shown.append((pixels, decoded.cpu()))
             progress.advance(len(real))
-    frame = pd.concat(measured, ignore_index=True).astype(float)
+    frame = pd.concat(measured, ignore_index=True)
+    if noisy_metrics:
+        frame = frame.join(pd.concat(noisy_metrics, ignore_index=True))
+    frame = frame.astype(float)
     frame.insert(0, "image", originals.names)
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False)

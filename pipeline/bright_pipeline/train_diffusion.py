@@ -21,7 +21,10 @@ def train_diffusion(
     preview: Annotated[Path, typer.Option(help="The last preview (png), written at the end.")],
     work: Annotated[Path, typer.Option(help="The folder of saved states, previews and TensorBoard logs.")],
     initial: Annotated[Path | None, typer.Option(help="Trained weights to start from (`initial_weights`).")] = None,
+    validation_codes: Annotated[Path | None, typer.Option(help="Key codes of the validation split (`splits`).")] = None,
 ) -> None:
+    import torch
+
     from bright_pipeline.models.checkpoints import load_autoencoder, load_model, read_codes
     from bright_pipeline.models.diffusion import DiffusionFacts, save_diffusion
     from bright_pipeline.training.batches import TrainingCodes
@@ -29,7 +32,8 @@ def train_diffusion(
     from bright_pipeline.training.loop import Loop, make_accelerator
 
     accelerator = make_accelerator(job.diffusion.execution, work)
-    data = TrainingCodes(read_codes(codes), load_autoencoder(autoencoder, accelerator.device))
+    all_codes = torch.cat([read_codes(path) for path in (codes, validation_codes) if path is not None])
+    data = TrainingCodes(all_codes, load_autoencoder(autoencoder, accelerator.device))
     task = DiffusionTask(job.diffusion, data, job.seed, accelerator)
     if job.diffusion.initial_weights is not None:
         initial = needed(initial, "--initial", "the training starts from these weights (initial_weights)")

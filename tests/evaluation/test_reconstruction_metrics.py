@@ -14,7 +14,14 @@ import torchvision
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
 from bright_pipeline.evaluation import reconstruction
-from bright_pipeline.evaluation.reconstruction import METRICS, image_metrics, psnr, reconstruction_values, ssim
+from bright_pipeline.evaluation.reconstruction import (
+    METRICS,
+    authors_metrics,
+    image_metrics,
+    psnr,
+    reconstruction_values,
+    ssim,
+)
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder, save_autoencoder
@@ -43,6 +50,23 @@ def test_ssim_and_psnr_equal_torchmetrics_to_the_bit(channels: int, size: int) -
     assert torch.equal(psnr(real, made), peak_signal_noise_ratio(made, real, dim=(1, 2, 3), **how))
     assert torch.equal(ssim(real, made), structural_similarity_index_measure(made, real, **how))
     assert psnr(real, made)[0] == torch.inf
+
+
+def test_the_authors_protocol_takes_floats_and_the_range_of_each_image() -> None:
+    """torchmetrics' SSIM without a range; its PSNR of 2023 took the original's range with zero included."""
+    random = torch.Generator().manual_seed(0)
+    real = torch.rand(3, 3, 32, 32, generator=random) * torch.tensor([2.0, 0.6, 0.6])[:, None, None, None]
+    real += torch.tensor([-1.0, 0.3, -0.9])[:, None, None, None]  # around zero, above it, below it
+    made = real + 0.2 * torch.randn(real.shape, generator=random)  # leaves [-1, 1]
+    metrics = authors_metrics(real, made, None)
+    assert metrics.keys() == {"ssim_authors", "psnr_authors"}
+    for index in range(3):
+        one, other = real[index : index + 1], made[index : index + 1]
+        similarity = structural_similarity_index_measure(other, one)
+        torch.testing.assert_close(metrics["ssim_authors"][index], similarity, rtol=1e-4, atol=1e-5)
+        span = max(float(one.max()), 0) - min(float(one.min()), 0)
+        expected = peak_signal_noise_ratio(other, one, data_range=span)
+        torch.testing.assert_close(metrics["psnr_authors"][index], expected)
 
 
 @pytest.mark.parametrize(("kind", "net", "channels"), [("lpips_alex", "alex", 1), ("lpips_vgg", "vgg", 3)])
@@ -117,6 +141,14 @@ def test_the_stage_measures_the_images_that_it_writes(
     assert "Gaussian" in summary.values["ssim"].protocol["ssim"] and "ssim" not in summary.values["psnr"].protocol
     assert summary.values["code_bits"].protocol == {} and summary.details["exact_images"] == 0
     assert Image.open(outputs[3]).size == (12 * 98 + 2, 2 * 98 + 2)
+    # By both protocols: the first one's numbers do not move, and the other one's have names of their own.
+    both = json.dumps(job | {"authors_protocol": True})
+    reconstruct(both, tiny_images, tmp_path / "model.safetensors", *outputs, *networks)
+    by_authors = read_summary(outputs[2])
+    names = {"lpips_alex_authors", "ssim_authors", "psnr_authors"}
+    assert by_authors.values.keys() - summary.values.keys() == names
+    assert {name: by_authors.values[name] for name in summary.values} == summary.values
+    assert all("unclipped floats" in by_authors.values[name].protocol["pixels"] for name in names)
 
     def with_a_copy(real: torch.Tensor, *others: Any) -> dict[str, torch.Tensor]:
         psnr_of_batch = torch.full((len(real),), 20.0)
@@ -190,12 +222,13 @@ def test_gray_images_count_as_three_equal_channels(losses: dict[str, PerceptualL
             torch.testing.assert_close(gray, color)
 
 
-def test_upsampling_enlarges_bilinearly_first(networks_folder: Path, losses: dict[str, PerceptualLoss]) -> None:
-    twice = PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors", upsample=2)
+@pytest.mark.parametrize(("how", "side"), [({"upsample": 2}, 64), ({"resize": 80}, 80)])
+def test_images_are_enlarged_or_resized_bilinearly_first(networks_folder, losses, how, side) -> None:
+    resized = PerceptualLoss("lpips_alex", networks_folder / "lpips_alex.safetensors", **how)
     images, others = batch(size=32)
-    large = [F.interpolate(x, size=(64, 64), mode="bilinear", align_corners=False) for x in (images, others)]
+    large = [F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False) for x in (images, others)]
     with torch.no_grad():
-        torch.testing.assert_close(twice(images, others), losses["lpips_alex"](*large))
+        torch.testing.assert_close(resized(images, others), losses["lpips_alex"](*large))
 
 
 def test_building_a_loss_leaves_the_random_generator_alone(networks_folder: Path) -> None:

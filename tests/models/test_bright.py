@@ -8,9 +8,10 @@ import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.explore_codes import explore_codes
-from bright_pipeline.models.bright import Bright, GroupMLPs, KeyCodeEncoder
+from bright_pipeline.models.bright import Bright, KeyCodeEncoder
 from bright_pipeline.models.checkpoints import save_autoencoder
 from bright_pipeline.models.complexity import counts, parameters
+from bright_pipeline.models.group_mlps import GroupMLPs, StyledGroupMLPs
 from bright_pipeline.models.key_noise import NOISES, deviation, fine_change, perturb, tile
 from bright_pipeline.models.traits import architecture_traits, hash_tables, traits
 from bright_pipeline.settings.autoencoder import Autoencoder
@@ -238,6 +239,71 @@ def test_group_mlps_equal_one_mlp_per_group():
             features = features @ weight[group].T + bias[group, :, 0]
             features = features.relu() if number < 2 else features
         torch.testing.assert_close(block[:, 4 * group : 4 * group + 4], features.movedim(-1, 1))
+
+
+def test_styled_group_mlps_are_modulated_by_their_own_mean_features() -> None:
+    """Against one image and one group at a time, with the weights of StyleGAN2's modulated layers (float64)."""
+    torch.manual_seed(0)
+    mlps, retrieved = StyledGroupMLPs(3, 6, 12, 9), torch.randn(2, 3, 6, 4, 4)
+    for layer in (*mlps.to_modulation, *mlps.to_style, *mlps.scales):
+        if hasattr(layer, "bias"):
+            torch.nn.init.normal_(layer.bias)
+    block, style = mlps(retrieved)
+    assert (block.shape, style.shape) == ((2, 12, 4, 4), (2, 9))
+
+    def normalized(x: torch.Tensor) -> torch.Tensor:
+        return x / (x.square().mean() + 1e-8).sqrt()
+
+    def linear(layer: Any, group: int, x: torch.Tensor, rate: float) -> torch.Tensor:
+        weight, bias = layer.weight[group].double(), layer.bias[group].double()
+        return weight @ x * rate / len(x) ** 0.5 + rate * bias
+
+    def mapped(layers: Any, group: int, x: torch.Tensor) -> torch.Tensor:
+        for layer in list(layers)[::2]:
+            x = linear(layer, group, x, 0.01)
+            x = 2**0.5 * torch.where(x > 0, x, 0.2 * x)
+        return x
+
+    for image, group in ((0, 0), (1, 2)):
+        pixels = retrieved[image, group].double().flatten(1)  # (6, 16)
+        mean = normalized(pixels.mean(1))
+        modulation = mapped(mlps.to_modulation, group, mean)
+        of_group = style[image, 3 * group : 3 * group + 3].double()
+        torch.testing.assert_close(of_group, mapped(mlps.to_style, group, mean), rtol=1e-5, atol=1e-6)
+        for number, layer in enumerate(mlps.scales):
+            scale = linear(layer, group, modulation, 1.0)
+            weight, bias = mlps.weights[number][group].double(), mlps.biases[number][group].double()
+            norm = ((weight * scale) ** 2).sum(1, keepdim=True).sqrt()
+            pixels = (weight * scale @ pixels + bias) / norm
+            pixels = torch.where((pixels > 0) | (number == 2), pixels, 0.01 * pixels)
+        expected = pixels.view(4, 4, 4)
+        torch.testing.assert_close(block[image, 4 * group : 4 * group + 4].double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_authors_variant_is_a_model_of_its_own_and_the_default_keeps_its_digest() -> None:
+    own = {"style": "groups", "encoder": {"activation": "leaky_relu"}, "code_noise": "before_tiling"}
+    model, plain = make(**own), make(code_noise="before_tiling")
+    assert traits(model.settings)["ablation"] == "style from groups"
+    values = plain.settings.numerical()
+    assert "style" not in values and "activation" not in values["encoder"]
+    images = torch.rand(2, 1, 16, 16) * 2 - 1
+    keys, _ = model.encoded(images)
+    noise = torch.randn(2, 4, 4, 4)
+    noisy = (keys + noise / 32).clamp(0, 1)  # a quarter of a cell of r_max = 8
+    torch.testing.assert_close(model.reconstruct_noisy(images, Given(noise)), model.decode(noisy))
+    assert not torch.equal(model.decode(noisy), model.decode(keys))
+    # The encoder is VQGAN's with leaky ReLU of slope 0.01 in place of silu.
+    assert plain.encoder.state_dict().keys() == model.encoder.state_dict().keys()
+    block = model.encoder.network.down_blocks[0].resnets[0]
+    features = torch.randn(1, block.conv1.weight.shape[1], 4, 4)
+    hidden = block.norm1(features)
+    hidden = block.norm2(block.conv1(torch.where(hidden > 0, hidden, 0.01 * hidden)))
+    expected = features + block.conv2(torch.where(hidden > 0, hidden, 0.01 * hidden))
+    torch.testing.assert_close(block(features), expected)
+    with pytest.raises(ValidationError, match="style_width: must be divisible by the number of groups"):
+        settings(style="groups", decoder={"style_width": 6})
+    with pytest.raises(ValidationError, match="style: groups needs features: hash_tables"):
+        settings(style="groups", features="mlp")
 
 
 @pytest.mark.parametrize(("size", "attention", "widths"), [

@@ -109,6 +109,28 @@ def test_the_loss_of_a_step_is_the_min_snr_weighted_error_on_codes_from_minus_1_
     assert float(task.step(0)["loss"]) == pytest.approx(total / 4, rel=1e-3)
 
 
+def test_codes_get_fresh_noise_at_every_draw_within_their_bounds(make_task):
+    """The codes of two draws of one step's items: the noise has the deviation asked for, and is new at each step."""
+    noisy, plain = make_task(code_noise=0.05, training={"steps": 50}), make_task()
+    noisy.data.codes[:], plain.data.codes[:] = 0.5, 0.5
+    drawn = [(noisy.next_examples(step)[0].items / 2 + 0.5) for step in range(40)]
+    assert not torch.equal(*drawn[:2])
+    assert float(torch.cat(drawn).std()) == pytest.approx(0.05, rel=0.05)
+    assert torch.equal(plain.next_examples(0)[0].items, torch.zeros(4, 2, 4, 4))
+    noisy.data.codes[:] = 1.0
+    assert float(noisy.next_examples(40)[0].items.max()) == 1.0
+
+
+def test_the_rate_falls_to_its_floor(make_task):
+    training = {"learning_rate": 1e-3, "learning_rate_floor": 2e-4, "steps": 10, "warmup_steps": 2}
+    task, rates = make_task(training=training), []
+    for step in range(10):
+        task.step(step)
+        rates.append(task.optimizers["model"].param_groups[0]["lr"])
+    cosine = [2e-4 + 8e-4 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]
+    assert rates == pytest.approx([5e-4, 1e-3, *cosine])
+
+
 def test_gradients_are_clipped_to_their_largest_norm(make_task):
     task = make_task(training={"gradient_clip": 1e-3})
     numbers = task.step(0)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from bright_pipeline.models.autoencoder import inference_precision
-from bright_pipeline.models.bright import GroupMLPs
 from bright_pipeline.models.decoder import ModulatedConv
+from bright_pipeline.models.group_mlps import GroupMLPs
 from bright_pipeline.models.perceptual import LpipsDistance, Vgg16Distance
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -90,6 +90,22 @@ def test_a_perfect_network_leads_to_the_clean_code(settings, kind, prediction, s
     torch.testing.assert_close(codes, clean, atol=2e-3 if bounded else 0.02, rtol=0 if bounded else 0.01)
 
 
+def test_ddim_ends_at_the_noise_that_is_asked_for(settings):
+    """With a perfect network: the clean code, and the noise of the last step that is not above it."""
+    scale, clean = Rescaling((0.2,), (0.5,)), torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(1))
+    sampler = Sampler(kind="ddim", steps=100, final_noise=0.3)
+    codes = denoise(perfect_network(settings, scale.apply(clean)), settings, sampler, [0, 1], 0, SHAPE, scale)
+    scheduler = make_scheduler(settings, sampler)
+    bars = scheduler.alphas_cumprod[scheduler.timesteps].double()
+    deviation = max(float(d) for d in ((1 - bars) / bars).sqrt() if d <= 0.3)
+    assert 0.25 < deviation <= 0.3
+    noise = (scale.apply(codes) - scale.apply(clean)) / deviation
+    first = torch.stack([torch.randn(SHAPE, generator=generator) for generator in noise_generators(0, [0, 1])])
+    torch.testing.assert_close(noise, first, atol=0.05, rtol=0.05)  # the noise of its start
+    with pytest.raises(ValidationError, match="final_noise: only for kind ddim"):
+        Sampler(final_noise=0.3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("prediction", ["noise", "velocity"])
 def test_the_clean_code_is_clipped_at_every_step_to_the_bounds_of_keys(settings, kind, prediction, monkeypatch):

@@ -61,6 +61,24 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ssim": ssim,
     "psnr": psnr,
 }
+
+
+def authors_metrics(originals: Tensor, decoded: Tensor, lpips: FrozenModule | None) -> dict[str, Tensor]:
+    """LPIPS, SSIM and PSNR as the authors' code measures them, for each image: (N, C, R, R) in [-1, 1] to (N,).
+
+    decoded: floats, which may be outside of [-1, 1]. torchmetrics 0.11 without a `data_range` takes that of the
+    original, with zero included, for PSNR, and the larger one of both images for SSIM.
+    """
+    (low, high), (lowest, highest) = (
+        (images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)) for images in (originals, decoded)
+    )
+    ranges = {"psnr": high.clamp(min=0) - low.clamp(max=0), "ssim": torch.maximum(high - low, highest - lowest)}
+    metrics = {name: METRICS[name](originals / scale, decoded / scale) for name, scale in ranges.items()}
+    metrics |= {} if lpips is None else {"lpips_alex": lpips(decoded, originals)}
+    return {f"{name}{AUTHORS}": values.cpu() for name, values in metrics.items()}
+
+
+AUTHORS = "_authors"  # ends the names of metrics by the authors' protocol
 # Additions to a metric's protocol.
 CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
 
@@ -121,6 +139,8 @@ def reconstruction_protocols(
     for name, metric in network_metrics(networks).items():
         sha256 = {f"{file}_sha256": read_network(file, networks[file], "numpy")[1] for file in metric.networks}
         protocols[name] = images | sha256 | metric.constants | {"versions": versions(*metric.libraries)}
+    how = {"pixels": "unclipped floats, training's noise on codes, range of each image"}
+    protocols |= {f"{name}{AUTHORS}": protocols[name] | how for name in ("lpips_alex", "ssim", "psnr")}
     return protocols
 
 

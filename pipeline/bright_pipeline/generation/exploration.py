@@ -31,8 +31,7 @@ def resolutions(model: Bright, codes: Tensor) -> Columns:
     for used in range(1, count + 1):
         kept = retrieved.clone()
         kept[:, :, used * per_resolution :] = 0
-        block = model.group_mlps(kept)
-        columns.append((f"first {used}", model.synthesis(block, model.style_mlp(block), None)))
+        columns.append((f"first {used}", model.synthesis(*model.features(kept), None)))
     return columns
 
 

@@ -29,8 +29,8 @@ def without_explorer(model: ImageAutoencoder) -> str | None:
     if not isinstance(model, Bright) or not isinstance(model.tables, HashTableGroups):
         return "it has no hash tables"
     settings = model.settings.tables
-    if settings.key_length != 1 or not settings.coordinates:
-        return "only models with key_length 1 and coordinates are supported"
+    if settings.key_length != 1 or not settings.coordinates or model.settings.style != "feature_block":
+        return "only models with key_length 1, coordinates and style feature_block are supported"
     rows = sum(level.cells + 1 for level in model.tables.levels) * settings.features_per_entry
     decoder = (model.group_mlps, model.style_mlp, model.synthesis)
     numbers = model.tables.groups * model.settings.feature_size**2 * rows

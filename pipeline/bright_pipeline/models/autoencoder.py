@@ -51,6 +51,10 @@ class ImageAutoencoder(nn.Module):
         """Images of noisy codes in the training of the decoder alone (`decoder_stage`)."""
         return self.decode(codes)
 
+    def reconstruct_noisy(self, images: Tensor, random: Draws) -> Tensor:
+        """Reconstructions with the noise on codes that the decoder has in training, if any; without gradients."""
+        return self.decode(self.encode(images))
+
     @property
     def last_layer(self) -> nn.Parameter:
         """The weights of the last layer, at which VQGAN's adaptive weight compares gradients."""

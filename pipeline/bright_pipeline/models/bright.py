@@ -3,22 +3,21 @@
 image -> key code z -> tiled key code -> unit keys + (x, y) -> retrieved features -> feature block -> image
 """
 
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from bright_pipeline.models import code_bits
-from bright_pipeline.models.autoencoder import Draws, ImageAutoencoder, in_float32
+from bright_pipeline.models.autoencoder import Draws, ImageAutoencoder
 from bright_pipeline.models.code_bits import CodeBits
 from bright_pipeline.models.decoder import NoiseSource, StyleMLP, Synthesis, synthesis_widths
+from bright_pipeline.models.group_mlps import GroupMLPs, StyledGroupMLPs
 from bright_pipeline.models.hash_tables import HashTableGroups
 from bright_pipeline.models.key_noise import NOISES, key_penalties, tile
 from bright_pipeline.models.tiled_keys import TiledKeys
-from bright_pipeline.models.vqgan_network import Encoder, network_shape
+from bright_pipeline.models.vqgan_network import Encoder, network_shape, use_leaky_relu
 from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.settings.autoencoder import Encoder as EncoderSettings
 from bright_pipeline.settings.fields import CodeSize
@@ -40,6 +39,8 @@ class KeyCodeEncoder(nn.Module):
 
         shape = network_shape(settings, resolution, code_size, attends, attends(code_size.height))
         self.network, self.keys = Encoder(channels, code_size.channels * (1 + predicted), shape), code_size.channels
+        if settings.activation == "leaky_relu":
+            use_leaky_relu(self.network)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> keys (N, C_z, H_z, W_z) in [0, 1], followed by predicted numbers."""
@@ -47,33 +48,6 @@ class KeyCodeEncoder(nn.Module):
         if encoded.shape[1] == self.keys:
             return encoded.sigmoid()
         return torch.cat([encoded[:, : self.keys].sigmoid(), encoded[:, self.keys :]], dim=1)
-
-
-class GroupMLPs(nn.Module):
-    """F_mlp of all groups in parallel (equation 2): N_r C_v -> hidden -> hidden -> C_d / N_h, with ReLU between."""
-
-    def __init__(self, groups: int, retrieved: int, hidden: int, feature_channels: int):
-        super().__init__()
-        widths = [retrieved, hidden, hidden, feature_channels // groups]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in pairwise(widths):
-            bound = 1 / math.sqrt(inputs)  # PyTorch's initialization of a linear layer
-            self.weights.append(nn.Parameter(torch.empty(groups, outputs, inputs).uniform_(-bound, bound)))
-            self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))
-
-    def forward(self, retrieved: Tensor) -> Tensor:
-        """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d), in float32 even under autocast."""
-
-        def mlps(features: Tensor, *layers: Tensor) -> Tensor:
-            weights, biases = layers[: len(layers) // 2], layers[len(layers) // 2 :]
-            for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                features = torch.matmul(weight, features) + bias
-                if number < len(weights) - 1:
-                    features = features.relu()
-            return features
-
-        features = in_float32(mlps, retrieved.flatten(3), *self.weights, *self.biases)
-        return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
 
 
 class Bright(ImageAutoencoder):
@@ -91,6 +65,8 @@ class Bright(ImageAutoencoder):
         self.encoder = KeyCodeEncoder(settings.encoder, settings.code_size, resolution, channels, self.noise.predicted)
         tables, size, width = settings.tables, settings.feature_size, settings.feature_channels
         self.tables: HashTableGroups | TiledKeys
+        self.group_mlps: GroupMLPs | StyledGroupMLPs
+        style = settings.decoder.style_width
         if settings.features == "mlp":  # one MLP that is as wide as those of all groups
             self.tables = TiledKeys(size, tables.coordinates)
             retrieved = settings.code_size.channels + 2 * tables.coordinates
@@ -98,10 +74,13 @@ class Bright(ImageAutoencoder):
         else:
             self.tables = HashTableGroups(tables, groups(settings), size)
             retrieved = tables.resolutions * tables.features_per_entry
-            self.group_mlps = GroupMLPs(groups(settings), retrieved, tables.hidden_width, width)
-        self.style_mlp = StyleMLP(width, settings.decoder.style_width)
+            if settings.style == "groups":
+                self.group_mlps = StyledGroupMLPs(groups(settings), retrieved, width, style)
+            else:
+                self.group_mlps = GroupMLPs(groups(settings), retrieved, tables.hidden_width, width)
+        self.style_mlp = StyleMLP(width, style if settings.style == "feature_block" else 0)
         widths = synthesis_widths(settings.decoder.channels, width, size, resolution)
-        self.synthesis = Synthesis(widths, size, channels, settings.decoder.style_width)
+        self.synthesis = Synthesis(widths, size, channels, style)
 
     def encode(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> keys (N, C_z, H_z, W_z) in [0, 1]."""
@@ -121,8 +100,17 @@ class Bright(ImageAutoencoder):
 
         noise: a source of standard normal numbers for the synthesis; by default its constant noise.
         """
-        feature_block = self.group_mlps(self.tables.retrieve(tiled_code))  # (N, C_d, H_d, W_d), section 3.2
-        return self.synthesis(feature_block, self.style_mlp(feature_block), noise)
+        return self.synthesis(*self.features(self.tables.retrieve(tiled_code)), noise)
+
+    def features(self, retrieved: Tensor) -> tuple[Tensor, Tensor]:
+        """Retrieved features (N, N_h, N_r C_v, H_d, W_d) -> feature block (N, C_d, H_d, W_d) and style code (N, s)."""
+        features = self.group_mlps(retrieved)
+        return features if isinstance(features, tuple) else (features, self.style_mlp(features))
+
+    def reconstruct_noisy(self, images: Tensor, random: Draws) -> Tensor:
+        """Reconstructions with training's noise on the keys, as the authors' code measures them."""
+        keys, predicted = self.encoded(images)
+        return self.decode_tiled(self.noise.tiled(keys, predicted, self.settings, random))
 
     def training_pass(self, images: Tensor, random: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Reconstructions from perturbed key codes, with noise in the synthesis, and the penalties on keys."""

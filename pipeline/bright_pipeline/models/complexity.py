@@ -53,7 +53,7 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         true = {
             "synthesis": multiply_accumulates(lambda: synthesis(block, style, torch.empty)),  # with its FIR filters
             "style_mlp": multiply_accumulates(lambda: style_mlp(block)),
-            "group_mlps": multiply_accumulates(lambda: mlps(features)),
+            "group_mlps": multiply_accumulates(lambda: mlps(features)),  # with the style code, if groups make it
             "retrieval": retrieval_count(settings),  # by the paper's rule
         }
     # Numbers in all tables of all groups, by each convention's nodes per dimension; 0 in a model without tables.

@@ -100,7 +100,11 @@ def denoise(
     codes = codes * scheduler.init_noise_sigma
     eta = 1.0 if sampler.kind == "ddpm" else sampler.eta
     takes_noise: dict[str, Any] = {"eta": eta} if eta else {}
+    signal = 1 / (1 + sampler.final_noise**2)  # alpha-bar of a code with noise of this deviation
     for step, timestep in enumerate(scheduler.timesteps):
+        if scheduler.alphas_cumprod[timestep] >= signal:  # the code is as clean as wanted; never at 1
+            codes = codes / bars[timestep].sqrt()
+            break
         if eta:
             takes_noise["variance_noise"] = normal(keys(seed, indices, "denoising", step, device), shape)
         predicted = unet(scheduler.scale_model_input(codes, timestep), timestep).sample.float()

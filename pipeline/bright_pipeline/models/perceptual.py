@@ -46,21 +46,30 @@ class FrozenModule(nn.Module):
 
 
 class PerceptualLoss(FrozenModule):
-    """One number per image, differentiable in `images`; `upsample` first enlarges both images, bilinearly."""
+    """One number per image, differentiable in `images`; both are first enlarged or resized, bilinearly."""
 
-    def __init__(self, kind: str, weights: Weights | None, upsample: int = 1, distance: str = "squared"):
+    def __init__(
+        self,
+        kind: str,
+        weights: Weights | None,
+        upsample: int = 1,
+        distance: str = "squared",
+        resize: int | None = None,
+    ):
         super().__init__()
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
+        self.resize = resize
         self.upsample = upsample  # networks trained on 224 x 224 images are poor judges of 32 x 32
         self.distance = Vgg16Distance(weights, distance) if kind == "vgg16" else LpipsDistance(kind, weights)
         self.freeze()
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         """images, reference: (N, 1 or 3, H, W) in [-1, 1]; returns (N,)."""
-        if self.upsample > 1:
-            larger = partial(F.interpolate, scale_factor=self.upsample, mode="bilinear", align_corners=False)
-            images, reference = larger(images), larger(reference)
+        if self.upsample > 1 or self.resize is not None:
+            side = self.resize or self.upsample * images.shape[-1]
+            resized = partial(F.interpolate, size=(side, side), mode="bilinear", align_corners=False)
+            images, reference = resized(images), resized(reference)
         return self.distance(images, reference)
 
 

@@ -47,6 +47,7 @@ def bright(settings: Any) -> dict[str, Any]:
         "no tables": settings.features == "mlp",
         "queries without (x, y)": not tables.coordinates,
         "no modulation": settings.decoder.style_width == 0,
+        "style from groups": settings.style == "groups",
         f"key penalty {settings.losses.key_penalty:g}": settings.losses.key_penalty > 0,
         f"smoothness penalty {settings.losses.smoothness_penalty:g}": settings.losses.smoothness_penalty > 0,
     }

@@ -29,6 +29,7 @@ class ResidualBlock(nn.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))): (N, inputs, H, W) -> (N, outputs, H, W); 1 x 1 on x if they differ."""
 
     checkpointed = False
+    activation: Callable[[Tensor], Tensor] = staticmethod(F.silu)
 
     def __init__(self, inputs: int, outputs: int, groups: int):
         super().__init__()
@@ -39,8 +40,8 @@ class ResidualBlock(nn.Module):
         self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
 
     def forward(self, features: Tensor) -> Tensor:
-        hidden = self.conv1(F.silu(self.norm1(features)))
-        hidden = self.conv2(F.silu(self.norm2(hidden)))
+        hidden = self.conv1(self.activation(self.norm1(features)))
+        hidden = self.conv2(self.activation(self.norm2(hidden)))
         if self.conv_shortcut is not None:
             # Sums depend on the memory layout; this is diffusers' layout.
             features = self.conv_shortcut(features.contiguous() if self.training else features)
@@ -142,6 +143,8 @@ def network_shape(
 class Encoder(nn.Module):
     """Images (N, inputs, R, R) to (N, outputs, H, W); each level but the last halves the resolution."""
 
+    activation: Callable[[Tensor], Tensor] = staticmethod(F.silu)
+
     def __init__(self, inputs: int, outputs: int, shape: Shape):
         super().__init__()
         self.conv_in = nn.Conv2d(inputs, shape.widths[0], 3, padding=1)
@@ -154,7 +157,14 @@ class Encoder(nn.Module):
         features = self.conv_in(images)
         for level in (*self.down_blocks, self.mid_block):
             features = level(features)
-        return self.conv_out(F.silu(self.conv_norm_out(features)))
+        return self.conv_out(self.activation(self.conv_norm_out(features)))
+
+
+def use_leaky_relu(encoder: Encoder) -> None:
+    """Replace silu by leaky ReLU, as in the authors' code of BRIGHT."""
+    for module in encoder.modules():
+        if isinstance(module, Encoder | ResidualBlock):
+            module.activation = F.leaky_relu
 
 
 class Decoder(nn.Module):

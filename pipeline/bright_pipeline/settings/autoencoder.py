@@ -79,6 +79,7 @@ class Encoder(Section):
     blocks: int = setting(2, "Residual blocks per level.", ge=1, le=MOST_BLOCKS)
     norm_groups: int = NORM_GROUPS
     attention_from: int = setting(64, "Attention at resolutions from this one down to H_z. 0: none.", ge=0)
+    activation: Literal["silu", "leaky_relu"] = added("silu", "silu: VQGAN's; leaky_relu: the authors' code's.")
 
 
 class Decoder(Section):
@@ -109,6 +110,15 @@ class Perceptual(Section):
         "Difference of vgg16 features. squared: Johnson's; absolute: the authors' code's, with much smaller gradients.",
     )
     upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
+    resize: int | None = added(
+        None,
+        "Side to which images are resized before the network, in place of `upsample`; the authors' code: 224.",
+        ge=16,
+    )
+
+    def _check(self) -> None:
+        if self.resize is not None and self.upsample != 1:
+            raise ValueError("resize: replaces upsample, which must be 1")
 
 
 class Adversarial(Section):
@@ -283,6 +293,11 @@ class Autoencoder(AutoencoderSettings):
         gt=0,
         le=16,
     )
+    style: Literal["feature_block", "groups"] = added(
+        "feature_block",
+        "Origin of the style code. groups: each group's mean retrieved features give a part of it and modulate F_mlp,"
+        " whose hidden layers are as wide as its input, as in the authors' code.",
+    )
     features: Literal["hash_tables", "mlp"] = added(
         "hash_tables",
         "Input of F_mlp. hash_tables: features from the hash tables; mlp: the tiled key and (x, y) themselves, with an"
@@ -296,6 +311,8 @@ class Autoencoder(AutoencoderSettings):
             raise ValueError("losses.width_penalty: needs code_noise: learned; fixed noise has no widths to penalize")
         if self.losses.smoothness_penalty and self.features != "hash_tables":
             raise ValueError("losses.smoothness_penalty: needs features: hash_tables, whose levels it compares")
+        if self.style == "groups" and (self.features == "mlp" or not self.decoder.style_width):
+            raise ValueError("style: groups needs features: hash_tables and a decoder.style_width above 0")
         if not is_power_of_two(self.feature_size):
             raise ValueError(f"feature_size: must be a power of two, such as 64, not {self.feature_size}")
         if self.feature_size < height:
@@ -311,11 +328,11 @@ class Autoencoder(AutoencoderSettings):
                 f"code_size: C_z must be divisible by tables.key_length = {self.tables.key_length}, not {channels}"
             )
         groups = channels // self.tables.key_length
-        if self.feature_channels % groups:
-            raise ValueError(
-                f"feature_channels: must be divisible by the number of groups N_h = {groups}, not"
-                f" {self.feature_channels}"
-            )
+        of_groups = {"feature_channels": self.feature_channels}
+        of_groups |= {"decoder.style_width": self.decoder.style_width} if self.style == "groups" else {}
+        for key, width in of_groups.items():
+            if width % groups:
+                raise ValueError(f"{key}: must be divisible by the number of groups N_h = {groups}, not {width}")
 
     def check_resolution(self, resolution: int) -> None:
         """Checks that need the dataset's resolution."""

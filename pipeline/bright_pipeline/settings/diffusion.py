@@ -45,7 +45,8 @@ class DiffusionTraining(Section):
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
     betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
-    decay: Literal["none", "cosine"] = added("cosine", "Decay after warm-up. cosine: to 0 at the last step.")
+    decay: Literal["none", "cosine"] = added("cosine", "Decay after warm-up. cosine: to the floor at the last step.")
+    learning_rate_floor: float = added(0.0, "Lowest rate of the decay. The authors' code: 1e-5.", ge=0)
     min_snr_gamma: float | None = setting(5.0, "gamma of min-SNR weighting; null: none, as in DDPM and LDM.", gt=0)
     gradient_clip: float = setting(1.0, "Gradients are clipped to this norm.", gt=0)
 
@@ -80,6 +81,15 @@ class Diffusion(Denoising):
         " every channel gets mean 0 and standard deviation 1 over the training codes. Sampling clips bounded codes to"
         " their bounds at every step.",
     )
+    code_noise: float = added(
+        0.0,
+        "Standard deviation of fresh normal noise that is added to the codes at every draw, in their own units. The"
+        " authors' code: that of the keys in training, 1 / (4 r_max).",
+        ge=0,
+    )
+    splits: Literal["train", "train and validation"] = added(
+        "train", "The images whose codes it learns. The authors' code: those of both splits."
+    )
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
@@ -87,6 +97,8 @@ class Diffusion(Denoising):
     seed: int = setting(0, "Added to the run's root seed.")
 
     def _check(self) -> None:
+        if self.training.learning_rate_floor > self.training.learning_rate:
+            raise ValueError("training.learning_rate_floor: must be at most training.learning_rate")
         self.execution.check_batch(self.training.batch)
         self.execution.check_without_images()
         check_weights(self.weights, "diffusion", None, self.initial_weights)
@@ -103,10 +115,18 @@ class Sampler(Section):
     kind: Literal["ddpm", "ddim", "dpm_solver"] = setting("ddpm", "DDPM, DDIM or DPM-Solver++.")
     steps: int = setting(1000, "Denoising steps.", ge=1)
     eta: float = added(0.0, "DDIM's noise (Song et al. 2021, equation 16). 0: none; 1: as in DDPM.", ge=0, le=1)
+    final_noise: float = added(
+        0.0,
+        "Deviation of the noise at which DDIM ends, on rescaled codes: the decoder gets noisy codes, as it had in"
+        " training. 0: clean codes.",
+        ge=0,
+        lt=1,
+    )
 
     def _check(self) -> None:
-        if self.eta and self.kind != "ddim":
-            raise ValueError(f"eta: only for kind ddim, not {self.kind}")
+        for key in ("eta", "final_noise"):
+            if getattr(self, key) and self.kind != "ddim":
+                raise ValueError(f"{key}: only for kind ddim, not {self.kind}")
 
 
 class SampleSet(Section):

@@ -135,6 +135,17 @@ LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=F
 SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
+BY_AUTHORS = tuple(
+    replace(
+        quantity,
+        key=f"{quantity.key}_authors",
+        label=f"{quantity.name}, authors' protocol {quantity.label[-1]}",
+        measured={"": f"{quantity.compared}_authors"},
+        is_published=False,
+        on_page="",
+    )
+    for quantity in (LPIPS, SSIM, PSNR)
+)
 IMAGE_NETWORKS = tuple(dict.fromkeys(quantity.network for quantity in RECONSTRUCTION if quantity.network))
 
 CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, {"": "code_bits"}, decimals=0)

@@ -112,10 +112,17 @@ def diffusion(jobs: Jobs, name: str) -> Job:
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
         {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion"), **planned},
-        inputs={**_codes_of(jobs, settings.autoencoder), **initial},
+        inputs={**_codes_of(jobs, settings.autoencoder), **_validation_codes(jobs, settings), **initial},
         facts=facts,
         code=family_code(model),
     )
+
+
+def _validation_codes(jobs: Jobs, settings: Diffusion) -> Inputs:
+    """The codes of the validation split, for a model that learns both."""
+    if settings.splits == "train":
+        return {}
+    return {"validation_codes": jobs(codes, settings.autoencoder, "validation")["codes.safetensors"]}
 
 
 def _codes_of(jobs: Jobs, name: str) -> Inputs:

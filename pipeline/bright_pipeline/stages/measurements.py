@@ -37,6 +37,8 @@ class Reconstruction(Encoding):
 
     micro_batch: int = Field(64, ge=1)
     autoencoder: AnyAutoencoder = Field(json_schema_extra={"operational": True})
+    authors_protocol: bool = added(False, "Measure by the authors' protocol, too (docs/authors-code.md).")
+    noise_seed: int = added(0, "Of that protocol's noise.")
 
 
 class CodeMeasurement(Reconstruction):
@@ -200,16 +202,18 @@ def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
 def reconstruction(jobs: Jobs, name: str) -> Job:
     """The job that reconstructs the validation split."""
     settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    if jobs.config.tables is not None and name in jobs.config.tables.authors_protocol:
+        settings |= {"authors_protocol": True, "noise_seed": jobs.seed(0, "noise of the authors' protocol")}
     return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, networks=q.IMAGE_NETWORKS)
 
 
-def codes(jobs: Jobs, name: str) -> Job:
-    """The job that dumps the codes of the training split.
+def codes(jobs: Jobs, name: str, split: str = "train") -> Job:
+    """The job that dumps the codes of a split.
 
     A decoder stage uses the codes of the entry whose encoder it keeps.
     """
     name = jobs.config.encoder_of(name)
-    return with_autoencoder(jobs, DUMP_CODES, name, "train", encoding(jobs, name))
+    return with_autoencoder(jobs, DUMP_CODES, name, split, encoding(jobs, name))
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:

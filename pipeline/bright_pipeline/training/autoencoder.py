@@ -46,7 +46,7 @@ class AutoencoderTask(TrainingTask):
             self.discriminator = self.add("discriminator", discriminator)
         self.perceptual: nn.Module | None = None
         if (wanted := settings.losses.perceptual).network != "none":
-            loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance)
+            loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance, wanted.resize)
             self.perceptual = loss.to(self.device)
         half_life = training.ema_half_life_images
         self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)

@@ -60,8 +60,9 @@ class DenoisingTask(TrainingTask):
         """A step of the UNet at a random timestep of each example, then of the EMA."""
         training = self.settings.training
         warmup = training.warmup_steps
-        rate = learning_rate(training.learning_rate, step, self.steps, training.decay, warmup=warmup, decay_from=warmup)
-        self.set_learning_rate(rate)
+        floor, peak = training.learning_rate_floor, training.learning_rate
+        rate = learning_rate(peak - floor, step, self.steps, training.decay, warmup=warmup, decay_from=warmup)
+        self.set_learning_rate(rate + floor * min(1.0, (step + 1) / max(warmup, 1)))
         numbers = self.minimize("model", self.next_examples(step), self._loss, max_norm=training.gradient_clip)
         self.ema.step(self.model.parameters())
         return numbers
@@ -92,6 +93,7 @@ class DiffusionTask(DenoisingTask):
     def __init__(self, settings: Diffusion, data: TrainingCodes, seed: int, accelerator: Accelerator):
         super().__init__(settings, data, seed, accelerator, settings.execution)
         self.shape, self.decoder = data.shape, data.decoder
+        self.code_noise, self.bounds = settings.code_noise, data.decoder.code_range
         channels, height, width = data.shape
         self.code_size = CodeSize(height, width, channels)
         unet = build_unet(settings.unet, self.code_size)
@@ -106,7 +108,11 @@ class DiffusionTask(DenoisingTask):
     def next_examples(self, step: int) -> list[MicroBatch]:
         batch = self.next_batch(step)
         for micro_batch in batch:
-            micro_batch.items = self.rescaling.apply(micro_batch.items.to(torch.float32))
+            codes = micro_batch.items.to(torch.float32)
+            if self.code_noise:
+                codes = codes + self.code_noise * micro_batch.random.normal(tuple(codes.shape))
+                codes = codes if self.bounds is None else codes.clamp(*self.bounds)
+            micro_batch.items = self.rescaling.apply(codes)
         return batch
 
     def preview_rows(self) -> list[Tensor]:
