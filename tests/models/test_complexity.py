@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -15,7 +16,7 @@ from bright_pipeline.models.complexity import counts
 from bright_pipeline.models.traits import architecture_traits
 from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.stages.measurements import PAPER
-from documented import README
+from documented import README, ROOT
 
 
 def architecture(code_size, **changes):
@@ -132,6 +133,22 @@ def test_decoders_of_256_x_256_have_these_counts(family, code_size, parameters, 
     vectors = int(code_size.split("x")[0]) ** 2
     assert counted["codebook_params"] == entries * 256
     assert round(counted["true_gmacs"]["nearest_entry"] * 1e9) == depth * vectors * entries * 256
+
+
+def test_the_page_on_the_authors_code_has_these_counts():
+    page, config = ROOT / "docs" / "authors-code.md", read_config(ROOT / "config" / "authors.yaml")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ")[1:] for line in lines if re.match(r"\| (text|authors' code[^|]*) \| \d", line)]
+    names = [
+        f"{data}{who}-{size}"
+        for data, size in (("ffhq", "16x16x8"), ("ffhq", "16x16x16"), ("church", "32x32x4"))
+        for who in ("", "-authors")
+    ]
+    for name, row in zip(names, rows, strict=True):
+        counted = counts(config.autoencoders[name], 256, 3)
+        millions = (counted["hash_table_params"]["ngp"], counted["decoder_params"], counted["encoder_params"])
+        expected = [f"{number / 1e6:.2f}" for number in millions] + [f"{counted['gmacs']['paper_rule']:.2f} |"]
+        assert row == expected, name
 
 
 def test_the_kl_autoencoder_is_stable_diffusions():
