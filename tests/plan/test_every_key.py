@@ -42,6 +42,7 @@ CONFIG = TINY.parents[2] / "config"
 # Configs, each with those that Snakemake joins with it. The small ones are first: equal keys are changed once.
 SHIPPED = [
     *(["config"], ["demo"], ["perceptual"], ["demo-colour"], ["demo-all"], ["transfer"], ["paper"], ["comparison"]),
+    *(["authors"], ["gpu-day"]),
     *(["comparison", name] for name in ("ablations", "bottlenecks", "code-sizes", "lengths")),
     *(["paper", name] for name in ("learning-rates", "paper-ldm-checkpoint", "paper-one-gpu")),
 ]
@@ -116,9 +117,10 @@ TIED = ("snapshot_of", "decoder_stage")
 SMALL = ("tiny", "mine")  # runs of small configs, in which a key is tried again if no other value was valid alone
 NEEDS_OTHERS = {  # keys that can only be changed together with others
     *("channels", "entry", "family", "feature_channels", "feature_size", "images", "kind", "list", "multipliers"),
-    *("path", "reference_count", "snapshot_of", "decoder_stage", "weights"),
+    *("path", "reference_count", "snapshot_of", "decoder_stage", "weights", "resize", "learning_rate_floor"),
 }
-NOT_OF_IMPORTS = ("training", "losses", "discriminator", "execution", "rescaling", "seed")  # unless they are printed
+# Unless they are printed.
+NOT_OF_IMPORTS = ("training", "losses", "discriminator", "execution", "rescaling", "code_noise", "splits", "seed")
 NO_RESULT = ("run", "tables", "figures")  # where results go, and which of them are shown
 NO_NUMBER = {
     **{(FilesSamples, name): "images are copied" for name in ("seed", "micro_batch", "cpu_threads", "precision")},
