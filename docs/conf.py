@@ -5,6 +5,7 @@ between files are the ones that work on a code host.
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,11 @@ ACCESSIBLE = {
 
 
 def make_accessible(app: Any, error: Exception | None) -> None:
-    """Repair the built pages."""
+    """Repair the built pages, and add the pictures that pages choose by the reader's theme."""
+    pictures = Path(app.outdir, "docs", "images")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture in Path(__file__).parent.glob("images/method-*.svg"):
+        shutil.copy(picture, pictures)
     for path in Path(app.outdir).rglob("*.html") if error is None else ():
         text = path.read_text(encoding="utf-8")
         for pattern, replacement in ACCESSIBLE.items():
