@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -131,9 +130,7 @@ def test_only_changes_of_the_named_keys_and_of_the_code_are_accepted(change, ret
         (dataset, "tiny", "datasets.tiny.source.name", "openclipart", "source"),
     ],
 )
-def test_whole_sections_and_contents_of_files_are_never_accepted(
-    own_folder: Path, make: Any, entry: str, key: str, value: str, accepted: str
-) -> None:
+def test_whole_sections_and_contents_of_files_are_never_accepted(own_folder, make, entry, key, value, accepted) -> None:
     """The file may come with a clone: weights of another model, or other images, do not become this entry's."""
     before = tiny_plan()(make, entry)
     finish(tiny_plan())
