@@ -3,6 +3,8 @@
 import gzip
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from functools import partial
@@ -98,7 +100,7 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
 
 
 def test_bad_members_are_bad_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "LARGEST_FILE", 100_000)
+    monkeypatch.setattr(sources, "LARGEST", 100_000)
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(100_001))
@@ -184,7 +186,7 @@ def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str)
     path = tmp_path / "images-idx3-ubyte"
     path.write_bytes(content)
     with pytest.raises(InputError, match=line) as error:
-        only_part(IdxSource(kind="idx", path=path)).names()
+        (images := only_part(IdxSource(kind="idx", path=path))).image(images.names()[0], 1)
     assert str(error.value).startswith("datasets.cats.source.path: ")
     assert str(path) in str(error.value)
 
@@ -238,7 +240,16 @@ def test_gray_of_16_and_32_bits_in_either_byte_order_is_scaled_to_eight() -> Non
         assert np.asarray(decode(content, 1)).tolist() == np.rint(wide / 65535 * 255).astype(int).tolist()
 
 
+def test_a_16_bit_tiff_in_which_zero_is_white_is_read_with_black_at_zero() -> None:
+    wide = np.array([[0, 1000, 65535]], np.uint16)
+    content = encoded(Image.fromarray(wide), "tiff", tiffinfo={decoding.PHOTOMETRIC: 0})
+    assert np.asarray(decode(content, 1)).tolist() == [[255, 251, 0]]
+
+
 def test_pixels_of_unknown_range_are_bad() -> None:
+    for values, tags in (([[0, 255]], {}), ([[0, 65535]], {decoding.PHOTOMETRIC: 0})):
+        with pytest.raises(BadImage, match="32-bit gray of unknown range, up to"):
+            decode(encoded(Image.fromarray(np.array(values, np.int32)), "tiff", tiffinfo=tags), 1)
     with pytest.raises(BadImage, match="from 0 to 70000"):
         decode(encoded(Image.fromarray(np.array([[0, 70000]], np.int32)), "tiff"), 1)
     with pytest.raises(BadImage, match="floating-point"):
@@ -343,6 +354,39 @@ def test_without_its_package_heic_is_ignored_and_with_it_other_results_are_plann
     with pytest.raises(BadImage, match="not an image in a known format"):
         images.image("b.heic", 3)
     assert fingerprint(raw_files(source, "images"), "images").sha256 != read.sha256
+
+
+def test_a_packed_idx_file_is_counted_without_unpacking_and_has_the_bound_of_other_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(idx(np.zeros((3, 8, 8), np.uint8))[:50]))
+    images = only_part(IdxSource(kind="idx", path=path))
+    assert len(images.names()) == 3
+    with pytest.raises(InputError, match="its header announces 192 bytes of pixels, but it has 34"):
+        images.image(images.names()[0], 1)
+    monkeypatch.setattr(sources, "LARGEST", 191)
+    with pytest.raises(InputError, match="too large: 192 bytes unpacked, over 191; unpack it with gunzip"):
+        images.names()
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+from bright_pipeline.data.decode import decode
+most = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+data, before = sys.stdin.buffer.read(), most()
+decode(data, 3)
+print(most() - before)
+"""
+
+
+@pytest.mark.parametrize(("mode", "copies"), [("RGB", 1), ("RGBA", 3)])
+def test_decoding_a_large_picture_makes_no_needless_copies(mode: str, copies: int) -> None:
+    side = 4000  # the largest picture has 11 times as many pixels, and its job requests 4 GB
+    content = encoded(Image.new(mode, (side, side)), compress_level=1)
+    told = subprocess.run([sys.executable, "-c", MEMORY], input=content, capture_output=True, check=True).stdout
+    assert int(told) * 1024 < (copies + 0.5) * 4 * side**2
 
 
 def test_decompression_bombs_are_bad_images(monkeypatch: pytest.MonkeyPatch) -> None:

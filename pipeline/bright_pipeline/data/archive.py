@@ -18,12 +18,13 @@ import numpy as np
 from PIL import Image
 
 from bright_pipeline.base.errors import InputError, error_text
-from bright_pipeline.data.decode import FORMATS
 from bright_pipeline.engine.atomic import atomic_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Formats that are decoded, whatever the file name: Pillow would start Ghostscript for an EPS file named .png.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 COMPRESSION = 6  # of the PNGs, zlib's default; fixed, so that equal images have equal bytes
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # zip's earliest time for all members: the bytes do not depend on time

@@ -2,7 +2,8 @@
 
 - The EXIF orientation is applied.
 - Transparency (RGBA, LA, palettes) is composited on white.
-- 16-bit gray is divided by 257, so that 65535 becomes 255. Pillow reads the high bytes of 16-bit RGB.
+- 16-bit gray is divided by 257, so that 65535 becomes 255; of TIFFs in which 0 is white, the other way round. Pillow
+  reads the high bytes of 16-bit RGB.
 - CMYK and similar modes are converted by Pillow's formulas. Colour profiles are ignored.
 - Gray is Pillow's L: 0.299 R + 0.587 G + 0.114 B.
 - The first frame of an animation is used.
@@ -15,20 +16,23 @@ import io
 import warnings
 from collections import Counter
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from bright_pipeline.base.errors import error_text
+from bright_pipeline.data.archive import FORMATS
 from bright_pipeline.data.listing import is_heic
 from bright_pipeline.settings.dataset import Dataset
 
-# Formats that are decoded, whatever the file name: Pillow would start Ghostscript for an EPS file named .png.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-LARGEST_FILE = 512 * 2**20  # bytes of an encoded image; larger ones are treated as decompression bombs
-LARGEST_PIXELS = 178_956_970  # Pillow's own bound against decompression bombs
+# Bytes that a part of a collection may become in memory: an encoded image, an unpacked IDX file, a group of rows, or a
+# picture of three channels with 16 bits. More is treated as a decompression bomb.
+LARGEST = 2**30
+LARGEST_PIXELS = LARGEST // 6  # also Pillow's own bound
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 GRAY_MODES = ("1", "L", "LA", *WIDE_MODES)
+PHOTOMETRIC = 262  # TIFF's tag: 0, white is zero
 WARNINGS_LOCK = Lock()  # warning filters are shared by all threads
 
 
@@ -66,7 +70,10 @@ def decode(encoded: bytes, channels: int, name: str = "") -> Image.Image:
             if image.width * image.height > LARGEST_PIXELS:
                 raise BadImage(f"too large: {image.width}x{image.height}, more than {LARGEST_PIXELS} pixels")
             image.load()  # libheif checks that a HEIC image has the size of its header
-            return to_channels(ImageOps.exif_transpose(image), channels)
+            if image.format == "TIFF" and image.mode in WIDE_MODES:
+                image = _wide_tiff(image)
+            ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture could take a gigabyte
+            return to_channels(image, channels)
     except (BadImage, MemoryError):
         raise
     except Image.UnidentifiedImageError:
@@ -88,6 +95,14 @@ def _open(encoded: bytes, name: str) -> Image.Image:
     return Image.open(io.BytesIO(encoded), formats=formats)
 
 
+def _wide_tiff(image: Any) -> Image.Image:
+    """16-bit gray in which 0 is black; BadImage for 32-bit gray that may be of 8 bits, or in which 0 may be white."""
+    is_inverted, wide = image.tag_v2.get(PHOTOMETRIC) == 0, np.asarray(image)
+    if image.mode == "I" and (is_inverted or 0 < wide.max() <= 255):
+        raise BadImage(f"32-bit gray of unknown range, up to {wide.max()}; convert it to 8 or 16 bits")
+    return Image.fromarray(65535 - wide) if is_inverted else image
+
+
 def is_stored_gray(encoded: bytes, name: str) -> bool:
     """Whether an image is stored in gray, according to its header."""
     with _open(encoded, name) as image:
@@ -106,9 +121,10 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
     elif image.mode == "F":
         raise BadImage("floating-point pixels of unknown range; convert it to 8 or 16 bits")
     elif image.has_transparency_data:
-        colour = image.convert("RGBA")
+        colour = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour).convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def square_pixels(image: Image.Image, dataset: Dataset) -> np.ndarray:

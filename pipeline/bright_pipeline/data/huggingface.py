@@ -15,10 +15,9 @@ from typing import Any
 
 from bright_pipeline.base.errors import InputError, error_text
 from bright_pipeline.data.archive import PerProcess
-from bright_pipeline.data.decode import LARGEST_FILE, BadImage, RawImages
+from bright_pipeline.data.decode import LARGEST, BadImage, RawImages
 from bright_pipeline.data.listing import RawFile
 
-LARGEST_GROUP = 4 * 2**30  # bytes of a parquet row group, which is read as a whole
 END = b"\xff\xff\xff\xff\0\0\0\0"  # end mark of a complete arrow file
 ROW_DIGITS = 9
 
@@ -74,8 +73,8 @@ class HuggingFaceImages(PerProcess, RawImages):
         if not value.is_valid:
             raise BadImage("no bytes: the dataset contains only a file name; save it with embedded images")
         size = value.as_buffer().size
-        if size > LARGEST_FILE:
-            raise BadImage(f"too large: {size} bytes, over {LARGEST_FILE}")
+        if size > LARGEST:
+            raise BadImage(f"too large: {size} bytes, over {LARGEST}")
         return bytes(value.as_py())
 
     def _open(self) -> dict[str, Rows]:
@@ -130,8 +129,8 @@ def _open_parquet(path: Path, column: str) -> Rows:
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
 
     def read(group: int) -> Any:
-        if groups[group].total_byte_size > LARGEST_GROUP:
-            raise BadImage(f"too large: {groups[group].total_byte_size} bytes in a row group, over {LARGEST_GROUP}")
+        if groups[group].total_byte_size > LARGEST:
+            raise BadImage(f"too large: {groups[group].total_byte_size} bytes in a row group, over {LARGEST}")
         table = file.read_row_group(group, columns=[f"{column}.bytes" if is_struct else column], use_threads=False)
         table.validate(full=True)
         return table.column(0)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from bright_pipeline.base.errors import InputError, error_text
 from bright_pipeline.data.archive import Images, PerProcess
-from bright_pipeline.data.decode import LARGEST_FILE, BadImage, RawImages, is_stored_gray, to_channels
+from bright_pipeline.data.decode import LARGEST, BadImage, RawImages, is_stored_gray, to_channels
 from bright_pipeline.data.listing import (
     LMDB_FILE,
     embedded_path,
@@ -111,8 +111,8 @@ class FolderImages(RawImages):
         try:
             if not path.is_file():  # opening a pipe would block
                 raise BadImage("not a file" if path.exists() else "a link to a file that does not exist")
-            if path.stat().st_size > LARGEST_FILE:
-                raise BadImage(f"too large: {path.stat().st_size} bytes, over {LARGEST_FILE}")
+            if path.stat().st_size > LARGEST:
+                raise BadImage(f"too large: {path.stat().st_size} bytes, over {LARGEST}")
             return path.read_bytes()
         except OSError as error:
             if error.errno in SINGLE_FILE_ERRORS:
@@ -142,8 +142,8 @@ class ZipImages(_File):
         member = self.handle.getinfo(name)
         if member.flag_bits & 1:
             raise BadImage("encrypted")
-        if member.file_size > LARGEST_FILE:
-            raise BadImage(f"too large: declares {member.file_size} bytes, over {LARGEST_FILE}")
+        if member.file_size > LARGEST:
+            raise BadImage(f"too large: declares {member.file_size} bytes, over {LARGEST}")
         try:
             return self.handle.read(member)
         except MemoryError:
@@ -196,12 +196,13 @@ class IdxImages(_File):
     """An IDX file of gray images (N, H, W), gzipped or not. The name of an image is its number."""
 
     def names(self) -> list[str]:
-        return [f"{index:08d}" for index in range(len(self.handle))]
+        return [f"{index:08d}" for index in range(len(self._open(for_count=True)))]
 
     def image(self, name: str, channels: int) -> Image.Image:
         return to_channels(Image.fromarray(np.array(self.handle[int(name)])), channels)
 
-    def _open(self) -> np.ndarray:
+    def _open(self, for_count: bool = False) -> np.ndarray:
+        """The images; for their number, those of a zipped file stay packed, and are zeros."""
         try:
             with self.path.open("rb") as file:
                 zipped = file.read(2) == GZIP
@@ -211,12 +212,14 @@ class IdxImages(_File):
                 if not zipped:
                     self._check_length(self.path.stat().st_size - IDX_HEADER, expected)
                     return np.memmap(self.path, np.uint8, "r", IDX_HEADER, shape)
-                # Read in pieces: a damaged header may announce more bytes than the memory has.
-                parts, missing = [], expected + 1
-                while missing > 0 and (part := stream.read(min(missing, READ_AT_A_TIME))):
-                    parts.append(part)
-                    missing -= len(part)
-                pixels = b"".join(parts)
+                if expected > LARGEST:
+                    line = f"too large: {expected} bytes unpacked, over {LARGEST}; unpack it with gunzip"
+                    raise InputError(f"{self.where}: {self.path}: {line}")
+                if for_count:
+                    return np.broadcast_to(np.uint8(0), shape)
+                pixels = bytearray()  # read in pieces: a damaged header may announce more bytes than there are
+                while part := stream.read(min(expected + 1 - len(pixels), READ_AT_A_TIME)):
+                    pixels += part
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.where}: {self.path}: not a readable IDX file ({error})") from None
         self._check_length(len(pixels), expected)
