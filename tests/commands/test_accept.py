@@ -1,5 +1,6 @@
 """Results of earlier code and configs: accepted after a harmless change, removed when no config uses them."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -174,6 +175,22 @@ def test_saved_states_stay_while_their_training_runs_or_is_not_done(other: Path,
     held.close()
     prune([TINY], yes=True)
     assert not job.work.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOLCK, "No locks available"), None], ids=["refused", "without effect"]
+)
+def test_without_locks_nothing_is_removed(other: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None) -> None:
+    """On such a file system, results that another checkout uses count as used by nobody."""
+
+    def lock(*_: Any) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("fcntl.lockf", lock)
+    with pytest.raises(InputError, match="file locks do not hold on this file system"):
+        prune([TINY], yes=True)
+    assert complete(1)
 
 
 @pytest.mark.parametrize("section", ["datasets", "autoencoders"])

@@ -53,6 +53,12 @@ def test_a_wrong_key_is_one_line_with_the_remedy(base: str) -> None:
         assert all(word in line for word in ([words] if isinstance(words, str) else words)), (keys, line)
 
 
+def test_a_path_that_no_file_system_has_is_one_line() -> None:
+    config = copy.deepcopy(MINIMAL)
+    put(config, "autoencoders.main.initial_weights", {"path": 5000 * "x"})
+    assert "initial_weights.path: a path of at most 4,000 characters" in complaint(config)
+
+
 def test_like_inherits_all_keys_and_a_problem_of_the_first_entry_is_reported_once() -> None:
     config = changed("autoencoders.main.training", {"batch": 4, "images": 400})
     config["autoencoders"]["second"] = {"like": "main", "training": {"batch": 8}}

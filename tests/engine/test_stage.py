@@ -70,6 +70,15 @@ def test_bad_input_ends_with_one_line_and_exit_code_2(monkeypatch, capsys, tmp_p
     assert log_file.read_text().endswith("error: x.zip: contains no images; put some in\n")
 
 
+def test_by_hand_an_error_is_printed_once(monkeypatch, capsys):
+    def stage() -> None:
+        log_to(None)
+        raise InputError("x.zip: contains no images")
+
+    assert run(stage, monkeypatch) == 2
+    assert capsys.readouterr().err == "error: x.zip: contains no images\n"
+
+
 def test_sigterm_unwinds_and_exits_with_143(monkeypatch):
     unwound = []
 
@@ -90,6 +99,12 @@ def test_a_stage_is_a_command_with_help(monkeypatch, capsys):
     assert command.__doc__ in shown and "--log" in shown and "The settings: JSON" in shown
 
 
+def test_a_stage_of_no_entry_is_one_line() -> None:
+    command = [sys.executable, "-m", "bright_pipeline.commands", "reconstruct", "x.yaml", ""]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
 def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
     """As in `bright --help | head -1`."""
     read, write = os.pipe()
@@ -106,6 +121,7 @@ def test_a_closed_pipe_ends_the_list_of_commands_as_other_programs() -> None:
         (OSError(errno.ENOSPC, "any", "a.csv"), "a.csv: no space left on the device; free some space, then start the"),
         (OSError(errno.EROFS, "any", "a.csv"), "a.csv: the file system is read-only here"),
         (OSError(errno.EACCES, "any", "a.csv"), "a.csv: this user may not write here"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), f"{'a' * 200}: File name too long"),
         (SafetensorError("I/O error: No space left on device (os error 28)"), "no space left on the device"),
         *((error, None) for error in (OSError(errno.ENOENT, "any"), ValueError("28"), SafetensorError("(os error 2)"))),
     ],

@@ -101,6 +101,37 @@ def test_a_released_model_decodes_like_its_folder_and_its_pinned_address_needs_n
         load_autoencoder(address)
 
 
+@pytest.mark.parametrize("name", ["settings.json", "autoencoder.safetensors"])
+def test_a_damaged_model_in_the_cache_is_refused_though_its_zip_had_no_checksums(
+    folder: Path, release: Path, address: str, tmp_path: Path, name: str
+) -> None:
+    (folder / "SHA256SUMS").unlink()
+    shutil.make_archive(str(release / "tiny"), "zip", folder.parent, "tiny")
+    write_sums(release)
+    load_autoencoder(address)
+    (cached,) = (tmp_path / "cache").rglob(name)
+    cached.write_bytes(cached.read_bytes()[:-1] + b" ")
+    pinned = f"{address}#sha256={sha256((release / 'tiny.zip').read_bytes()).hexdigest()}"
+    for each in (address, pinned):
+        with pytest.raises(InputError, match=rf"{name}: damaged or replaced: sha256 is"):
+            load_autoencoder(each)
+
+
+def test_codes_that_are_no_numbers_are_one_line(folder: Path) -> None:
+    with pytest.raises(InputError, match="codes with NaN or infinite values"):
+        load_autoencoder(folder).decode(torch.full((1, 2, 4, 4), torch.nan))
+
+
+def test_a_cache_that_cannot_be_made_and_a_host_that_is_none_are_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=r"https://\[::1/SHA256SUMS: download failed"):
+        load_autoencoder("https://[::1/m.zip")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file/bright-pipeline: no folder for released models .*; set XDG_CACHE_HOME"):
+        load_autoencoder("https://a/m.zip")
+
+
 def replace_zip(release: Path, *names: str, size: int = 8) -> None:
     """Put another zip, with members of this size, and its checksum in the release."""
     with zipfile.ZipFile(release / "tiny.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -118,6 +149,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "no zip": (lambda release, _: ((release / "tiny.zip").write_bytes(b"x"), write_sums(release)), "no readable zip"),
     "twice": (lambda release, _: replace_zip(release, "tiny/a", "tiny/a/b"), "no readable zip"),
     "bomb": (lambda release, patch: replace_zip(release, "tiny/a", size=2**20), "bytes unpacked, which is too large"),
+    "many": (
+        lambda release, _: replace_zip(release, *map("tiny/{}".format, range(101))),
+        "101 files, which are too many",
+    ),
     "no model": (lambda release, _: replace_zip(release, "tiny/README.md"), "has no autoencoder.safetensors"),
 } | {
     path: (lambda release, _, path=path: replace_zip(release, "tiny/a", path), "is no path of an exported folder")
@@ -138,7 +173,8 @@ def test_what_is_no_verified_model_gets_one_line_and_leaves_no_file(release, add
 
 
 @pytest.mark.parametrize("address", ["http://a/b.zip", "file:///a/b.zip", "https://a/b.tar", "https://a/.b.zip",
-    "https:///b.zip", "https://a/b.zip?c", "https://a/b.zip#sha256=" + "../x" * 16])  # fmt: skip
+    "https:///b.zip", "https://a/b.zip?c", "https://a/b.zip#sha256=" + "../x" * 16,
+    f"https://a/{'b' * 200}.zip"])  # fmt: skip
 def test_other_addresses_are_refused_before_anything_is_sent(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(released, "_download", lambda *_: pytest.fail("nothing may be sent"))
     with pytest.raises(InputError, match=r"must be https://HOST/PATH/NAME.zip"):

@@ -37,6 +37,11 @@ def test_every_channel_is_standardized_over_all_codes(size, shift, count):
     torch.testing.assert_close(rescaled.std((0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-9, rtol=0)
 
 
+def test_codes_that_are_all_the_same_have_no_deviation_to_divide_by():
+    with pytest.raises(ValueError, match="rescaling: first_batch: all numbers of its codes are the same"):
+        fit_rescaling("auto", None, torch.ones(4, 3, 2, 2), [0, 1])
+
+
 def test_more_codes_than_are_looked_at_at_once_are_standardized_together():
     codes = random_codes(2 * ROWS + 3, channels=1)
     codes[ROWS:] += 10

@@ -235,5 +235,8 @@ def test_splits_that_are_too_small_are_told_before_a_run(monkeypatch: pytest.Mon
     assert lines(monkeypatch, 300, split(validation=50)) == []
     told = lines(monkeypatch, 300, split(validation=5000))
     assert "datasets.tiny.split: 160 images leave none for train" in told
+    assert any(
+        "exploration of codes interpolates between two" in line for line in lines(monkeypatch, 60, split(validation=1))
+    )
     told = lines(monkeypatch, 60, split(validation=2))
     assert "datasets.tiny.split: 2 validation images, where metrics of efficientnet_lite0 take 3" in told

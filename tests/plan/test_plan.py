@@ -79,6 +79,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
         ("evaluation.reference_count", 20, {"score_features", "make_table", "make_report"}),
         ("evaluation.micro_batch", 16, AFTER_AUTOENCODER - {"train_autoencoder", "take_snapshot"}),
         ("autoencoders.main.execution.gpus", 4, set()),
+        ("autoencoders.main.execution.validate_every", 0, set()),  # its inputs only monitor the training
         ("diffusions.main.execution.gpus", 0, set()),
         *((f"autoencoders.main.execution.{key}", 7, set()) for key in ("log_every", "save_every_s", "previews")),
         *((key, 7, set()) for key in ("samples.main.shard", "evaluation.shard", "evaluation.memory_gb")),

@@ -91,6 +91,17 @@ def test_a_copy_that_the_config_no_longer_has_goes_unless_it_is_the_last_one() -
     assert set(publish(without_section34(), "tiny.yaml").earlier) == set(shown.earlier), "also the next time"
 
 
+def test_a_file_that_is_no_copy_of_its_result_stays_with_a_line() -> None:
+    """A record may name a file of the user, or the user may have edited a copy."""
+    finish(tiny_plan())
+    copy = RUN / "tables" / "section34.md"
+    copy.write_text("my notes")
+    for _ in range(2):
+        (line,) = publish(without_section34(), "tiny.yaml").damaged
+        assert line.startswith(f"{copy}: kept, since it differs from results/store/tables/section34-")
+    assert copy.read_text() == "my notes"
+
+
 @pytest.mark.parametrize("seed", [0, 1], ids=["the same config", "another config"])
 def test_in_a_clone_without_the_store_copies_stay_and_those_of_another_config_are_said_to_be_earlier(seed: int) -> None:
     finish(tiny_plan())

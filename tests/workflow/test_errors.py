@@ -53,6 +53,22 @@ def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
     assert empty.run("table3").jobs["complexity"] >= 1, "it needs no network"
 
 
+def test_braces_in_the_search_path_of_python_reach_the_jobs(empty: Workflow) -> None:
+    assert empty.run("table3", PYTHONPATH=f"{empty.folder}/a}}b{{c}}").jobs["complexity"] >= 1
+
+
+def test_touching_makes_nothing_and_says_so(empty: Workflow) -> None:
+    shutil.copy(TINY, empty.folder / "config.yaml")
+    assert "Made:" not in empty.run("--touch").text
+    assert not (empty.folder / "results" / "tiny").exists()
+
+
+def test_an_experiment_of_dvc_in_a_folder_without_results_is_refused(tmp_path, networks_folder) -> None:
+    run = empty_workflow(tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "run", networks_folder)
+    (line,) = error_lines(run.run(expect=1).text)
+    assert line.startswith("error: `dvc exp run --temp` and `--queue` run in a folder without results")
+
+
 def test_a_failing_job_says_where_its_log_is_and_the_next_run_continues(play: Workflow) -> None:
     table = play.path("results/store/tables/table3-*")
     play.remove("results/store/tables/table3-*/*")
@@ -68,6 +84,7 @@ def test_a_failing_job_says_where_its_log_is_and_the_next_run_continues(play: Wo
         (play.folder / path).write_bytes(content)
     done = play.run("table3")
     assert done.jobs == {"make_table": 1, "table3": 1}
+    assert "results/store" not in play.run("table3", "--list-changes", "params").text
     assert "Made: 1 result: make_table\n" in done.text
     assert re.search(r"^Reused: 2 results: complexity, measure_decoding$", done.text, re.MULTILINE)
     assert "results/tiny/report.html   the page of the run" in done.text

@@ -67,6 +67,11 @@ def make_jobs():
             f"{Path.cwd()}: not writable, and Snakemake keeps its records there, in .snakemake: run in a folder of your"
             " own; its results may be a link"
         )
+    if ".dvc/tmp/exps/" in Path.cwd().as_posix():
+        stop(
+            "`dvc exp run --temp` and `--queue` run in a folder without results, and keep only the headline of theirs:"
+            " `dvc exp run` without them uses the results here"
+        )
     files = given_configs()
     with one_line():
         # Snakemake's own reader takes the last of two equal keys; this one refuses them.
@@ -170,7 +175,11 @@ def command(wildcards):
 def start(command):
     """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
     search = [str(SOURCE) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
-    paths = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{")
+    paths = (
+        shlex.quote(os.pathsep.join(filter(None, search)))
+        .replace("{", "{{")
+        .replace("}", "}}")
+    )
     return f"PYTHONPATH={paths} python -P -m {command}"
 
 

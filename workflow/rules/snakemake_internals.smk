@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from snakemake.jobs import Job as SnakemakeJob
+from snakemake.persistence import ParamsChange
 from snakemake.settings.types import RerunTrigger
 
 
@@ -119,8 +120,18 @@ def never_restart(is_refused):
     )
 
 
+def list_true_changes(listed):
+    """`--list-changes params` lists the files of a change; Snakemake 9 also those of one that is none."""
+    ParamsChange.__iter__ = lambda change: listed(change) if change else iter(())
+
+
+list_true_changes(ParamsChange.__iter__)
+
+
 def add_handlers(start, success, error):
     """Call these functions before the main Snakefile's handlers of a run's start, success and error.
+
+    A run of `--touch` makes nothing, and calls none of them.
 
     Snakemake runs the handlers of the main Snakefile only, and this workflow may be a module of another one.
     """
@@ -133,7 +144,8 @@ def _call_before(name, handler):
 
     def attach():
         of_snakefile = getattr(workflow, f"_{name}")
-        setattr(workflow, f"_{name}", lambda log: (handler(), of_snakefile(log)))
+        ours = handler if is_real_run() else lambda: None
+        setattr(workflow, f"_{name}", lambda log: (ours(), of_snakefile(log)))
 
     def register_and_attach(other):
         register(other)

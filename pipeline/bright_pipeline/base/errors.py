@@ -57,9 +57,9 @@ def disk_problem(error: BaseException) -> str | None:
     """
     in_text = re.search(r"\(os error (\d+)\)", str(error))
     number = error.errno if isinstance(error, OSError) else int(in_text[1]) if in_text else None
-    if number not in DISK_ERRORS:
-        return None
     file = getattr(error, "filename", None)
+    if number not in DISK_ERRORS:
+        return f"{str(file)[:MAX_ERROR_CHARACTERS]}: {error.strerror}" if file and isinstance(error, OSError) else None
     return f"{file}: {DISK_ERRORS[number]}" if file else DISK_ERRORS[number]
 
 

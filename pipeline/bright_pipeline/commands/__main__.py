@@ -79,7 +79,7 @@ def main() -> None:
         print(f"error: no such command: {name!r}; {f'did you mean {near[0]}?' if near else 'bright --help lists them'}")
         sys.exit(2)
     # A stage whose arguments are a config and an entry, not settings and files.
-    has_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][0].isalpha()
+    has_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][:1].isalpha()
     try:
         if has_config and not modules[name].startswith("bright_pipeline.commands."):
             config, entry, *options = arguments

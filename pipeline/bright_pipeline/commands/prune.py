@@ -12,7 +12,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.reservations import Reservations, in_use
+from bright_pipeline.engine.reservations import Reservations, has_locks, in_use
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.plan.publish import dvc_file, refuse_while_jobs_run
 from bright_pipeline.stages import all_stages
@@ -27,13 +27,18 @@ def prune(
 
     Saved states and snapshots of finished trainings are listed too; folders in use by a run or a training are not.
     Results of a run with settings on the command line (--config seed=1) belong to no config file and are listed.
-    Networks, fingerprints and results/RUN stay.
+    Networks, fingerprints and results/RUN stay. Where file locks do not hold, nothing is removed.
     """
     folders = unused([Jobs(read_config(path)) for path in configs], configs)
     if yes:
         refuse_while_jobs_run()
         # A run reserves only the results that it makes, but may read any other: no run may be active.
         reservations = Reservations()
+        if not has_locks(WORK):
+            raise InputError(
+                f"{WORK}: file locks do not hold on this file system, so results that another run uses are not known:"
+                " stop all runs, and remove the listed folders by hand"
+            )
         if not reservations.take_all():
             raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
     total = 0

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.base.parsing import parse_json, parse_settings, shortened
 from bright_pipeline.base.process import collect_garbage_rarely, keep_freed_memory, kernel_choice, on_end_request
-from bright_pipeline.base.progress import log_to, logger
+from bright_pipeline.base.progress import activity, log_to, logger
 from bright_pipeline.base.yaml_files import parse_yaml
 from bright_pipeline.engine.checksums import check
 from bright_pipeline.engine.code import OWN, ROOT, split_arguments, start_code_check
@@ -127,7 +127,8 @@ def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     except Exception as error:
         if (problem := error_line(error)) is not None:
             line = f"error: {' '.join(problem.split())}"
-            logger.info(line)
+            if activity.log is not None:  # else the log is the terminal
+                logger.info(line)
             print(line, file=sys.stderr)
             sys.exit(2)
         if not is_out_of_memory(error):

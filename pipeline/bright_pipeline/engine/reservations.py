@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked
@@ -95,6 +97,29 @@ def to_make(needed: Needed) -> list[Path]:
 def reservation_path(folder: Path) -> Path:
     """A result's folder named by its digest alone, without the config's label."""
     return folder.with_name(folder.name.rpartition("-")[2])
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether locks hold on this file system: a child process must not get what this process has locked."""
+    kinds = (fcntl.flock, fcntl.lockf)
+    with NamedTemporaryFile(dir=folder) as file:
+        try:
+            for lock in kinds:
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        if not (child := os.fork()):
+            os._exit(any(_is_free(lock, file.name) for lock in kinds))
+        return os.waitpid(child, 0)[1] == 0
+
+
+def _is_free(lock: Callable[[Any, int], object], path: str) -> bool:
+    try:
+        with Path(path).open("ab") as file:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def in_use(folder: Path, file: Path = RESERVATIONS) -> bool:

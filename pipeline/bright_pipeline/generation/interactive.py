@@ -27,7 +27,7 @@ from bright_pipeline.data.decode import BadImage, decode, square_pixels, to_chan
 from bright_pipeline.data.pictures import contact_sheet
 from bright_pipeline.generation.exported import exported_files, is_exported, preparation
 from bright_pipeline.generation.released import fetch_model
-from bright_pipeline.generation.sampling import Draw, sample
+from bright_pipeline.generation.sampling import Draw, decode_finite, sample
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 from bright_pipeline.models.checkpoints import load_autoencoder as load_network
 from bright_pipeline.models.checkpoints import load_generator as load_generating_network
@@ -86,7 +86,7 @@ class ImageModel:
         height, width, channels = self.autoencoder.settings.code_size
         if tuple(codes.shape[1:]) != (channels, height, width):
             raise InputError(f"codes: must have shape (N, {channels}, {height}, {width}), not {tuple(codes.shape)}")
-        return _pictures(to_uint8(self.autoencoder.decode(codes.to(self.device))))
+        return _pictures(to_uint8(decode_finite(self.autoencoder, codes.to(self.device))))
 
     def sample(self, count: int, seed: int = 0, steps: int = 50) -> list[Image.Image]:
         """New images from the diffusion model by DDIM; image i depends on (seed, i) alone."""

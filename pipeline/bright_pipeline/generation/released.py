@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from urllib.parse import urljoin
 
 from bright_pipeline.base.errors import InputError, error_text
 from bright_pipeline.engine.atomic import new_folder, write_text
@@ -20,10 +19,11 @@ from bright_pipeline.engine.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.settings.weights import EXPORTED
 
 LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
-ADDRESS = re.compile(r"(https://[^/?#]+/(?:[^?#]*/)?(\w[\w.-]*\.zip))(?:#sha256=([0-9a-f]{64}))?")
+ADDRESS = re.compile(r"(https://[^/?#]+/(?:[^?#]*/)?(\w[\w.-]{0,150}\.zip))(?:#sha256=([0-9a-f]{64}))?")
 MEMBER = re.compile(r"(?:\w[\w.-]*/){1,2}\w[\w.-]*")  # NAME/file or NAME/unet/file: no path leaves its folder
 MAX_LIST_BYTES = 2**20
 MAX_MODEL_BYTES = 8 * 2**30  # of the zip, and of its content: several times the paper's largest model
+MAX_MEMBERS = 100  # an exported folder has about ten files
 TIMEOUT_S = 30
 
 
@@ -49,15 +49,20 @@ def fetch_model(address: str) -> Path:
     InputError: another scheme, no network, a wrong checksum, too many bytes, or a zip that is no exported folder.
     """
     if not (parts := ADDRESS.fullmatch(address)):
-        raise InputError(f"{address}: must be https://HOST/PATH/NAME.zip, as releases have it")
+        raise InputError(f"{address}: must be https://HOST/PATH/NAME.zip, as releases have it, the name not too long")
     url, name, sha256 = parts.groups()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bright-pipeline"
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        line = f"{cache}: no folder for released models ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
+        raise InputError(line) from None
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as temporary:
         archive, sums = Path(temporary) / name, Path(temporary) / SUMS
         if sha256 is None:
-            _download(urljoin(url, SUMS), sums, MAX_LIST_BYTES)
-            sha256 = _listed(sums, name, urljoin(url, SUMS))
+            address_of_sums = url.removesuffix(name) + SUMS
+            _download(address_of_sums, sums, MAX_LIST_BYTES)
+            sha256 = _listed(sums, name, address_of_sums)
         folder = cache / f"{name.removesuffix('.zip')}-{sha256}"
         if not folder.exists():
             _download(url, archive, MAX_MODEL_BYTES)
@@ -68,6 +73,7 @@ def fetch_model(address: str) -> Path:
             except InputError:
                 if not folder.exists():  # another process was faster
                     raise
+    check_sums(folder, [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / SUMS])
     return folder
 
 
@@ -91,8 +97,8 @@ def _download(url: str, path: Path, limit: int) -> None:
     for handler in ("Proxy", "HTTPS", "HTTPRedirect", "HTTPDefaultError", "Unknown"):
         opener.add_handler(getattr(requests, f"{handler}Handler")())
     opener.add_handler(requests.HTTPErrorProcessor())
-    request = requests.Request(url, headers={"User-Agent": "bright-pipeline"})
     try:
+        request = requests.Request(url, headers={"User-Agent": "bright-pipeline"})
         with opener.open(request, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
             while chunk := answer.read(2**20):
                 if (size := size + len(chunk)) > limit:
@@ -109,6 +115,8 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
             members = [member for member in opened.infolist() if not member.is_dir()]
             if strange := [member.filename for member in members if not MEMBER.fullmatch(member.filename)]:
                 raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
+            if len(members) > MAX_MEMBERS:
+                raise InputError(f"{url}: {len(members):,} files, which are too many for an exported folder")
             if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
                 raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")
             for member in members:
@@ -122,3 +130,5 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
         raise InputError(f"{url}: no readable zip ({error_text(error)})") from None
     if not any((folder / file).is_file() for file in EXPORTED.values()):
         raise InputError(f"{url}: has no {EXPORTED['autoencoder']} and no other model")
+    if not (folder / SUMS).is_file():  # each later use compares the files with those of the verified zip
+        write_sums(folder)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import to_uint8
 from bright_pipeline.models.autoencoder import ImageAutoencoder, inference_precision
@@ -14,6 +15,13 @@ from bright_pipeline.models.generator import noise_generators
 
 # Draws the images (N, C, R, R) in [-1, 1] with these indices, or their codes (N, C_z, H_z, W_z).
 Draw = Callable[[list[int]], Tensor]
+
+
+def decode_finite(decoder: ImageAutoencoder, codes: Tensor) -> Tensor:
+    """The images of codes; InputError for NaN or infinite ones, which are no positions in a hash table."""
+    if not codes.isfinite().all():
+        raise InputError("codes with NaN or infinite values: their model is damaged, or its training diverged")
+    return decoder.decode(codes).float()
 
 
 @torch.no_grad()
@@ -37,7 +45,7 @@ def sample(
                     codes = images.to(next(decoder.parameters()).device)
                     # Not every sampler keeps codes within the bounds that the decoder was trained on.
                     bounded = codes if decoder.code_range is None else codes.clamp(*decoder.code_range)
-                    images = decoder.decode(bounded).float()
+                    images = decode_finite(decoder, bounded)
             wanted = min(micro_batch, indices.stop - start)
             yield to_uint8(images)[:wanted].cpu()
             progress.advance(wanted)
@@ -57,6 +65,8 @@ def gaussian_draw(training_codes: Tensor, seed: int) -> Draw:
 
 def fit_gaussian(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and a root (D, D) of the covariance of flattened codes, float64: root root^T is the covariance."""
+    if len(codes) < 2:
+        raise InputError("a Gaussian of codes takes two training images or more, and there is one")
     flat = codes.flatten(1).double()
     values, vectors = torch.linalg.eigh(torch.cov(flat.T))
     return flat.mean(0), vectors * values.clamp(min=0).sqrt()

@@ -65,4 +65,6 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
     middle = ((low + high) / 2,)
     if bounds is not None and rule != "first_batch":
         return Rescaling(middle, (2 / (high - low),), bounds)
-    return Rescaling(middle, (1 / float(codes[first_batch].double().std(correction=0)),), bounds)
+    if not (deviation := float(codes[first_batch].double().std(correction=0))):
+        raise ValueError("rescaling: first_batch: all numbers of its codes are the same; use range or none")
+    return Rescaling(middle, (1 / deviation,), bounds)

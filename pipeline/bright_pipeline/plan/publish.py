@@ -101,9 +101,14 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             published.present.append(target)
             record[target] = output.path
     for target in recorded.keys() - jobs(view).keys():
-        if recorded[target].exists() or not Path(target).exists():
-            Path(target).unlink(missing_ok=True)
+        stored, copy = recorded[target], Path(target)
+        if not copy.exists():
             del record[target]
+        elif stored.exists() and stored.read_bytes() == copy.read_bytes():
+            copy.unlink()
+            del record[target]
+        elif stored.exists():
+            published.damaged.append(f"{target}: kept, since it differs from {stored}, whose copy it was")
         else:
             published.earlier.append(target)
     for job in jobs(planned).values():

@@ -137,8 +137,8 @@ def _check_value(key: str, value: Any) -> None:
         raise ValueError(f"{key}: must be between -2^63 and 2^63; this integer has {value.bit_length()} bits")
     if isinstance(value, str | Path) and "\0" in str(value):
         raise ValueError(f"{key}: NUL bytes are not allowed, but found in {str(value)[:80]!r}")
-    if isinstance(value, Path):
-        longest = max((len(part.encode(errors="replace")) for part in value.parts), default=0)
+    if isinstance(value, Path) or (key == "path" and isinstance(value, str)):
+        longest = max((len(part.encode(errors="replace")) for part in Path(value).parts), default=0)
         if len(str(value)) > 4000 or longest > 255:
             short = f"{str(value)[:80]!r}..."
             raise ValueError(f"{key}: a path of at most 4,000 characters, 255 bytes a name, is needed, not {short}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from math import prod
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import PACKAGED_CONFIGS
 from bright_pipeline.config.root import Config, read_config
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module
 from bright_pipeline.models.metric_networks.manifest import network_digest
 from bright_pipeline.models.traits import traits
@@ -20,7 +21,7 @@ from bright_pipeline.settings.diffusion import Sampler
 from bright_pipeline.settings.fields import Section, added
 from bright_pipeline.stages.autoencoders import autoencoder, family_code
 from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
-from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes
+from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes, split_count
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
 
@@ -100,6 +101,13 @@ def size_of_codes(job: Job, images: int) -> int:
     return int(job.jobs(known_images)[model.dataset].train * prod(model.code_size) * FLOAT32)
 
 
+def too_few_to_interpolate(job: Job, needed: Needed) -> Iterator[str]:
+    """A line if the validation split has one image."""
+    data = job.jobs.config.autoencoders[job.entry.partition(".")[2]].dataset
+    if split_count(job.jobs, data, "validation") < 2:
+        yield f"datasets.{data}.split: one validation image, where the exploration of codes interpolates between two"
+
+
 RECONSTRUCT = Stage(
     "reconstruct",
     "reconstructions",
@@ -144,6 +152,7 @@ EXPLORE_CODES = Stage(
     },
     gpu=True,
     memory_mb=8000,
+    problems=too_few_to_interpolate,
 )
 MEASURE_CODES = Stage(
     "measure_codes",
