@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bright_pipeline.config.root import load_config, read_config
+from bs4 import BeautifulSoup
 from documented import PAGES, ROOT, blocks
 from estimates import ONE_GPU, one_gpu_table
 
@@ -100,6 +101,11 @@ def test_the_pages_build_without_warnings(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pages = {path.stem for path in (tmp_path / "html" / "docs").glob("*.html")}
     assert pages == {path.stem for path in (ROOT / "docs").glob("*.md")} | {"contents"}
+    site = BeautifulSoup((tmp_path / "html" / "docs" / "contents.html").read_text(encoding="utf-8"), "html.parser")
+    listed = [link["href"] for link in site.select(".sidebar-tree a.reference.internal")]
+    index = re.findall(r"^- \[.+?\]\((.+?)\.md\)", TEXTS[ROOT / "docs" / "index.md"], re.MULTILINE)
+    assert listed == [f"{page}.html" for page in index] and len(listed) <= 25
+    assert (tmp_path / "html" / "docs" / site.find("img")["src"]).exists()
 
 
 def test_the_citation_has_the_packages_version_and_licence() -> None:
