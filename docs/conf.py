@@ -1,6 +1,6 @@
 """The documentation's build: `make docs` writes docs/_build/docs/contents.html, warnings are errors.
 
-The site's contents, docs/contents.rst, are written from docs/index.md: its groups, and the pages that begin their lines.
+The site's contents, docs/contents.rst, are written from docs/index.md: its groups, and the pages that begin a line.
 Pages on the lines below one of these are linked there and not listed.
 
 The source folder is the repository, so that the README and the config reference are pages too and the links
