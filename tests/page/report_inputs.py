@@ -145,6 +145,7 @@ def settings(samples: int = 40) -> str:
         "models": [{"kind": "autoencoder", "name": "main", "entry": "autoencoders.main", "facts": "bright 8x8x4"}],
         "samples": {"name": "main", "count": samples},
         "figures": {name: {"title": one.title, "caption": one.caption} for name, one in figures.items()},
+        "accepted": {"train_autoencoder 000000000001": "code, autoencoder.training.batch"},
         "jobs": [
             {"stage": "train_autoencoder", "name": "main-000000000001", "code": "c" * 64, "seed": 123},
             {"stage": "generate", "name": "main-000000000002", "code": "d" * 64, "seed": 456},

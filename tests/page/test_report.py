@@ -138,7 +138,8 @@ def test_costs_are_sums_and_provenance_names_digests_seeds_and_versions(page: Pa
     (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
     assert [row[:4:3] for row in costs[1:]] == [["train autoencoder", "0:01:24"], ["generate", "0:01:10"]]
     assert costs[2][5:] == ["0:00:40", "671 MB"]
-    for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7"):
+    for told in ("main-000000000001", "c" * 12, "123", "t" * 64, "ab" * 32, "2.13.0", "MIT", "seed: 7",
+        "<code>train_autoencoder 000000000001</code> (code, autoencoder.training.batch)"):  # fmt: skip
         assert told in page.source
     assert re.findall(r"<dt>Network (.*?)</dt>", page.source) == ["lpips_alex"], "other hashes are no networks"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import IO
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked
@@ -100,26 +100,23 @@ def reservation_path(folder: Path) -> Path:
 
 
 def has_locks(folder: Path) -> bool:
-    """Whether locks hold on this file system: a child process must not get what this process has locked."""
-    kinds = (fcntl.flock, fcntl.lockf)
+    """Whether locks of both kinds hold on this file system: a child process must not get what this process has."""
+    return all(_holds(lock, folder) for lock in (fcntl.flock, fcntl.lockf))
+
+
+def _holds(lock: Callable[[IO[bytes], int], object], folder: Path) -> bool:
     with NamedTemporaryFile(dir=folder) as file:
         try:
-            for lock in kinds:
-                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
-        if not (child := os.fork()):
-            os._exit(any(_is_free(lock, file.name) for lock in kinds))
-        return os.waitpid(child, 0)[1] == 0
-
-
-def _is_free(lock: Callable[[Any, int], object], path: str) -> bool:
-    try:
-        with Path(path).open("ab") as file:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        if child := os.fork():
+            return os.waitpid(child, 0)[1] == 0
+        is_free = False
+        with suppress(OSError), Path(file.name).open("ab") as other:
+            lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
+        os._exit(is_free)
 
 
 def in_use(folder: Path, file: Path = RESERVATIONS) -> bool:
