@@ -5,14 +5,17 @@ python tools/estimates.py [--check]
 
 import re
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.engine.jobs import closure, targets
-from bright_pipeline.estimation.devices import DEVICES, Device, choose_device, needed_gib
+from bright_pipeline.engine.jobs import Job, closure, targets
+from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
+from bright_pipeline.estimation.prices import JobPrice
 from bright_pipeline.estimation.report import Estimate, text
 from bright_pipeline.stages.common import Jobs
 
@@ -22,13 +25,15 @@ COMMAND = "bright estimate config/paper.yaml --device a100 --gpus 8 --all-networ
 CARDS = {"A100": DEVICES["a100"], "RTX 4090": DEVICES["rtx4090"], "RTX 3090": DEVICES["rtx3090"]}
 SMALL_CARDS = {name: CARDS[name] for name in ("RTX 4090", "RTX 3090")}
 SMALL_CARDS["8 GB that reach 9 TFLOP/s"] = choose_device("card-8gb", 9)
+STAGES = ("train_autoencoder", "train_diffusion", "generate")
 DISK = {64: "5 GB", 128: "6 GB"}  # of 20,000 training images
 
 
-def gpu_hours(estimate: Estimate, entries: set[str], device: Device) -> float:
-    """GPU-hours of the trainings of these entries on a device."""
-    costs = (estimate.costs[entry] for entry in entries)
-    return sum(device.seconds(cost.work, cost.precision) for cost in costs) / 3600
+def gpu_hours(prices: Iterable[JobPrice], device: Device) -> tuple[float, float]:
+    """GPU-hours of these jobs on a device, by their operations."""
+    ranges = [device.seconds(cost.work, cost.precision) for one in prices for cost in one.costs]
+    low, high = (sum(ends) / 3600 for ends in zip(*ranges, strict=True))
+    return low, high
 
 
 def paper_estimate() -> tuple[Jobs, Estimate]:
@@ -38,15 +43,25 @@ def paper_estimate() -> tuple[Jobs, Estimate]:
 
 
 def hours_of_tables(plan: Jobs, estimate: Estimate) -> str:
-    """Hours of training behind each table of the paper, a column for each card."""
-    trained = {job.label: {one.entry for one in closure([job]) if one.is_training} for job in plan(targets)}
+    """GPU-hours behind each table of the paper, two columns for each card: training, generation and evaluation."""
+    prices = {one.shard.key: one for one in estimate.prices if one.shard.job.stage.gpu}
+
+    def behind(job: Job, keep: Callable[[Job], bool] = lambda job: True) -> set[Any]:
+        keys = {one.key for one in closure([job]) if keep(one)}
+        return {key for key, one in prices.items() if one.shard.job.key in keys}
+
+    tables = {job.label: job for job in plan(targets)}
     bright = {f"autoencoders.{name}" for name, entry in plan.config.autoencoders.items() if entry.family == "bright"}
-    rows = {f"Table {number}": trained[f"table{number}"] for number in (2, 4, 5, 6, 7, 8)}
-    rows["BRIGHT's rows of Table 2"] = rows["Table 2"] & bright
-    rows["BRIGHT's row of Table 5 or 6"] = trained["text_10k"]
+    rows = {f"Table {number}": behind(tables[f"table{number}"]) for number in (2, 4, 5, 6, 7, 8)}
+    rows["BRIGHT's rows of Table 2"] = behind(tables["table2"], lambda job: job.entry.partition(" ")[0] in bright)
+    rows["BRIGHT's row of Table 5 or 6"] = behind(tables["text_10k"])
     rows["Tables 4, 7 and 8 together"] = rows["Table 4"] | rows["Table 7"] | rows["Table 8"]
-    hours = [[f"{gpu_hours(estimate, used, card):,.0f}" for card in CARDS.values()] for used in rows.values()]
-    return _table(["rows", *CARDS], [[name, *numbers] for name, numbers in zip(rows, hours, strict=True)])
+    cells = [
+        [f"{end:,.0f}" for card in CARDS.values() for end in gpu_hours((prices[key] for key in used), card)]
+        for used in rows.values()
+    ]
+    heading = [f"{name} at {end}" for name in CARDS for end in ("least", "most")]
+    return _table(["rows", *heading], [[name, *numbers] for name, numbers in zip(rows, cells, strict=True)])
 
 
 def one_gpu_table(page: str) -> str:
@@ -58,11 +73,14 @@ def one_gpu_table(page: str) -> str:
     rows = []
     for pixels, settings in ((64, small), (128, config)):
         estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
-        memory = max(needed_gib(cost) for cost in estimate.costs.values())
+        memory = max(one.gib for one in estimate.prices if one.gib is not None)
         for name, card in SMALL_CARDS.items():
-            hours = (gpu_hours(estimate, {f"{section}.main"}, card) for section in ("autoencoders", "diffusions"))
-            rows.append([str(pixels), name, *(f"{h:.2g} h" for h in hours), f"{memory:.1f} GiB", DISK[pixels]])
-    return _table(["pixels", "GPU", "autoencoder", "diffusion model", "GPU memory", "disk"], rows)
+            hours = []
+            for stage in STAGES:
+                low, high = gpu_hours((one for one in estimate.prices if one.shard.job.stage.name == stage), card)
+                hours.append(f"{low:.2g} to {high:.2g} h" if low < high else f"{low:.2g} h")
+            rows.append([str(pixels), name, *hours, f"{memory:.1f} GiB", DISK[pixels]])
+    return _table(["pixels", "GPU", "autoencoder", "diffusion model", "samples", "GPU memory", "disk"], rows)
 
 
 def filled_pages() -> dict[Path, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,25 +17,24 @@ from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import record_path
 from bright_pipeline.engine.shards import Shard, shards
 from bright_pipeline.estimation import costs
-from bright_pipeline.estimation.costs import training_cost
+from bright_pipeline.estimation.costs import memory_warnings, training_cost
 from bright_pipeline.estimation.devices import (
     DEVICES,
     GIBI,
     Cost,
-    TrainingCost,
+    UseCost,
     Work,
     choose_card,
     choose_device,
     fits,
-    memory_warnings,
     needed_gib,
     too_large,
     trainings,
 )
 from bright_pipeline.estimation.fake_gpu import NotCounted
-from bright_pipeline.estimation.report import text
+from bright_pipeline.estimation.prices import START_S, JobPrice, Known, job_prices, longest_chain
+from bright_pipeline.estimation.report import text, total
 from bright_pipeline.estimation.space import missing_space, parameters
-from bright_pipeline.estimation.times import JobTime, Known, job_times, longest_chain
 from bright_pipeline.models.checkpoints import make_autoencoder
 from bright_pipeline.models.discriminator import Discriminator
 from bright_pipeline.settings.dataset import Dataset
@@ -44,6 +44,7 @@ from bright_pipeline.stages.datasets import dataset, image_counts
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.generation import diffusion, samples
 from finished_plan import TINY, finish, tiny_plan, tiny_values
+from gpu_check import write_shares
 
 CPU, A100 = choose_device("cpu", None), DEVICES["a100"]
 
@@ -123,8 +124,10 @@ def test_devices_are_found_by_the_drivers_name_and_unknown_ones_need_a_rate() ->
     with pytest.raises(InputError, match=r"--device: 'Abacus' is not in the table.*--tflops"):
         choose_device("Abacus", None)
     work = Work(convolutions=3e12, products=1e12)
-    assert choose_device("Abacus", 2.0).seconds(work) == 2.0
-    assert A100.seconds(work, "bf16") < A100.seconds(work) < A100.seconds(Work(products=4e12))
+    assert choose_device("Abacus", 2.0).seconds(work) == (2.0, 2.0)
+    half, mixed, plain = A100.seconds(work, "bf16"), A100.seconds(work), A100.seconds(Work(products=4e12))
+    assert half < mixed and mixed[0] < plain[1] and all(low < high for low, high in (half, mixed, plain))
+    assert half == pytest.approx((4e12 / (0.2 * 312e12), 4e12 / (0.1 * 312e12)))
 
 
 def test_images_are_counted_from_the_manifest_the_collection_the_config_or_assumed(tmp_path) -> None:
@@ -148,8 +151,8 @@ def plan(own_folder: Path) -> Jobs:
     return tiny_plan()
 
 
-def times(plan: Jobs, device: Any = CPU) -> dict[str, JobTime]:
-    return {one.shard.log_name: one for one in job_times(plan, device)}
+def times(plan: Jobs, device: Any = CPU) -> dict[str, JobPrice]:
+    return {one.shard.log_name: one for one in job_prices(plan, device)}
 
 
 def leave(shard: Shard, **facts: Any) -> None:
@@ -165,14 +168,27 @@ def put(outputs: tuple[str, ...]) -> None:
         Path(output).write_bytes(b"")
 
 
-def test_before_a_run_only_the_times_of_trainings_are_known(plan: Jobs) -> None:
-    found = times(plan).values()
+def test_before_a_run_all_times_but_the_login_nodes_are_counted(plan: Jobs) -> None:
+    found = times(plan, A100).values()
     outputs = [output for one in found for output in one.shard.outputs]
     assert sorted(outputs) == sorted(output for job in plan(planned).values() for output in job.outputs)
     for one in found:
-        training = one.shard.job.is_training
-        known = Known.COUNTED if training else Known.UNKNOWN
-        assert (one.share_left, one.known, bool(one.seconds)) == (1, known, training)
+        stage = one.shard.job.stage
+        known = Known.UNKNOWN if stage.local else Known.COUNTED
+        assert (one.share_left, one.known, one.whole_s[1] > one.whole_s[0] > 0) == (1, known, not stage.local)
+        assert (one.gib is not None) == bool(one.costs) and (not stage.gpu or stage.name == "generate" or one.gib)
+
+
+def test_rates_that_the_gpu_check_measured_replace_the_range(plan: Jobs) -> None:
+    (shard,) = shards(plan(diffusion, "main"))
+    before = times(plan, A100)[shard.log_name].whole_s
+    write_shares(A100, {"train fp32": 0.5})
+    after = times(plan, A100)[shard.log_name].whole_s
+    work = times(plan, A100)[shard.log_name].costs[0].work
+    at_half = work.convolutions / (0.5 * 156e12) + work.products / (0.5 * 19.5e12)
+    assert after == pytest.approx([at_half / 1.2 + 10, at_half * 1.2 + 60]) and after[1] < before[1]
+    Path("results/rates.json").write_text("[")
+    assert times(plan, A100)[shard.log_name].whole_s == pytest.approx(before), "a damaged file is ignored"
 
 
 def test_a_finished_shards_record_is_its_time_and_that_of_jobs_like_it(plan: Jobs) -> None:
@@ -181,10 +197,10 @@ def test_a_finished_shards_record_is_its_time_and_that_of_jobs_like_it(plan: Job
     put(first.outputs)
     found = times(plan)
     made = [found[one.log_name] for one in both]
-    facts = [(one.seconds, one.known, one.missing_s) for one in made]
+    facts = [(one.whole_s[1], one.known, one.missing_s[0]) for one in made]
     assert facts == [(77.0, Known.MEASURED, 0), (77.0, Known.ALIKE, 77.0)]
     others = [one for one in found.values() if one.shard.job.stage.name == "generate" and one.shard.job.label != "main"]
-    assert others and all(one.known == Known.UNKNOWN for one in others)
+    assert others and all(one.known == Known.COUNTED for one in others)
 
 
 def half_trained(plan: Jobs, **facts: Any) -> Shard:
@@ -199,11 +215,11 @@ def half_trained(plan: Jobs, **facts: Any) -> Shard:
 def test_a_half_trained_model_needs_the_other_half(plan: Jobs) -> None:
     training = half_trained(plan, device="NVIDIA A100-SXM4-80GB", gpus=4, nodes=2)
     one = times(plan, A100)[training.log_name]
-    assert (one.seconds, one.missing_s, one.known, one.gpus) == (120, 60, Known.MEASURED, 8)
-    assert isinstance(one.cost, TrainingCost), "the other half needs memory"
+    assert (*one.whole_s, *one.missing_s, one.known, one.gpus) == (120, 120, 60, 60, Known.MEASURED, 8)
+    assert one.costs, "the other half needs memory"
     put(tuple(training.outputs))
     plan.store.forget()
-    assert times(plan, A100)[training.log_name].cost is None
+    assert times(plan, A100)[training.log_name].costs == ()
 
 
 def test_records_of_another_device_do_not_count_but_those_of_jobs_without_a_gpu_do(plan: Jobs) -> None:
@@ -226,38 +242,39 @@ def test_several_gpus_share_a_training_and_gpu_hours_stay(own_folder: Path) -> N
         found.append(times(plan, A100)[shard.log_name])
     one, eight = found
     assert (one.gpus, eight.gpus) == (1, 8)
-    assert one.whole_s == pytest.approx(8 * eight.whole_s)
+    assert one.whole_s - START_S == pytest.approx(8 * (eight.whole_s - START_S))
     estimate = make_estimate(tiny_plan(), "tiny.yaml", A100, 8)
-    assert all(one.gpus == 1 for one in estimate.times if one.seconds)
+    assert all(one.gpus == int(one.shard.job.stage.gpu) for one in estimate.prices)
     assert "the GPU-hours shared by 8 GPUs" in text(estimate)
 
 
 def test_the_longest_chain_goes_through_what_is_missing_alone(plan: Jobs) -> None:
-    found = job_times(plan, CPU)
-    assert sum(one.missing_s for one in found) == sum(one.whole_s for one in found) > 0
-    trainings = [one for one in found if one.shard.job.is_training]
+    found = job_prices(plan, CPU)
+    assert total(found, False).tolist() == total(found, False, whole=True).tolist()
     seconds, chain = longest_chain(plan(planned).values(), found)
-    assert [job.stage.name for job in chain] == ["train_autoencoder", "train_diffusion"]
-    assert max(one.whole_s for one in trainings) < seconds <= sum(one.whole_s for one in trainings)
+    assert "train_autoencoder" in {job.stage.name for job in chain}
+    assert all(before in after.upstream for before, after in pairwise(chain) if not after.stage.local)
+    assert max(one.whole_s[0] for one in found) < seconds <= total(found, of_gpus=False)[0]
     put(tuple(plan(autoencoder, "main").outputs))
     plan.store.forget()
-    assert longest_chain(plan(planned).values(), job_times(plan, CPU))[0] < seconds
+    assert longest_chain(plan(planned).values(), job_prices(plan, CPU))[0] < seconds
     finish(plan)
     manifest = Path(plan(dataset, "tiny").path("manifest.json"))
     manifest.write_text('{"train": {"count": 1}, "validation": {"count": 1}}')
     after = make_estimate(plan, "tiny.yaml", CPU, 1)
-    assert sum(one.missing_s for one in after.times) == after.chain_s == 0 < sum(one.whole_s for one in after.times)
+    assert total(after.prices, of_gpus=False)[1] == after.chain_s == 0
     assert "Nothing is missing" in text(after)
 
 
 def test_a_training_that_cannot_be_counted_is_reported(plan: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs._costs.cache_clear()
     monkeypatch.setattr(costs, "training_cost", Mock(side_effect=NotCounted("the host waits")))
     found = make_estimate(plan, "tiny.yaml", CPU, 1)
     assert found.costs == {} and "- autoencoders.main: not counted: the host waits" in text(found)
 
 
 STEP = Cost(operations=1234, work=Work(5e12), kept=20 * GIBI, peak=30 * GIBI, to_device=1, to_host=0)
-COST = TrainingCost(16, 2, "fp32", 10**7, GIBI, STEP, Work(1e18))
+COST = UseCost(16, 2, "fp32", 10**7, GIBI, STEP, Work(1e18))
 
 CARDS = {"rtx4090": 24, "a100": 80, "a100-40gb": 40, "NVIDIA A100-SXM4-40GB": 40, "L40S 48GB": 48, "cpu": None}
 
@@ -271,7 +288,7 @@ def test_a_card_s_memory_is_in_the_table_or_in_its_name(name: str) -> None:
 
 def test_a_training_that_does_not_fit_is_named_with_what_would_help() -> None:
     assert needed_gib(COST) == pytest.approx(30 * 1.05 + 1.5)
-    with pytest.raises(InputError, match=r"--device: 'L40S' is not in the table, which has a100, .*such as L40S-48gb"):
+    with pytest.raises(InputError, match=r"--device: 'L40S' is not in the table, which has v100, .*such as L40S-48gb"):
         choose_card("L40S")
     line = too_large("autoencoders.main", COST, choose_card("rtx4090"))
     assert line.startswith("autoencoders.main: a step needs about 33 GiB (fp32, a batch of 16 on each of 2 GPUs)")

@@ -14,8 +14,8 @@ import pytest
 import torch
 import yaml
 from bright_pipeline.config.root import load_config
-from bright_pipeline.estimation.costs import counted, prepare_retrieval, simulated_task, training_cost
-from bright_pipeline.estimation.devices import Cost, choose_card, fits, memory_warnings, needed_gib, trainings
+from bright_pipeline.estimation.costs import counted, memory_warnings, prepare_retrieval, simulated_task, training_cost
+from bright_pipeline.estimation.devices import Cost, choose_card, fits, needed_gib, trainings
 from bright_pipeline.estimation.fake_gpu import FakeGPU
 from bright_pipeline.models.diffusion import denoise
 from bright_pipeline.settings.autoencoder import AutoencoderSettings

@@ -15,7 +15,7 @@ from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.engine.shards import view
 from bright_pipeline.estimation.devices import choose_device
-from bright_pipeline.estimation.times import Known, job_times
+from bright_pipeline.estimation.prices import job_prices
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import save_autoencoder, write_codes
 from bright_pipeline.models.diffusion import Rescaling, build_unet, save_diffusion
@@ -213,9 +213,9 @@ def test_a_checkpoint_is_imported_and_nothing_is_trained_for_it():
     assert not any("ldm" in file for file in with_ldm(view) if "/histories/" in file)
     names = [name for job in with_ldm(figures).values() for name in job.names if name.startswith("history:")]
     assert names and "history:ldm" not in names
-    times = job_times(with_ldm, choose_device("cpu", None))
-    imported = [one for one in times if one.shard.job in imports(with_ldm).values()]
-    assert [(one.known, one.gpus) for one in imported] == [(Known.UNKNOWN, 0)] * 2
+    prices = job_prices(with_ldm, choose_device("a100", None))
+    imported = [one for one in prices if one.shard.job in imports(with_ldm).values()]
+    assert [(one.costs, one.gpus) for one in imported] == [((), 0)] * 2
 
 
 def test_keys_of_a_training_do_not_change_the_digest_of_an_import():

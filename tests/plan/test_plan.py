@@ -25,6 +25,7 @@ from bright_pipeline.stages.evaluation import (
     split_features,
 )
 from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.generation import samples
 from bright_pipeline.stages.measurements import paper_config
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import tables
@@ -310,3 +311,17 @@ def test_a_run_has_the_tables_with_rows_and_claims_read_all_of_the_paper() -> No
     }
     paper = [name for name, table in TABLES.items() if table.in_paper]
     assert list(jobs(tables)["claims"].names) == paper and len(paper) == 8
+
+
+def test_samples_are_drawn_in_the_precision_in_which_their_model_trains(own_folder: Path) -> None:
+    """Unless the config says another one; a model of 32 bits keeps the digest of its samples."""
+
+    def drawn(trained: str | None, said: str | None) -> tuple[str, str]:
+        values = tiny_values()
+        values["diffusions"]["main"] |= {"execution": {"precision": trained}} if trained else {}
+        values["samples"]["main"] |= {"precision": said} if said else {}
+        job = tiny_plan(values)(samples, "main")
+        return job.settings["samples"]["precision"], str(job.numerical.get("samples", {}).get("precision"))
+
+    assert drawn(None, None) == drawn("tf32", None) == drawn("bf16", "fp32") == ("fp32", "None")
+    assert drawn("bf16", None) == drawn("fp32", "bf16") == ("bf16", "bf16") and drawn("fp16", None)[0] == "fp16"

@@ -29,7 +29,8 @@ from bright_pipeline.engine.damage import wrong_sizes
 from bright_pipeline.engine.gpus import check_torch, driver_and_cuda, visible_gpus
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.estimation.devices import choose_card, memory_warnings, this_device
+from bright_pipeline.estimation.costs import memory_warnings
+from bright_pipeline.estimation.devices import choose_card, this_device
 from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.models.metric_networks.files import NetworkState, network_state
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest

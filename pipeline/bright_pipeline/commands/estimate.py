@@ -1,4 +1,4 @@
-"""Estimate the cost of a config: hours and GPU-hours by stage, memory of each training, disk. Needs no GPU."""
+"""Estimate the cost of a config: hours and GPU-hours by stage and entry, GPU memory, disk. Needs no GPU."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
+from bright_pipeline.estimation.prices import job_prices, longest_chain
 from bright_pipeline.estimation.report import Estimate, text
-from bright_pipeline.estimation.times import job_times, longest_chain
 from bright_pipeline.models.metric_networks.manifest import available, fetchable
 from bright_pipeline.settings.quantities import IMAGE_NETWORKS
 from bright_pipeline.stages.common import Jobs
@@ -28,9 +28,9 @@ def estimate(
 ) -> None:
     """Estimate the time, memory and disk of a config: of the missing jobs, and of the whole.
 
-    Times come from the records of finished jobs; those of trainings without a record, from a device's rate and the
-    operations of their steps, counted on a simulated GPU. The last column says which. Exit code 1 if a training does
-    not fit the GPU that --device names.
+    Times come from the records of finished jobs; without a record, from the operations of a job's models, counted on a
+    simulated GPU, and the range of rates that published trainings reach, or the rates that `make gpu-check` measured
+    here. The last column says which. Exit code 1 if a job does not fit the GPU that --device names.
     """
     chosen = choose_device(device, tflops)
     jobs = Jobs(read_config(config), every_network=all_networks)
@@ -44,12 +44,12 @@ def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimat
     """The estimate of a config's run on this many GPUs; config: its readable name."""
     from bright_pipeline.estimation.space import missing_space  # imports torch
 
-    times = job_times(jobs, device)
-    chain_s, chain = longest_chain(jobs(planned).values(), times)
+    prices = job_prices(jobs, device)
+    chain_s, chain = longest_chain(jobs(planned).values(), prices)
     networks = [] if jobs.every_network else [*IMAGE_NETWORKS, *jobs.config.evaluation.networks]
     absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
     space = missing_space(jobs)
-    return Estimate(config, device, gpus, jobs(known_images), times, chain_s, chain, space, absent)
+    return Estimate(config, device, gpus, jobs(known_images), prices, chain_s, chain, space, absent)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,16 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+class Use(NamedTuple):
+    """A model at work in a job: what its price is counted from."""
+
+    work: str  # a function that the package's estimate can count, such as "train"
+    model: Any  # the settings of the model, or its name
+    items: float = 1  # how many of them, such as images
+    batch: int = 1  # of them at once
+    precision: str = "fp32"
+
+
 @dataclass(frozen=True)
 class Stage:
     """A kind of job. Its rule, and its command `PACKAGE.NAME`, have the same name."""
@@ -51,6 +61,7 @@ class Stage:
     numbers_of_row: "Callable[[Any, str], list[Output]]" = lambda jobs, row: []
     title: "Callable[[Job], str]" = lambda job: ""  # of its numbers on a model card
     size: "Callable[[Job, int], int]" = lambda job, images: 0  # bytes of a range of so many images, at most
+    uses: "Callable[[Job, int], Iterable[Use]]" = lambda job, images: ()  # models at work for a range of so many images
     seeded: bool = True  # whether a training seed can change its numbers
     copies_states: bool = False  # whether it reads the work folder of the job upstream
     package: str = __name__.partition(".")[0]  # of the command

@@ -1,36 +1,43 @@
-"""The cost of a training on a GPU: floating-point operations and memory, counted on the training's own code.
+"""The cost of a model at work (`Use`) on a GPU: floating-point operations and memory, counted on the model's own code.
 
-Each kind of step runs once on a simulated GPU (`fake_gpu`), with its optimizer, at the batch of one process. The counts
-contain what PyTorch asks of the device, so not the workspaces of libraries. Reading hash tables has no convolutions or
-matrix products, so it adds no floating-point operations.
-
-`python -m bright_pipeline.estimation.costs CONFIG CARD ENTRY...` prints a line for each entry that does not fit a card.
+Each kind of training step runs once on a simulated GPU (`fake_gpu`), with its optimizer, at the batch of one process.
+Encoding, decoding, a denoising step and a metric network run once at their batch. The counts contain what PyTorch asks
+of the device, so not the workspaces of libraries. Reading hash tables has no convolutions or matrix products, so it
+adds no floating-point operations.
 """
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision import models
 
-from bright_pipeline.config.root import Config, read_config
-from bright_pipeline.estimation.devices import Cost, TrainingCost, Work, choose_card, fits, too_large, trainings
+from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import read_json
+from bright_pipeline.base.paths import WORK
+from bright_pipeline.config.root import Config
+from bright_pipeline.engine.atomic import write_json
+from bright_pipeline.engine.code import code_digest
+from bright_pipeline.engine.jobs import Use
+from bright_pipeline.estimation.devices import Cost, UseCost, Work, choose_card, fits, too_large, trainings
 from bright_pipeline.estimation.fake_gpu import NAME, FakeGPU, NotCounted
 from bright_pipeline.families import generator_family, load
 from bright_pipeline.models.autoencoder import HALF
-from bright_pipeline.models.checkpoints import make_autoencoder
+from bright_pipeline.models.checkpoints import make_autoencoder, make_generator
+from bright_pipeline.models.diffusion import build_unet
 from bright_pipeline.models.hash_tables import HashTableGroups
 from bright_pipeline.models.perceptual import Weights
 from bright_pipeline.models.retrieval_triton import TritonRetrieval
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
-from bright_pipeline.settings.diffusion import Diffusion
+from bright_pipeline.settings.diffusion import Denoising, Diffusion, Sampler
 from bright_pipeline.settings.execution import Execution
+from bright_pipeline.settings.fields import CodeSize
 from bright_pipeline.training.batches import StepOrder, TrainingCodes
 from bright_pipeline.training.task import TrainingTask
 
@@ -151,19 +158,134 @@ def counted(gpu: FakeGPU, call: Callable[[], object]) -> Cost:
     return Cost(operations, gpu.work, gpu.most_kept, gpu.peak, gpu.to_device, gpu.to_host)
 
 
-_costs: dict[str, TrainingCost] = {}
+def counted_batch(config: Config, use: Use) -> Cost:
+    """The cost of one batch of a use without training."""
+    with FakeGPU() as gpu, torch.no_grad():
+        half = HALF.get(use.precision)
+        with nullcontext() if half is None else torch.autocast(NAME, half):
+            return counted(gpu, CALLS[use.work](config, use, gpu.device))
 
 
-def training_cost(config: Config, settings: Any) -> TrainingCost:
-    """The cost of the training of an entry; equal trainings are counted once. NotCounted if it cannot be simulated."""
-    reads = getattr(settings, "autoencoder", None)
-    decoder = config.autoencoders[reads].architecture() if reads else None
-    own = settings.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
-    # A study trains at many rates, which change no operation.
-    own["training"] = {name: value for name, value in own["training"].items() if "learning_rate" not in name}
-    key = json.dumps([own, decoder, image_shape(config, settings)], sort_keys=True)
-    if key in _costs:
-        return _costs[key]
+def noise(*shape: int, device: torch.device) -> Tensor:
+    """The same numbers on each device."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _coder(config: Config, use: Use, device: torch.device) -> tuple[Any, tuple[int, int, int]]:
+    """An untrained autoencoder, and the shape of its images."""
+    channels, resolution, _ = shape = image_shape(config, use.model)
+    model = make_autoencoder(use.model, resolution, channels).to(device).eval().requires_grad_(False)
+    prepare_retrieval(model, device)
+    return model, shape
+
+
+def _encode(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
+    model, shape = _coder(config, use, device)
+    return partial(model.encode, noise(use.batch, *shape, device=device))
+
+
+def _decode(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
+    model, _ = _coder(config, use, device)
+    height, width, depth = use.model.code_size
+    return partial(model.decode, noise(use.batch, depth, height, width, device=device))
+
+
+def _denoise(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
+    """One step of a UNet, or the whole pass of another generator."""
+    first_stage = getattr(use.model, "autoencoder", None)
+    size = config.autoencoders[first_stage].code_size if first_stage else None
+    shape = image_shape(config, use.model) if size is None else (size.channels, size.height, size.width)
+    if not isinstance(use.model, Denoising):
+        model = make_generator(use.model, shape).to(device).eval()
+        return partial(model.sample, [*range(use.batch)], 0, Sampler())
+    unet = build_unet(use.model.unet, CodeSize(*shape[1:], shape[0])).to(device).eval()
+    noisy, times = (
+        noise(use.batch, *shape, device=device),
+        torch.zeros(use.batch, dtype=torch.long, device=device),
+    )
+    return partial(unet, noisy, times)
+
+
+def _features(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
+    """A metric network's architecture in torchvision, or a similar one."""
+    make, side = ARCHITECTURES[use.model]
+    model = make().to(device).eval()
+    return partial(model, noise(use.batch, 3, side, side, device=device))
+
+
+CALLS: dict[str, Callable[[Config, Use, torch.device], Callable[[], object]]] = {
+    "encode": _encode,
+    "decode": _decode,
+    "denoise": _denoise,
+    "features": _features,
+}
+ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "inception": (partial(models.inception_v3, init_weights=False), 299),
+    "clip": (models.vit_b_32, 224),
+    "vgg16": (models.vgg16, 224),
+    "dinov2": (partial(models.VisionTransformer, 224, 14, 24, 16, 1024, 4096), 224),
+    "clip_l14_336": (partial(models.VisionTransformer, 336, 14, 24, 16, 1024, 4096), 336),
+    "efficientnet_lite0": (models.efficientnet_b0, 112),
+    "lpips_alex": (models.alexnet, 256),
+    "lpips_vgg": (models.vgg16, 256),
+}
+
+COUNTED = WORK / "costs.json"  # of earlier calls: counting all of the paper's config takes minutes
+
+
+@cache
+def _version() -> str:
+    """What counts depend on: PyTorch, and the code of models and trainings."""
+    return f"{torch.__version__} {code_digest((__spec__.name,))}"
+
+
+@cache
+def _costs() -> dict[str, UseCost]:
+    """The costs of earlier calls with the same version."""
+    try:
+        counted = read_json(COUNTED, str(COUNTED))
+        return {key: _read(cost) for key, cost in counted["costs"].items() if counted["version"] == _version()}
+    except (InputError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _read(values: dict[str, Any]) -> UseCost:
+    step = Cost(**values["step"] | {"work": Work(**values["step"]["work"])})
+    return UseCost(**values | {"step": step, "work": Work(**values["work"])})
+
+
+def use_cost(config: Config, use: Use) -> UseCost:
+    """The cost of a use; equal uses are counted once. NotCounted if it cannot be simulated."""
+    if use.work == "compute":  # on a CPU
+        nothing = Cost(0, Work(), 0, 0, 0, 0)
+        return UseCost(use.batch, 1, use.precision, 0, 0, nothing, Work(products=use.items))
+    key = use.work + str(use.model)
+    if not isinstance(use.model, str):
+        reads = getattr(use.model, "autoencoder", None)
+        decoder = config.autoencoders[reads].architecture() if reads else None
+        own = use.model.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
+        if use.work != "train":
+            own = use.model.architecture()
+        elif "training" in own:  # a study trains at many rates, which change no operation
+            own["training"] = {name: value for name, value in own["training"].items() if "learning_rate" not in name}
+        shape = [*image_shape(config, use.model)] if reads is None else None
+        key = json.dumps([use.work, own, decoder, shape, use.batch, use.precision], sort_keys=True)
+    if key not in (costs := _costs()):
+        costs[key] = training_cost(config, use.model) if use.work == "train" else _inference_cost(config, use)
+        with suppress(OSError):
+            COUNTED.parent.mkdir(parents=True, exist_ok=True)
+            write_json(COUNTED, {"version": _version(), "costs": {key: asdict(cost) for key, cost in costs.items()}})
+    cost = costs[key]
+    return cost if use.work == "train" else replace(cost, work=cost.work * (use.items / use.batch))
+
+
+def _inference_cost(config: Config, use: Use) -> UseCost:
+    batch = counted_batch(config, use)
+    return UseCost(use.batch, 1, use.precision, 0, 0, batch, batch.work)
+
+
+def training_cost(config: Config, settings: Any) -> UseCost:
+    """The cost of the training of an entry. NotCounted if it cannot be simulated."""
     execution, steps, work = settings.execution, [], Work()
     with FakeGPU() as gpu:
         task = simulated_task(config, settings, gpu)
@@ -174,20 +296,15 @@ def training_cost(config: Config, settings: Any) -> TrainingCost:
             work += steps[-1].work * (share * task.steps * execution.processes)
     parameters = sum(one.numel() for module in task.modules.values() for one in module.parameters())
     largest, batch = max(steps, key=lambda cost: cost.peak), task.batch // execution.processes
-    cost = TrainingCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
-    return _costs.setdefault(key, cost)
+    return UseCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
 
 
-def main(path: str, card: str, *entries: str) -> None:
-    config, device = read_config(Path(path)), choose_card(card)
-    for entry in entries:
-        try:
-            cost = training_cost(config, trainings(config)[entry])
-        except NotCounted:  # `bright estimate` reports it
-            continue
-        if fits(cost, device) is False:
-            print(too_large(entry, cost, device))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def memory_warnings(config: Config, entries: Iterable[str], card: str) -> list[str]:
+    """`too_large` of those entries that train on GPUs; none for an unknown card (the driver's name)."""
+    known, lines = trainings(config), []
+    with suppress(InputError, NotCounted):
+        device = choose_card(card)
+        for entry in (one for one in entries if device.memory_gib and one in known and known[one].execution.gpus):
+            cost = use_cost(config, Use("train", known[entry]))
+            lines += [] if fits(cost, device) else [too_large(entry, cost, device)]
+    return lines

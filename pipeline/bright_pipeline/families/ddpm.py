@@ -15,7 +15,7 @@ class DDPMTraining(DiffusionTraining, GeneratorTraining):
     """Optimization (Ho et al. 2020, appendix B, for 256 x 256)."""
 
     batch: int = setting(64, "Images per step, over all processes.", ge=1)
-    steps: int = setting(4_400_000, "Optimizer steps. Default: the authors' for LSUN-Church.", ge=1)
+    steps: int = setting(1_200_000, "Optimizer steps. Default: the authors' for LSUN-Church.", ge=1)
     flip: bool = setting(False, "Random horizontal flips. The authors flip all datasets but LSUN-Bedroom.")
 
 

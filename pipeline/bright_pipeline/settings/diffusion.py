@@ -138,7 +138,12 @@ class SampleSet(Section):
     shard: int = operational(1000, "Images per shard. Each shard is a job.", ge=1)
     micro_batch: int = setting(64, "Images per batch of a network; the last batch is padded.", ge=1)
     cpu_threads: int = setting(1, "Threads on a CPU.", ge=1)
-    precision: Precision = added("fp32", "Precision of the networks, as `execution.precision`.")
+    precision: Precision | None = added(
+        None,
+        "Precision of the networks, as `execution.precision`. By default bf16 or fp16 where the model trains in it,"
+        " else fp32.",
+        before="fp32",
+    )
 
     def _check(self) -> None:
         check_jobs("shard", self.count, self.shard)

@@ -9,7 +9,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import snapshot_path
 from bright_pipeline.data.fingerprint import missing_files
 from bright_pipeline.engine.checks import saved_step
-from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage, Use
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, family_module, find_family
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_digest
@@ -94,6 +94,12 @@ def history(jobs: Jobs, row: str) -> list[Output]:
     return [job["autoencoder.history.csv"]] if job.is_training else []
 
 
+def training_use(job: Job, images: int) -> Iterator[Use]:
+    """The training of a job's entry."""
+    section, _, name = job.entry.partition(".")
+    yield Use("train", getattr(job.jobs.config, section)[name])
+
+
 TRAIN_AUTOENCODER = Stage(
     "train_autoencoder",
     "autoencoders",
@@ -102,6 +108,7 @@ TRAIN_AUTOENCODER = Stage(
     gpu=True,
     memory_mb=16_000,
     problems=missing_initial_weights,
+    uses=training_use,
     kind=q.TIMED_TRAINING,
     numbers_of_row=history,
 )

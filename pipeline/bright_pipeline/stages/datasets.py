@@ -10,13 +10,14 @@ from bright_pipeline.config.root import Config
 from bright_pipeline.data.fingerprint import missing_files, split_counts
 from bright_pipeline.data.listing import missing_list
 from bright_pipeline.data.prepare import outcome
-from bright_pipeline.engine.jobs import Job, Stage
+from bright_pipeline.engine.jobs import Job, Stage, Use
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.stages.common import Jobs
 
 ASSUMED_IMAGES = 10_000  # for training, where no source has a count
+OF_AN_IMAGE = 5e9  # operations that take as long as decoding, resizing and encoding a photograph: a tenth of a second
 PNG = 0.75  # of the raw bytes; photographs take 0.5 to 0.7
 UNKNOWN = 10**9  # the size of a split whose raw images have not been counted; it is one range
 
@@ -50,6 +51,7 @@ PREPARE_DATASET = Stage(
     problems=no_images,
     outcome=lambda job: f"{job.entry}: {outcome(read_json(Path(job.path('manifest.json')), job.entry))}",
     page=lambda job: {f"manifest:{job.settings['name']}": job["manifest.json"]},
+    uses=lambda job, images: [Use("compute", "", OF_AN_IMAGE * job.jobs(known_images)[job.settings["name"]].total)],
     size=lambda job, images: job.jobs(known_images)[job.settings["name"]].total * png_bytes(job, job.settings["name"]),
 )
 FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings

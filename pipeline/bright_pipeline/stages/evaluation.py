@@ -12,7 +12,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.data.fingerprint import check_as_planned, fingerprint
 from bright_pipeline.data.listing import raw_files
-from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, spans
+from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, Use, spans
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
@@ -122,6 +122,30 @@ def size_of_features(job: Job, images: int) -> int:
     return images * WIDEST * FLOAT32
 
 
+def feature_uses(job: Job, images: int) -> Iterator[Use]:
+    """A metric network on images that are counted as `size_of_features` does."""
+    count = size_of_features(job, images) // (WIDEST * FLOAT32)
+    yield Use("features", SPACES[job.settings["space"]].network, count, job.settings["micro_batch"])
+
+
+def neighbour_uses(job: Job, images: int) -> Iterator[Use]:
+    """LPIPS's network on the training images."""
+    settings = job.jobs.config.samples[job.entry.partition(".")[2]]
+    count = job.jobs(known_images)[job.jobs.config.dataset_of(settings)].total
+    yield Use("features", "lpips_alex", count, job.settings["micro_batch"])
+
+
+def score_uses(job: Job, images: int) -> Iterator[Use]:
+    """Covariances of both sets, and for precision and recall the distances of all pairs of images, in 64 bits."""
+    section, _, name = job.entry.partition(".")
+    entry = getattr(job.jobs.config, section)[name.partition(" ")[0]]
+    known = job.jobs(known_images)[job.jobs.config.dataset_of(entry)]
+    reference = job.settings["reference_count"] or getattr(known, job.settings["reference"])
+    count = job.settings["count"] or known.validation
+    pairs = (count + reference) ** 2 if "precision_recall" in SPACES[job.settings["space"]].metrics else 0
+    yield Use("compute", "", 4 * WIDEST * (pairs + WIDEST * (count + reference)))
+
+
 EXTRACT_FEATURES = Stage(
     "extract_features",
     "features",
@@ -130,6 +154,7 @@ EXTRACT_FEATURES = Stage(
     gpu=True,
     memory_mb=16_000,
     size=size_of_features,
+    uses=feature_uses,
 )
 SCORE_FEATURES = Stage(
     "score_features",
@@ -142,6 +167,7 @@ SCORE_FEATURES = Stage(
     page=summary_of_page,
     title=title_of_scores,
     problems=too_few_references,
+    uses=score_uses,
 )
 NEAREST_NEIGHBOURS = Stage(
     "nearest_neighbours",
@@ -152,6 +178,7 @@ NEAREST_NEIGHBOURS = Stage(
     memory_mb=16_000,
     summary="summary.json",
     numbers=lambda job: ("neighbours", job.entry.partition(".")[2]),
+    uses=neighbour_uses,
 )
 
 

@@ -6,12 +6,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.config.root import Config
 from bright_pipeline.data.fingerprint import missing_files
 from bright_pipeline.data.sources import source_at
-from bright_pipeline.engine.jobs import Inputs, Job, Stage, spans
+from bright_pipeline.engine.jobs import Inputs, Job, Stage, Use, spans
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyGenerator, generator_family
 from bright_pipeline.settings.diffusion import (
+    Denoising,
     Diffusion,
     DiffusionSamples,
     FilesSamples,
@@ -21,6 +23,7 @@ from bright_pipeline.settings.diffusion import (
     Samples,
 )
 from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.settings.generator import GeneratorSettings
 from bright_pipeline.stages.autoencoders import (
     PLANNED_WEIGHTS,
     autoencoder,
@@ -28,6 +31,7 @@ from bright_pipeline.stages.autoencoders import (
     initial_weights,
     missing_initial_weights,
     ready_weights,
+    training_use,
 )
 from bright_pipeline.stages.common import Jobs, trained
 from bright_pipeline.stages.datasets import dataset, image_size, png_bytes, split_count
@@ -78,14 +82,35 @@ TRAIN_DIFFUSION = Stage(
     gpu=True,
     memory_mb=24_000,
     problems=missing_initial_weights,
+    uses=training_use,
 )
-TRAIN_GENERATOR = Stage("train_generator", "generators", GeneratorJob, trained("generator"), gpu=True, memory_mb=24_000)
+TRAIN_GENERATOR = Stage(
+    "train_generator",
+    "generators",
+    GeneratorJob,
+    trained("generator"),
+    gpu=True,
+    memory_mb=24_000,
+    uses=training_use,
+)
 
 
 def size_of_samples(job: Job, images: int) -> int:
     """Bytes of so many images, at most."""
     config = job.jobs.config
     return images * png_bytes(job, config.dataset_of(config.samples[job.entry.partition(".")[2].partition(" ")[0]]))
+
+
+def sampling_uses(job: Job, images: int) -> Iterator[Use]:
+    """The denoising steps or passes of a model, and the decoder."""
+    config, name = job.jobs.config, job.entry.partition(".")[2]
+    settings, decoder = config.samples[name], model_of(job.jobs, name)
+    how = settings.micro_batch, job.settings["samples"]["precision"]
+    if (model := denoiser(config, settings)) is not None:
+        steps = settings.sampler.steps if isinstance(model, Denoising) else 1
+        yield Use("denoise", model, images * steps, *how)
+    if decoder is not None:
+        yield Use("decode", config.autoencoders[decoder], images, *how)
 
 
 GENERATE = Stage(
@@ -98,6 +123,7 @@ GENERATE = Stage(
     shown=lambda jobs: jobs(sample_sets),
     problems=too_few_files,
     size=size_of_samples,
+    uses=sampling_uses,
 )
 
 
@@ -174,11 +200,31 @@ def samples(jobs: Jobs, name: str) -> Job:
             inputs = {"codes": jobs(codes, settings.autoencoder)["codes.safetensors"], **decoding}
         case _:
             inputs = {"train": jobs(dataset, settings.dataset)["train.zip"]}
+    settings = settings.model_copy(update={"precision": sampling_precision(jobs, name)})
     values = {"samples": settings, "seed": sample_seed(jobs, settings)}
     numerical = GenerationJob.model_validate(values).numerical()
     del numerical["samples"]["count"]
     ranges = spans(settings.count, settings.shard)
     return jobs.job(GENERATE, f"samples.{name}", values, numerical, inputs=inputs, ranges=ranges, code=code)
+
+
+def denoiser(config: Config, settings: Samples) -> Diffusion | GeneratorSettings | None:
+    """The trained model that draws a sample set."""
+    match settings:
+        case DiffusionSamples():
+            return config.diffusions[settings.diffusion]
+        case GeneratorSamples():
+            return config.generators[settings.generator]
+        case _:
+            return None
+
+
+def sampling_precision(jobs: Jobs, name: str) -> str:
+    """The precision of a sample set's networks: by default 16 bits where its model trains in them, else fp32."""
+    settings = jobs.config.samples[name]
+    model = denoiser(jobs.config, settings)
+    trained = "fp32" if model is None else model.execution.precision
+    return settings.precision or (trained if trained in ("bf16", "fp16") else "fp32")
 
 
 def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from math import prod
 from typing import Any
@@ -11,9 +11,9 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGED_CONFIGS
 from bright_pipeline.config.root import Config, read_config
-from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage, Use
 from bright_pipeline.engine.run import Needed
-from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module
+from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module, parse_autoencoder
 from bright_pipeline.models.metric_networks.manifest import network_digest
 from bright_pipeline.models.traits import traits
 from bright_pipeline.settings import quantities as q
@@ -24,6 +24,9 @@ from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, n
 from bright_pipeline.stages.datasets import dataset, image_size, known_images, png_bytes, split_count
 
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
+EXPLORED_IMAGES = 300  # decoded, about: rows, steps, groups and resolutions
+MEASURED_IMAGES = 256 * 30  # decoded, about: `evaluation.noise_images` under each noise
+Uses = Callable[[Job, int], Iterator[Use]]
 
 
 class Encoding(Section):
@@ -108,6 +111,29 @@ def too_few_to_interpolate(job: Job, needed: Needed) -> Iterator[str]:
         yield f"datasets.{data}.split: one validation image, where the exploration of codes interpolates between two"
 
 
+def inference_uses(*works: str, split: str = "", items: float = 0, networks: Sequence[str] = ()) -> Uses:
+    """The uses of a trained autoencoder on a split, or on so many images, and of metric networks on both sides."""
+
+    def uses(job: Job, images: int) -> Iterator[Use]:
+        model = job.jobs.config.autoencoders[job.entry.partition(".")[2]]
+        count = getattr(job.jobs(known_images)[model.dataset], split) if split else items
+        batch = job.settings.get("micro_batch", job.jobs.config.evaluation.micro_batch)
+        for work in works:
+            yield Use(work, model, count, batch)
+        for name in networks:
+            yield Use("features", name, 2 * count, batch)
+
+    return uses
+
+
+def decoding_uses(job: Job, images: int) -> Iterator[Use]:
+    """Several autoencoders in turn; first rounds choose kernels."""
+    how = job.settings
+    for model in how["models"].values():
+        settings = parse_autoencoder(model["autoencoder"], job.entry)
+        yield Use("decode", settings, 3 * how["rounds"] * how["batch"], how["batch"])
+
+
 RECONSTRUCT = Stage(
     "reconstruct",
     "reconstructions",
@@ -127,6 +153,7 @@ RECONSTRUCT = Stage(
     numbers_of_row=lambda jobs, row: [jobs(reconstruction, row)["summary.json"]],
     title=lambda job: "Reconstruction of the validation images",
     size=size_of_reconstructions,
+    uses=inference_uses("encode", "decode", split="validation", networks=q.IMAGE_NETWORKS),
 )
 COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
 DUMP_CODES = Stage(
@@ -138,6 +165,7 @@ DUMP_CODES = Stage(
     memory_mb=16_000,
     summary="statistics.json",
     size=size_of_codes,
+    uses=inference_uses("encode", split="train"),
 )
 EXPLORE_CODES = Stage(
     "explore_codes",
@@ -153,6 +181,7 @@ EXPLORE_CODES = Stage(
     gpu=True,
     memory_mb=8000,
     problems=too_few_to_interpolate,
+    uses=inference_uses("encode", "decode", items=EXPLORED_IMAGES),
 )
 MEASURE_CODES = Stage(
     "measure_codes",
@@ -164,9 +193,17 @@ MEASURE_CODES = Stage(
     summary="summary.json",
     kind=q.CODES,
     numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
+    uses=inference_uses("encode", "decode", items=MEASURED_IMAGES, networks=["lpips_alex"]),
 )
 MEASURE_DECODING = Stage(
-    "measure_decoding", "decodings", Decoding, {"output": "decoding.json"}, gpu=True, memory_mb=16_000, seeded=False
+    "measure_decoding",
+    "decodings",
+    Decoding,
+    {"output": "decoding.json"},
+    gpu=True,
+    memory_mb=16_000,
+    seeded=False,
+    uses=decoding_uses,
 )
 
 
