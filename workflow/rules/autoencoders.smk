@@ -15,6 +15,7 @@ rule train_autoencoder:
     threads: cores
     resources:
         **across_nodes,
+        **priced,
         gpu=gpus,
         mem_mb=memory,
     params:

@@ -9,6 +9,7 @@ rule prepare_dataset:
         "results/logs/prepare_dataset-{name}-{digest}.log",
     threads: 8
     resources:
+        **priced,
         mem_mb=memory,
     params:
         entry=entry,

@@ -21,6 +21,7 @@ use rule reconstruct as score_features with:
         "results/logs/score_features-{name}-{digest}.log",
     threads: 1
     resources:
+        **priced,
         gpu=0,
         mem_mb=memory,
     message:

@@ -9,7 +9,7 @@ import psutil
 
 from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
-from bright_pipeline.estimation.devices import memory_warnings
+from bright_pipeline.estimation.devices import memory_of_card
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
@@ -41,14 +41,16 @@ def check_before_the_first_job():
     asked = needed().among([shard for _, shard in pending])
     for line in skipped_metrics(asked.jobs):
         print(line, file=sys.stderr)
-    by_card = {}  # trainings for whose rule a profile names the GPU (`gpu_model`)
-    for job, shard in pending:
-        card = job.resources.get("gpu_model")
-        if card and shard.job.is_training and shard.job.jobs is jobs:
-            by_card.setdefault(str(card), []).append(shard.job.entry)
-    for card, entries in by_card.items():
-        for line in memory_warnings(jobs.config, entries, card):
-            print(f"warning: {line}", file=sys.stderr)
+    # Cards that a profile names (`gpu_model`), and whose memory is too small.
+    warnings = {
+        f"{shard.job.entry}: needs {needed / 1024:.0f} GiB, more than {model} has"
+        for job, shard in pending
+        if (model := job.resources.get("gpu_model"))
+        and (needed := gpu_mem_mb(job.wildcards) or 0)
+        > 1024 * memory_of_card(str(model))
+    }
+    for line in sorted(warnings):
+        print(f"warning: {line}", file=sys.stderr)
     if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))
     for job in asked.jobs:

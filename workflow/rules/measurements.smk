@@ -13,6 +13,7 @@ rule reconstruct:
         "results/logs/reconstruct-{name}-{digest}.log",
     threads: cores
     resources:
+        **priced,
         gpu=gpus,
         mem_mb=memory,
     params:

@@ -1,6 +1,9 @@
 """What jobs ask for: GPUs, nodes, CPU cores and memory; a stage's contract and a training's `execution` say how much."""
 
+from math import ceil
+
 from bright_pipeline.engine.records import record_path, request_mb
+from bright_pipeline.estimation.devices import choose_card, plan_prices
 from bright_pipeline.stages.common import CORES_PER_GPU
 
 
@@ -23,8 +26,55 @@ def gpus(wildcards):
 def gpus_of_each_node(wildcards):
     """Slurm's `gres` of a training: the GPUs on each node, of the rule's `gpu_model` where a profile names one."""
     count = execution(wildcards)["gpus"]
-    model = gpu_model(find(wildcards).job.stage.name)
+    model = gpu_model(find(wildcards).job.stage.name) or card(wildcards)
     return ":".join(filter(None, ("gpu", model, str(count)))) if count else None
+
+
+SHORTEST_MIN, LONGEST_MIN = 15, 24 * 60  # a training that needs longer requeues itself
+
+
+@cache
+def prices():
+    """Upper ends of seconds, and MiB of GPU memory, of each job of the run; of a cluster job's own process: none."""
+    if not is_cluster_run():
+        return {}
+    return plan_prices(
+        jobs.user_config, [*gpu_models(), *(name for name, _ in cards())]
+    )
+
+
+def runtime(wildcards, attempt):
+    """Minutes: the upper end of a job's price, and more after a failure; Snakemake's default where it is unknown."""
+    shard = find(wildcards)
+    seconds, _ = prices().get(shard.log_name, (None, None))
+    if seconds is None:
+        return None
+    minutes = ceil(attempt * max(SHORTEST_MIN, seconds / 60))
+    return min(minutes, LONGEST_MIN) if shard.job.is_training else minutes
+
+
+def gpu_mem_mb(wildcards):
+    """MiB on each of a job's GPUs."""
+    return prices().get(find(wildcards).log_name, (None, None))[1]
+
+
+def cards():
+    """The cluster's cards and their GiB, the smallest first: `cards="rtx3090:24,a100:80"` under default-resources."""
+    listed = resource_of_a_profile("train_autoencoder", "cards").split(",")
+    pairs = [entry.strip().split(":") for entry in listed if ":" in entry]
+    return sorted(((name, int(gib)) for name, gib in pairs), key=lambda pair: pair[1])
+
+
+def card(wildcards):
+    """The smallest of the cluster's cards with enough memory for a job, else the largest; none where none is named."""
+    if not gpus(wildcards) or not (known := cards()):
+        return None
+    needed = gpu_mem_mb(wildcards) or 0
+    return next((name for name, gib in known if needed <= 1024 * gib), known[-1][0])
+
+
+# What a cluster's scheduler needs for backfilling and for choosing a card.
+priced = {"runtime": runtime, "gpu_mem_mb": gpu_mem_mb, "gpu_model": card}
 
 
 def nodes(wildcards):

@@ -91,7 +91,24 @@ def force(path):
 
 def gpu_model(rule):
     """The GPU that a profile names for a rule; None without one."""
-    return workflow.get_rule(rule).resources.get("gpu_model").value
+    named = workflow.get_rule(rule).resources.get("gpu_model")
+    return None if named is None or named.is_evaluable() else named.value
+
+
+def gpu_models():
+    """The GPUs that a profile names for any rule."""
+    return sorted(set(filter(None, (gpu_model(rule.name) for rule in workflow.rules))))
+
+
+def resource_of_a_profile(rule, name):
+    """The text that a profile gives a rule's resource; none without one."""
+    given = workflow.get_rule(rule).resources.get(name)
+    return "" if given is None else str(given.raw or given.value).strip("\"'")
+
+
+def is_cluster_run():
+    """Whether this process submits jobs to a cluster."""
+    return workflow.is_main_process and workflow.non_local_exec
 
 
 def is_cluster_job():
