@@ -127,8 +127,9 @@ fuzz: $(TEST)  ## feed damaged files to every reader for ten minutes
 mutations: $(TEST) $(NETWORKS)  ## make fifty small mistakes in the numerical code and report which test notices each
 	python tools/mutations/run.py
 
-gpu-check: $(TEST)  ## check training, decoding and sampling on this machine's GPU, or the rest on a CPU
-	pytest -rA --show-capture=stdout tests/gpu
+gpu-check: $(TEST) $(NETWORKS)  ## check this machine's GPU at the size of CONFIG (config/paper.yaml), and measure its rates
+	pytest -rA --show-capture=stdout tests/gpu --deselect tests/gpu/test_gpu_check.py
+	python tools/gpu_check.py $(or $(CONFIG),config/paper.yaml)
 
 benchmark: $(TEST) $(NETWORKS)  ## measure speeds, as ratios side by side
 	python tools/benchmarks/benchmark_retrieval.py
