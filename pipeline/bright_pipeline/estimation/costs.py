@@ -196,7 +196,8 @@ def _denoise(config: Config, use: Use, device: torch.device) -> Callable[[], obj
     size = config.autoencoders[first_stage].code_size if first_stage else None
     shape = image_shape(config, use.model) if size is None else (size.channels, size.height, size.width)
     if not isinstance(use.model, Denoising):
-        model = make_generator(use.model, shape).to(device).eval()
+        channels, height, width = shape
+        model = make_generator(use.model, (channels, height // _rows(config, use), width)).to(device).eval()
         return partial(model.sample, [*range(use.batch)], 0, Sampler())
     unet = build_unet(use.model.unet, CodeSize(*shape[1:], shape[0])).to(device).eval()
     noisy, times = (
@@ -204,6 +205,14 @@ def _denoise(config: Config, use: Use, device: torch.device) -> Callable[[], obj
         torch.zeros(use.batch, dtype=torch.long, device=device),
     )
     return partial(unet, noisy, times)
+
+
+def _rows(config: Config, use: Use) -> int:
+    """The rows of codes that a generator draws token by token: one of them is counted, for all."""
+    first_stage = getattr(use.model, "autoencoder", None)
+    return (
+        1 if first_stage is None or isinstance(use.model, Denoising) else config.autoencoders[first_stage].code_size[0]
+    )
 
 
 def _features(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
@@ -281,7 +290,8 @@ def use_cost(config: Config, use: Use) -> UseCost:
 
 def _inference_cost(config: Config, use: Use) -> UseCost:
     batch = counted_batch(config, use)
-    return UseCost(use.batch, 1, use.precision, 0, 0, batch, batch.work)
+    rows = _rows(config, use) if use.work == "denoise" else 1
+    return UseCost(use.batch, 1, use.precision, 0, 0, batch, batch.work * rows)
 
 
 def training_cost(config: Config, settings: Any) -> UseCost:
