@@ -43,11 +43,10 @@ def check_before_the_first_job():
         print(line, file=sys.stderr)
     # Cards that a profile names (`gpu_model`), and whose memory is too small.
     warnings = {
-        f"{shard.job.entry}: needs {needed / 1024:.0f} GiB, more than {model} has"
+        f"{shard.job.entry}: needs {mib / 1024:.0f} GiB, more than {model} has"
         for job, shard in pending
         if (model := job.resources.get("gpu_model"))
-        and (needed := gpu_mem_mb(job.wildcards) or 0)
-        > 1024 * memory_of_card(str(model))
+        and (mib := gpu_mem_mb(job.wildcards) or 0) > 1024 * memory_of_card(str(model))
     }
     for line in sorted(warnings):
         print(f"warning: {line}", file=sys.stderr)
