@@ -59,8 +59,8 @@ class JobPrice:
 
     @property
     def largest(self) -> UseCost | None:
-        """The use with the largest peak of memory."""
-        return max(self.costs, key=lambda cost: cost.step.peak, default=None)
+        """The use of a GPU with the largest peak of memory."""
+        return max(self.costs, key=lambda cost: cost.step.peak, default=None) if self.shard.job.stage.gpu else None
 
     @property
     def gib(self) -> float | None:

@@ -75,7 +75,7 @@ def text(estimate: Estimate) -> str:
     else:
         lines.append("Nothing is missing.")
     lines.append("")
-    if any(one.costs for one in estimate.prices):
+    if any(one.largest for one in estimate.prices):
         lines += ["Each entry on a GPU:", "", entry_table(estimate), ""]
     return "\n".join([*lines, *(f"- {line}" for line in (*estimate.too_large, *notes(estimate)))])
 
@@ -112,7 +112,7 @@ def entry_table(estimate: Estimate) -> str:
     """GPU-hours and memory of each entry in each stage; one step of a training, or one batch, on one GPU."""
     entries: dict[tuple[str, str], list[JobPrice]] = {}
     for one in estimate.prices:
-        if one.costs:
+        if one.largest:
             entries.setdefault((one.shard.job.stage.name, one.shard.job.entry), []).append(one)
     memory = estimate.device.memory_gib
     header = [
@@ -160,7 +160,7 @@ def notes(estimate: Estimate) -> list[str]:
             f"jobs without a record: the operations of their models at {estimate.device}; a start of a minute; without"
             " waits for images, and without previews"
         )
-    if any(one.costs for one in estimate.prices):
+    if any(one.largest for one in estimate.prices):
         lines.append(
             "operations of a step or a batch: about one kernel each; kept: for the backward pass; memory: the peak,"
             f" {FRAGMENTATION - 1:.0%} and {CONTEXT_GIB:g} GiB (assumed) for PyTorch's allocator and CUDA's libraries"
