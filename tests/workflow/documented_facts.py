@@ -84,10 +84,11 @@ def wrong_config_is_named_in_one_line(run: Run, place: Place, places: Places, li
     assert re.search(r"error: .*split\.rule: Input should be 'last', 'list', 'hash' or 'source' \(got 'hush'\)", wrong)
 
 
-def trainings_are_estimated_at_twelve_minutes(run: Run, place: Place, places: Places, line: str) -> None:
-    rows = re.findall(r"^(train_\w+) +1 +([\d.]+) +operations counted", run.text, re.MULTILINE)
-    assert [stage for stage, _ in rows] == ["train_autoencoder", "train_diffusion"]
-    assert 60 * sum(float(hours) for _, hours in rows) == pytest.approx(12, abs=1)
+def trainings_are_estimated_at_eight_to_24_minutes(run: Run, place: Place, places: Places, line: str) -> None:
+    rows = re.findall(r"^(train_\w+) +1 +([\d.]+) to ([\d.]+) +operations counted", run.text, re.MULTILINE)
+    assert [stage for stage, *_ in rows] == ["train_autoencoder", "train_diffusion"]
+    low, high = (60 * sum(float(ends[way]) for _, *ends in rows) for way in (0, 1))
+    assert low == pytest.approx(8, abs=1) and high == pytest.approx(24, abs=2)
 
 
 def estimate_is_the_time_of_the_records(run: Run, place: Place, places: Places, line: str) -> None:
@@ -95,7 +96,7 @@ def estimate_is_the_time_of_the_records(run: Run, place: Place, places: Places, 
     paths = (place.folder / "results/records").glob("*.json")
     records = [json.loads(path.read_text()) for path in paths if known & set(path.stem.split("-"))]
     assert len(re.findall(r"^\w+ +0 / \d+ .*measured$", run.text, re.MULTILINE)) > 10
-    (whole,) = re.findall(r"^total +0 / \d+ +0\.00 / ([\d.]+) ", run.text, re.MULTILINE)
+    (whole,) = re.findall(r"^total +0 / \d+ +0 / ([\d.]+) ", run.text, re.MULTILINE)
     assert float(whole) == pytest.approx(sum(record["seconds"] for record in records) / 3600, rel=0.5)
 
 

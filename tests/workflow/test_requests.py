@@ -47,7 +47,7 @@ def test_minutes_and_cards_follow_the_price(play: Workflow, tmp_path: Path) -> N
     print(minutes)
     train, generate = minutes["train_autoencoder", "long"], minutes["generate", "many"]
     extract = minutes["extract_features", "tiny"]
-    assert extract <= 30 < min(train, generate) and train != generate
+    assert extract < generate < train < 24 * 60
     short = [minutes[key] for key in minutes if key[1] not in ("long", "many")]
     assert max(short) <= 30, "no job of the tiny run asks for more"
     assert all("--gpus=rtx3090:1" in words for words in requests.values())

@@ -3,7 +3,8 @@
 from math import ceil
 
 from bright_pipeline.engine.records import record_path, request_mb
-from bright_pipeline.estimation.devices import choose_card, plan_prices
+from bright_pipeline.estimation.devices import plan_prices
+from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.common import CORES_PER_GPU
 
 
@@ -35,8 +36,8 @@ SHORTEST_MIN, LONGEST_MIN = 15, 24 * 60  # a training that needs longer requeues
 
 @cache
 def prices():
-    """Upper ends of seconds, and MiB of GPU memory, of each job of the run; of a cluster job's own process: none."""
-    if not is_cluster_run():
+    """Upper ends of seconds, and MiB of GPU memory, of each job of the run; none where this process submits none."""
+    if not is_cluster_run() or obstacles(jobs, needed()):
         return {}
     return plan_prices(
         jobs.user_config, [*gpu_models(), *(name for name, _ in cards())]
