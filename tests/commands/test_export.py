@@ -140,6 +140,12 @@ def test_pictures_are_prepared_as_the_training_images_were(models: dict[str, Pat
         model = load_autoencoder(folder)
         expected = model.encode([square.resize((32, 32), resample)])
         assert torch.equal(model.encode([file], prepare=True), expected)
+    (folder / "settings.json").write_text(json.dumps({"dataset": {"crop": "pad"}}))
+    padded = Image.new("L", (32, 32))
+    padded.paste(
+        photo.transpose(Image.Transpose.ROTATE_270).convert("L").resize((18, 32), Image.Resampling.LANCZOS), (7, 0)
+    )
+    assert torch.equal(load_autoencoder(folder).encode([file], prepare=True), load_autoencoder(folder).encode([padded]))
     for stated, told in (
         ({"crop": "none"}, "photo.png: 50x90 is not square"),
         ({"filter": "x"}, "json: dataset: filter"),

@@ -1,6 +1,7 @@
 """An exported model: its card, and sampling with diffusers alone."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from bright_pipeline import load_autoencoder
 from bright_pipeline.models.generator import noise_generators
 from documented import blocks
+from PIL import Image
 from tiny_workflow import Workflow
 
 
@@ -30,6 +32,16 @@ def test_the_cards_lines_sample_with_diffusers_alone(exported: Path, tmp_path: P
     steps = json.loads((exported / "rescaling.json").read_text())["steps"]
     expected = load_autoencoder(exported).sample_codes(8, seed=1, steps=steps)
     assert np.load(tmp_path / "codes.npy") == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_the_cards_first_lines_encode_a_photograph_decode_and_sample(exported: Path, tmp_path: Path) -> None:
+    """The tiny run pads its images, as the demo does: larger pictures are shrunk to fit."""
+    code, _ = blocks((exported / "README.md").read_text(encoding="utf-8"), "python")
+    Image.fromarray(np.zeros((50, 70, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    script = code.replace("PATH/OF/THIS/FOLDER", str(exported)) + "\nprint(model, len(images), len(new))"
+    command = [sys.executable, "-P", "-c", script]
+    printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert re.fullmatch(r"ImageModel\(Bright, images 32 x 32 x 1, codes 4x4x2, samples, \w+\) 1 8\n", printed)
 
 
 def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(exported: Path) -> None:

@@ -41,11 +41,14 @@ NOT_CORE = {"accelerate", "dvc", "lpips", "matplotlib", "pandas", "scipy", "snak
 # What people would type first in an empty folder; a command that is not here gets the demo's config.
 ARGUMENTS = {
     "config": ["config/demo.yaml"],
+    "decode": ["codes.npz", "decoded"],
+    "encode": ["images"],
     "evaluate": ["--generated", "images", "--reference", "images"],
     "export": ["main", "exported"],
     "fetch_network": ["efficientnet_lite0", "--output", "network.safetensors"],
     "provenance": ["results/demo/tables/table2.md"],
     "complexity": [],
+    "sample": ["8", "new"],
     "share": [],
 }
 EXPORTED_IN_USE = """

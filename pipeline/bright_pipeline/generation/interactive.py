@@ -46,7 +46,7 @@ if TYPE_CHECKING:  # a decoder needs no diffusers
 Picture = Image.Image | Path | str | np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageModel:
     """A trained autoencoder, with the trained diffusion model on its codes if there is one."""
 
@@ -59,6 +59,11 @@ class ImageModel:
         """Of the autoencoder: the first GPU, else the CPU."""
         return next(self.autoencoder.parameters()).device
 
+    def __repr__(self) -> str:
+        size = f"{self.autoencoder.resolution} x {self.autoencoder.resolution} x {self.autoencoder.channels}"
+        name, code = type(self.autoencoder).__name__, self.autoencoder.settings.code_size
+        return f"ImageModel({name}, images {size}, codes {code}{', samples' if self.diffusion else ''}, {self.device})"
+
     @torch.no_grad()
     def encode(self, images: Sequence[Picture] | Tensor, prepare: bool = False) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] of images.
@@ -67,10 +72,11 @@ class ImageModel:
         They must have the model's resolution R; colours become the model's channels.
 
         prepare: crop and resize images of any size as the training images (`crop` and `filter` of their dataset). A
-        weights file has no dataset: the largest square in the middle is resized by Lanczos' filter.
+        weights file has no dataset: the largest square in the middle is resized by Lanczos' filter. Where training
+        images were padded (`crop: pad`), a larger picture is first shrunk to fit.
         """
         tensors = isinstance(images, Tensor)
-        rows = list(images) if tensors else [self._pixels(image, prepare) for image in images]
+        rows = list(images) if tensors else [self.pixels(image, prepare) for image in images]
         shape = (self.autoencoder.channels, self.autoencoder.resolution, self.autoencoder.resolution)
         for row in rows:
             if row.dtype != torch.uint8 or tuple(row.shape) != shape:
@@ -101,8 +107,8 @@ class ImageModel:
             raise InputError("sample: there is no trained diffusion model on these codes; train one, or pull it")
         return self.diffusion.sample(indices, seed, Sampler(kind="ddim", steps=steps))
 
-    def _pixels(self, image: Picture, prepare: bool) -> Tensor:
-        """One picture as uint8 (C, R, R) with the model's channels."""
+    def pixels(self, image: Picture, prepare: bool) -> Tensor:
+        """One picture as uint8 (C, R, R) with the model's channels; prepare: as in `encode`."""
         channels = self.autoencoder.channels
         try:
             if isinstance(image, str | Path):
@@ -113,6 +119,9 @@ class ImageModel:
             if not prepare:
                 return _tensor(picture)
             dataset = self.dataset or preparation(self.autoencoder.resolution)
+            resolution, method = dataset.resolution, Image.Resampling[dataset.filter.upper()]
+            if dataset.crop == "pad" and max(picture.size) > resolution:
+                picture = ImageOps.contain(picture, (resolution, resolution), method)
             return torch.from_numpy(square_pixels(picture, dataset)).permute(2, 0, 1)
         except (OSError, BadImage) as error:
             raise InputError(f"{image}: {error}") from None
