@@ -1,5 +1,6 @@
 """Any image set can be scored: folders and zips, once per network, with one-line errors."""
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -114,3 +115,12 @@ def test_a_second_set_takes_the_references_features_as_they_are(monkeypatch: pyt
     two, features = (read_features(sorted(next(FEATURES.glob(f"{name}-*")).glob("*.npz"))) for name in ("two", "real"))
     job = {"sample_kind": "files", "method": "", "space": SPACE, "reference": ""}
     assert summary_of("two").numbers == feature_summary(EvaluationJob.model_validate(job), two, features).numbers
+
+
+def test_a_missing_extra_is_one_line_from_python_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.special", None)  # as if scipy were not installed
+    for name in ("frechet", "metrics"):
+        monkeypatch.delitem(sys.modules, f"bright_pipeline.evaluation.{name}")
+    images = pictures("images", 12, 0)
+    with pytest.raises(InputError, match=r"^scipy is not installed: pip install 'bright-pipeline\[metrics\]'$"):
+        evaluate(images, images, settings=QUICK)

@@ -2,6 +2,8 @@
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 MAX_ERROR_CHARACTERS = 200  # a library's message may quote all the bytes that it failed to read
@@ -79,6 +81,17 @@ def missing_package(error: BaseException) -> str | None:
         return None
     name = error.name.partition(".")[0]
     return f"{name} is not installed: pip install {wanted}" if (wanted := extra_with(name)) else None
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Within the block, or a function with this decorator, a package of an extra that is missing raises InputError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (line := missing_package(error)) is None:
+            raise
+        raise InputError(line) from error
 
 
 def extra_with(module: str) -> str | None:

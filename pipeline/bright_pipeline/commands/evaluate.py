@@ -11,7 +11,7 @@ import typer
 from tabulate import tabulate
 
 from bright_pipeline.engine.command import LogOption, read_settings, run_stage
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, naming_extras
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.config.root import Config
@@ -29,6 +29,7 @@ from bright_pipeline.stages.evaluation import EvaluationJob, ImageSet, score, se
 RUN = "image-sets"
 
 
+@naming_extras()
 def evaluate(
     generated: Annotated[Path, typer.Option(help="The images to score: a folder, or a zip of PNGs or JPEGs.")],
     reference: Annotated[Path, typer.Option(help="The images to score them against: a folder or a zip.")],
