@@ -258,7 +258,7 @@ def summarize(report: Report, card: Device, shares: dict[str, float], path: str)
     ratios = f"{min(report.peaks):.2f} to {max(report.peaks):.2f} of the estimate" if report.peaks else "not measured"
     print(f"\nworks: {len(report.works)} of {len(report.works) + len(report.problems)} checks")
     print(f"does not: {'; '.join(report.problems) or 'nothing'}")
-    print(f"rates: {', '.join(f'{use} {share:.0%} of the peak' for use, share in shares.items())} of {card.name}")
+    print(f"rates: {', '.join(f'{use} {share:.2%} of the peak' for use, share in shares.items())} of {card.name}")
     print(f"memory: {ratios}")
     print(f"{path} will take {price} {'GPU-hours' if card.is_gpu else 'hours'} on {card.name}")
 

@@ -66,8 +66,10 @@ def test_a_card_that_is_too_slow_is_reported() -> None:
 
 
 def test_the_whole_check_runs_the_workflow_the_trainings_and_writes_rates(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    networks_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("results").mkdir()
+    Path("results/networks").symlink_to(networks_folder)
     monkeypatch.setattr(gpu_check, "VARIANTS", {"": {}, "channels_last": {"channels_last": True}})  # no C++ compiler
     Path("small.json").write_text(config().model_dump_json())
     gpu_check.main("small.json")
