@@ -7,6 +7,7 @@ import typer
 
 from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.parsing import read_json
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.models.traits import hash_tables
@@ -24,11 +25,14 @@ def explore_codes(
     columns: Annotated[Path, typer.Option(help="Where the captions of the columns go (json).")],
     explorer: Annotated[Path, typer.Option(help="Where the decoder and the codes of the key explorer go (json).")],
     diffusion: Annotated[Path | None, typer.Option(help="The diffusion model of the samples' codes.")] = None,
+    decoder: Annotated[Path | None, typer.Option(help="The autoencoder that decodes the samples.")] = None,
+    statistics: Annotated[Path | None, typer.Option(help="The ranges of the training codes (json).")] = None,
 ) -> None:
     import torch
 
+    from bright_pipeline.evaluation.codes import code_statistics
     from bright_pipeline.generation.exploration import groups, interpolation, resolutions
-    from bright_pipeline.generation.explorer import explorer_decoder, rounded, without_explorer
+    from bright_pipeline.generation.explorer import explorer_decoder, key_ranges, rounded, without_explorer
     from bright_pipeline.models.checkpoints import load_autoencoder
     from bright_pipeline.models.processor import use_cpu
 
@@ -50,7 +54,8 @@ def explore_codes(
         with ArchiveWriter(path, archive.channels) as writer:
             writer.add_batch(torch.stack([to_uint8(images).cpu() for _, images in sheet], dim=1).flatten(0, 1))
     facts: dict[str, Any] = {}
-    if job.codes and (reason := without_explorer(model)):
+    decoding = model if decoder is None else load_autoencoder(decoder)
+    if job.codes and (reason := without_explorer(decoding)):
         facts = {"left_out": reason}
     elif job.codes:
         samples: list[torch.Tensor] = []
@@ -59,6 +64,8 @@ def explore_codes(
 
             samples = [load_diffusion(diffusion).sample(list(range(job.codes)), job.seed, job.sampler)]
         encoded = model.encode(to_model(archive.tensor(range(min(job.codes, len(archive)))).to(device)))
-        facts = {"decoder": explorer_decoder(model), "codes": rounded(encoded), "samples": rounded(*samples)}
+        counted = code_statistics(encoded) if statistics is None else read_json(statistics, str(statistics))["codes"]
+        facts = {"decoder": explorer_decoder(decoding), "ranges": key_ranges(counted["channels"])}
+        facts |= {"codes": rounded(encoded), "samples": rounded(*samples)}
     write_json(explorer, facts)
     write_json(columns, {path.stem: [caption for caption, _ in sheet] for path, sheet in sheets.items()})

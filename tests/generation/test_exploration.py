@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from bright_pipeline.data.archive import ImageArchive, to_uint8
+from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
+from bright_pipeline.evaluation.codes import code_statistics
 from bright_pipeline.explore_codes import explore_codes
 from bright_pipeline.generation import explorer
 from bright_pipeline.generation.exploration import groups, interpolation, resolutions
@@ -91,6 +92,32 @@ def test_the_stage_writes_three_sheets_and_what_their_columns_are(model, tiny_im
     explore_codes('{"rows": 1000, "steps": 4, "codes": 0}', tiny_images, weights, *written)
     assert len(ImageArchive(sheets[0])) == len(ImageArchive(tiny_images)) // 2 * 4, "as many pairs as there are"
     assert json.loads(written[-1].read_text()) == {}, "the config turned the explorer off"
+
+
+def test_the_explorer_has_the_decoder_of_the_samples_and_the_keys_that_training_codes_use(
+    tiny_autoencoder, model, tiny_images: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("main", *"abcd", "explorer.json")]
+    save_autoencoder(files[0], model, model.settings, 32, 1)
+    other = shown_model(tiny_autoencoder())
+    torch.nn.init.uniform_(other.tables.tables)
+    save_autoencoder(tmp_path / "stage", other, other.settings, 32, 1)
+    training = code_statistics(torch.tensor([0.2, 0.5, 0.5, 0.5, 0.5, 0.8, 0.4, 0.6]).view(1, 2, 2, 2))
+    (tmp_path / "statistics.json").write_text(json.dumps({"codes": training}))
+    models = {"decoder": tmp_path / "stage", "statistics": tmp_path / "statistics.json"}
+    explore_codes('{"rows": 1}', tiny_images, *files, **models)
+    written = json.loads(files[-1].read_text())
+    assert written["decoder"] == json.loads(json.dumps(explorer.explorer_decoder(other)))
+    codes = model.encode(to_model(ImageArchive(tiny_images).tensor(range(10)))).detach()
+    assert torch.tensor(written["codes"]).numpy() == pytest.approx(codes.flatten(1).numpy(), abs=1e-4)
+    assert written["ranges"] == [[0.2, 0.5], [0.4, 0.8]], "three standard deviations reach further"
+
+
+def test_a_few_far_keys_do_not_widen_the_range_and_equal_keys_have_the_whole_one() -> None:
+    keys = torch.tensor([0.49, 0.51] * 500 + [0.9]).view(1, 1, 7, 143)
+    ((low, high),) = explorer.key_ranges(code_statistics(keys)["channels"])
+    assert low == pytest.approx(0.49) and high == pytest.approx(0.5004 + 3 * 0.01612, abs=1e-3)
+    assert explorer.key_ranges(code_statistics(torch.full((1, 1, 2, 2), 0.5))["channels"]) == [(0.0, 1.0)]
 
 
 def test_the_explorer_leaves_large_models_out_and_states_their_size(model, tiny_images, tmp_path, monkeypatch) -> None:

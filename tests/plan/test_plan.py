@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import view
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset, split_count
 from bright_pipeline.stages.evaluation import (
     distance_spaces,
@@ -25,8 +27,8 @@ from bright_pipeline.stages.evaluation import (
     split_features,
 )
 from bright_pipeline.stages.figures import FIGURES, figures
-from bright_pipeline.stages.generation import samples
-from bright_pipeline.stages.measurements import paper_config
+from bright_pipeline.stages.generation import diffusion, samples
+from bright_pipeline.stages.measurements import codes, paper_config
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, new_jobs, tiny_plan, tiny_values, with_key
@@ -269,8 +271,19 @@ def test_the_explorer_samples_codes_of_the_shown_diffusion_model_or_is_off() -> 
 
     values = tiny_values()
     assert "diffusion" in explored(values).inputs and explored(values).settings["sampler"]["steps"] == 2
+    assert "decoder" not in explored(values).inputs, "samples are decoded by main itself"
     off = explored(values | {"figures": {"explorer": False}})
     assert "diffusion" not in off.inputs and off.settings["codes"] == 0
+
+
+def test_the_demos_explorer_decodes_with_the_decoder_of_its_samples_in_the_range_of_training_codes() -> None:
+    plan = Jobs(read_config(ROOT / "config" / "demo.yaml"))
+    (named,) = [name for name in plan(page).names if name.startswith("explorer:")]
+    job = next(job for job in plan(page).upstream if job.stage.name == "explore_codes")
+    read = {name: given.job for name, (given,) in job.inputs.items()}
+    assert named == "explorer:main-stage" and read["decoder"] is plan(autoencoder, "main-stage")
+    assert read["autoencoder"] is plan(autoencoder, "main") and read["statistics"] is plan(codes, "main")
+    assert read["diffusion"] is plan(diffusion, "main")
 
 
 def test_figures_are_drawn_where_the_tables_have_their_samples() -> None:

@@ -1,6 +1,7 @@
 """The key explorer in the tiny run's page: its decoder in a browser against PyTorch's, the mouse and the keyboard."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -11,13 +12,17 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import to_uint8
 from bright_pipeline.generation.explorer import explorer_decoder
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder
+from draw_explorer import PICTURE, drag, offered
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from tiny_workflow import Workflow
 
+Ranges = list[list[float]]  # the lowest and the highest key of each group
 PIXELS = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
   const shown = document.getElementById("decoded"), { width, height } = shown;
   const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
@@ -51,14 +56,26 @@ def decoded(model: Bright) -> Callable[[list[float]], np.ndarray]:
 
 
 @pytest.fixture
-def shown(visit: Callable[..., Page], address: str, model: Bright, tmp_path: Path) -> Page:
-    """The page of the tiny run with the weights of this model."""
+def tiny_page(visit: Callable[..., Page], address: str, model: Bright, tmp_path: Path) -> Callable[[Ranges], Page]:
+    """Opens the page of the tiny run with the weights of this model and these ranges of keys."""
     page = Path(url2pathname(urlsplit(address).path)).read_text()
     before, opening, rest = page.partition('<script type="application/json" id="explorer-data">')
     data, closing, after = rest.partition("</script>")
-    changed = json.loads(data) | {"decoder": explorer_decoder(model)}
-    (tmp_path / "page.html").write_text(before + opening + json.dumps(changed) + closing + after)
-    return visit((tmp_path / "page.html").as_uri())
+
+    def opened(ranges: Ranges) -> Page:
+        changed = json.loads(data) | {"decoder": explorer_decoder(model), "ranges": ranges}
+        (tmp_path / "page.html").write_text(before + opening + json.dumps(changed) + closing + after)
+        return visit((tmp_path / "page.html").as_uri())
+
+    return opened
+
+
+@pytest.fixture
+def shown(tiny_page: Callable[[Ranges], Page]) -> Page:
+    """The page with keys of any value, and a brush for one key."""
+    page = tiny_page([[0, 1], [0, 1]])
+    page.select_option("#key-brush", "1")
+    return page
 
 
 def picture(page: Page) -> np.ndarray:
@@ -89,14 +106,8 @@ def test_pictures_of_validation_images_and_samples_are_pytorchs(shown: Page, dec
 def test_dragging_a_key_changes_the_pixels_that_pytorch_changes(shown: Page, decoded) -> None:
     code = in_page(shown)["codes"][0]
     before, second = picture(shown), shown.locator("#key-maps canvas").nth(1)
-    second.scroll_into_view_if_needed()
-    box = second.bounding_box()
-    x, y = box["x"] + box["width"] * 3.5 / 4, box["y"] + box["height"] * 2.5 / 4  # row 3, column 4
     sign = 1 if code[16 + 11] < 0.5 else -1
-    shown.mouse.move(x, y)
-    shown.mouse.down()
-    shown.mouse.move(x, y - sign * 60)
-    shown.mouse.up()
+    drag(second, 2.5 / 4, 3.5 / 4, sign * 60)  # row 3, column 4
     code[16 + 11] += sign * 60 / 150
     expect(second).to_have_attribute("aria-valuetext", f"row 3, column 4: {code[16 + 11]:.3f}")
     after, expected = picture(shown), decoded(code)
@@ -104,6 +115,32 @@ def test_dragging_a_key_changes_the_pixels_that_pytorch_changes(shown: Page, dec
     changed = np.abs(expected - decoded(in_page(shown)["codes"][0])) > 2
     assert changed.any() and (after != before)[changed].all()
     assert shown.text_content("#key-words") == f"Group 2, row 3, column 4: key {code[16 + 11]:.3f}"
+    visible = (np.abs(after - before) > 8).sum()
+    assert shown.text_content("#difference-words").endswith(f"than the original: {visible} of 1,024 pixels")
+
+
+@pytest.mark.parametrize(("brush", "keys"), [("3", [6, 7, 10, 11, 14, 15]), ("8", range(16))])
+def test_a_brush_moves_the_keys_below_it_as_far_as_training_codes_do(tiny_page, decoded, brush, keys) -> None:
+    """From row 3, column 4, at the right edge; a key beyond the range of training codes stays there."""
+    code = in_page(tiny_page([[0, 1], [0, 1]]))["codes"][0]
+    highest = sorted(code[:16])[8]
+    page = tiny_page([[0, highest], [0, 1]])
+    page.select_option("#key-brush", brush)
+    drag(page.locator("#key-maps canvas").first, 2.5 / 4, 3.5 / 4, 300)
+    changed = [max(key, highest) if at in keys else key for at, key in enumerate(code)]
+    assert np.abs(picture(page) - decoded(changed)).max() <= 1
+    page.click("#key-reset")
+    assert page.text_content("#difference-words").endswith(": 0 of 1,024 pixels")
+
+
+def test_the_picture_in_the_readme_offers_what_the_demos_page_offers(visit, address: str) -> None:
+    """The tiny run has the same page with other maps; BRIGHT_PAGE names the page of a demo."""
+    with Image.open(PICTURE) as drawn:
+        recorded = json.loads(drawn.text["offered"])
+    offers = offered(visit(address))
+    demo = read_config(Path(__file__).parents[2] / "config" / "demo.yaml")
+    assert recorded["maps"] == demo.autoencoders["main"].code_size.channels
+    assert recorded == offers | {"maps": offers["maps"] if "BRIGHT_PAGE" in os.environ else recorded["maps"]}
 
 
 def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> None:

@@ -22,6 +22,9 @@ from bright_pipeline.models.retrieval_separable import LevelPlan
 MOST_BYTES = 8_000_000  # of numbers; base64 makes a third more of them
 INT16_MAX = 32_767
 KEY_DECIMALS = 5
+RANGE_STDS = (
+    3  # around the mean: nearly all keys, while the extremes of a collection hide the differences of the others
+)
 
 
 def without_explorer(model: ImageAutoencoder) -> str | None:
@@ -71,6 +74,17 @@ def explorer_decoder(model: Bright) -> dict[str, Any]:
             for block in model.synthesis.blocks
         ],
     }
+
+
+def key_ranges(channels: dict[str, list[float]]) -> list[tuple[float, float]]:
+    """The keys that training codes use in each group: mean ± RANGE_STDS standard deviations, as far as keys reach."""
+    statistics = zip(*(channels[key] for key in ("mean", "variance", "minimum", "maximum")), strict=True)
+    ranges = []
+    for mean, variance, lowest, highest in statistics:
+        distance = RANGE_STDS * variance**0.5
+        low, high = max(mean - distance, lowest), min(mean + distance, highest)
+        ranges.append((round(low, KEY_DECIMALS), round(high, KEY_DECIMALS)) if low < high else (0.0, 1.0))
+    return ranges
 
 
 def _modulated(layer: ModulatedConv | ToImage, gain: float = 1.0) -> dict[str, Any]:

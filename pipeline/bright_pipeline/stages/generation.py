@@ -230,13 +230,25 @@ def sampling_precision(jobs: Jobs, name: str) -> str:
 def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:
     """The job that shows the contents of codes and tables; `sampled`: the sample set whose codes the page can show."""
     settings: dict[str, Any] = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
-    inputs: Inputs = {}
-    match jobs.config.samples.get(sampled or "") if jobs.config.figures.explorer else None:
-        case DiffusionSamples() as wanted if jobs.config.autoencoder_of(wanted) == name:
-            settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
-            inputs = {"diffusion": jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]}
-    settings |= {} if jobs.config.figures.explorer else {"codes": 0}
+    if not jobs.config.figures.explorer:
+        return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings | {"codes": 0})
+    inputs: Inputs = {"statistics": jobs(codes, name)["statistics.json"]}
+    decoder, wanted = explorer_models(jobs, name, sampled)
+    if wanted is not None:
+        settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
+        inputs["diffusion"] = jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]
+    if decoder != name:
+        inputs["decoder"] = jobs(autoencoder, decoder)["autoencoder.safetensors"]
     return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings, inputs=inputs)
+
+
+def explorer_models(jobs: Jobs, name: str, sampled: str | None) -> tuple[str, DiffusionSamples | None]:
+    """The autoencoder that decodes in the explorer, and the samples it shows: those of the same encoder's codes."""
+    wanted, encoder_of = jobs.config.samples.get(sampled or ""), jobs.config.encoder_of
+    if not isinstance(wanted, DiffusionSamples):
+        return name, None
+    decoder = jobs.config.autoencoder_of(wanted) or name
+    return (decoder, wanted) if encoder_of(decoder) == encoder_of(name) else (name, None)
 
 
 def sample_sets(jobs: Jobs) -> list[Job]:

@@ -14,7 +14,7 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
 from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
-from bright_pipeline.stages.generation import diffusion, exploration, generator, samples
+from bright_pipeline.stages.generation import diffusion, exploration, explorer_models, generator, samples
 from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
 
@@ -105,7 +105,8 @@ def page(jobs: Jobs) -> Job:
         shown += [(f"per_image:{name.partition(':')[2]}", job["per_image.csv"]) for name, job in reconstructed]
     main = jobs.config.figures.autoencoder or next(iter(jobs.config.tables_or_default.table2), None)
     if main is not None and "groups" in jobs(figures):  # a figure of the same exploration
-        shown.append((f"explorer:{main}", jobs(exploration, main, chosen)["explorer.json"]))
+        decoder, _ = explorer_models(jobs, main, chosen)
+        shown.append((f"explorer:{decoder}", jobs(exploration, main, chosen)["explorer.json"]))
     if chosen is not None:
         sample_set, wanted = jobs(samples, chosen), jobs.config.samples[chosen]
         shown += [("samples", sample_set[file]) for file in sample_set.files[: -(-SAMPLES // wanted.shard)]]

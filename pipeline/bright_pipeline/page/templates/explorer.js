@@ -170,21 +170,37 @@ const decoder = (packed) => {
 
 (() => {
   const find = (id) => document.getElementById(id);
-  const { decoder: packed, codes, samples } = JSON.parse(find("explorer-data").textContent);
+  const { decoder: packed, codes, samples, ranges } = JSON.parse(find("explorer-data").textContent);
   const { model, decode, retrieve } = decoder(packed);
   const { codeSide, groups, perEntry, levels, resolution, channels, side } = model;
-  const CELL = 20, STEP = 0.02, DRAG = 150; // pixels of a cell, a key's step by keyboard, pixels of a drag through [0, 1]
+  const CELL = 20, STEP = 0.02, DRAG = 150; // pixels of a cell, a step by keyboard as a share of the range, pixels of a drag through it
+  const VISIBLE = 8, AMPLIFIED = 4; // levels of 255 that a person sees; factor of the colours in the picture of differences
   const code = new Float32Array(groups * codeSide * codeSide);
   const chosen = { group: 0, row: 0, column: 0 };
-  let sampled = -1, waiting = false;
+  let sampled = -1, waiting = false, original = null, again = null; // the original's bytes; shows what is shown, unchanged
   const index = ({ group, row, column }) => (group * codeSide + row) * codeSide + column;
+  const span = (group) => ranges[group][1] - ranges[group][0];
+  // The keys below the brush: first row and column, last row and column.
+  const reach = () => {
+    const { row, column } = chosen, side = Number(find("key-brush").value), before = Math.ceil(side / 2) - 1, after = side - 1 - before;
+    const within = (at) => Math.min(Math.max(at, 0), codeSide - 1);
+    return [within(row - before), within(column - before), within(row + after), within(column + after)];
+  };
 
   const drawPicture = () => {
     const bytes = decode(code), area = resolution * resolution, context = find("decoded").getContext("2d");
-    const picture = context.createImageData(resolution, resolution);
-    for (let p = 0; p < area; p++)
+    const picture = context.createImageData(resolution, resolution), difference = context.createImageData(resolution, resolution);
+    let visible = 0;
+    for (let p = 0; p < area; p++) {
+      const changes = Array.from({ length: channels }, (_, c) => bytes[c * area + p] - original[c * area + p]);
+      const change = changes.reduce((most, other) => (Math.abs(other) > Math.abs(most) ? other : most));
+      visible += Math.abs(change) > VISIBLE;
       picture.data.set([0, 1, 2].map((c) => bytes[(channels === 3 ? c * area : 0) + p]).concat(255), 4 * p);
+      difference.data.set([...(change > 0 ? [230, 130, 0] : [0, 114, 230]), AMPLIFIED * Math.abs(change)], 4 * p);
+    }
     context.putImageData(picture, 0, 0);
+    find("difference").getContext("2d").putImageData(difference, 0, 0);
+    find("difference-words").textContent = `Brighter (orange) or darker (blue) than the original: ${visible} of ${area.toLocaleString("en")} pixels`;
   };
   const maps = Array.from({ length: groups }, (_, group) => {
     const map = document.createElement("canvas");
@@ -198,14 +214,16 @@ const decoder = (packed) => {
     const context = map.getContext("2d"), here = group === chosen.group;
     for (let row = 0; row < codeSide; row++)
       for (let column = 0; column < codeSide; column++) {
-        context.fillStyle = `hsl(${260 - 200 * code[index({ group, row, column })]} 60% ${25 + 45 * code[index({ group, row, column })]}%)`;
+        const share = Math.min(Math.max((code[index({ group, row, column })] - ranges[group][0]) / span(group), 0), 1);
+        context.fillStyle = `hsl(${260 - 200 * share} 60% ${25 + 45 * share}%)`;
         context.fillRect(column * CELL, row * CELL, CELL, CELL);
       }
     const at = here ? chosen : { ...chosen, group };
     if (here) {
       context.lineWidth = 3;
       context.strokeStyle = "#ffffff";
-      context.strokeRect(at.column * CELL + 2, at.row * CELL + 2, CELL - 4, CELL - 4);
+      const [top, left, bottom, right] = reach();
+      context.strokeRect(left * CELL + 2, top * CELL + 2, (right - left + 1) * CELL - 4, (bottom - top + 1) * CELL - 4);
     }
     const key = code[index(at)].toFixed(3);
     map.setAttribute("aria-valuenow", key);
@@ -240,7 +258,8 @@ const decoder = (packed) => {
     if (!waiting) requestAnimationFrame(draw);
     waiting = true;
   };
-  const show = (words, numbers) => {
+  const show = (words, numbers, unchanged = numbers) => {
+    original = decode(Float32Array.from(unchanged));
     code.set(numbers);
     find("decoded").setAttribute("aria-label", words);
     find("decoded-words").textContent = words;
@@ -249,10 +268,17 @@ const decoder = (packed) => {
   const mixed = () => {
     const [first, second, share] = ["key-first", "key-second", "key-share"].map((id) => Number(find(id).value));
     const words = share ? `${100 - share} % image ${first + 1}, ${share} % image ${second + 1}` : `Decoded image ${first + 1}`;
-    show(words, codes[first].map((key, n) => key + (share / 100) * (codes[second][n] - key)));
+    show(words, codes[first].map((key, n) => key + (share / 100) * (codes[second][n] - key)), codes[first]);
+    again = () => { find("key-share").value = 0; mixed(); };
   };
-  const move = (key) => {
-    code[index(chosen)] = Math.min(Math.max(key, 0), 1);
+  // The keys below the brush move together, each within the range of its group; a key outside of it stays until it moves.
+  const move = (by, from = code.slice()) => {
+    const [low, high] = ranges[chosen.group], [top, left, bottom, right] = reach();
+    for (let row = top; row <= bottom; row++)
+      for (let column = left; column <= right; column++) {
+        const at = index({ ...chosen, row, column });
+        code[at] = Math.min(Math.max(from[at] + by * span(chosen.group), Math.min(low, from[at])), Math.max(high, from[at]));
+      }
     find("decoded-words").textContent = "Decoded from changed keys";
     changed();
   };
@@ -264,11 +290,11 @@ const decoder = (packed) => {
     map.addEventListener("pointerdown", (event) => {
       const box = map.getBoundingClientRect(), cell = (offset, size) => Math.min(Math.floor((offset * codeSide) / size), codeSide - 1);
       Object.assign(chosen, { group, row: cell(event.offsetY, box.height), column: cell(event.offsetX, box.width) });
-      from = { y: event.clientY, key: code[index(chosen)] };
+      from = { y: event.clientY, code: code.slice() };
       map.setPointerCapture(event.pointerId);
       changed();
     });
-    map.addEventListener("pointermove", (event) => { if (from) move(from.key + (from.y - event.clientY) / DRAG); });
+    map.addEventListener("pointermove", (event) => { if (from) move((from.y - event.clientY) / DRAG, from.code); });
     for (const end of ["pointerup", "pointercancel"]) map.addEventListener(end, () => { from = null; });
     map.addEventListener("keydown", (event) => {
       if (event.key in MOVES) {
@@ -276,7 +302,7 @@ const decoder = (packed) => {
         chosen.row = within(chosen.row + MOVES[event.key][0]);
         chosen.column = within(chosen.column + MOVES[event.key][1]);
         changed();
-      } else if (event.key in CHANGES && !event.ctrlKey && !event.metaKey) move(code[index(chosen)] + CHANGES[event.key]);
+      } else if (event.key in CHANGES && !event.ctrlKey && !event.metaKey) move(CHANGES[event.key]);
       else return;
       event.preventDefault();
     });
@@ -284,11 +310,13 @@ const decoder = (packed) => {
   for (const id of ["key-first", "key-second"])
     find(id).append(...codes.map((_, n) => new Option(`image ${n + 1}`, n, false, n === Number(id === "key-second"))));
   for (const id of ["key-first", "key-second", "key-share"]) find(id).addEventListener("input", mixed);
-  find("key-reset").addEventListener("click", () => { find("key-share").value = 0; mixed(); });
+  find("key-brush").addEventListener("input", changed);
+  find("key-reset").addEventListener("click", () => again());
   find("key-sample").hidden = !samples.length;
   find("key-sample").addEventListener("click", () => {
     sampled = (sampled + 1) % samples.length;
-    show(`Sample ${sampled + 1} of the diffusion model`, samples[sampled]);
+    again = () => show(`Sample ${sampled + 1} of the diffusion model`, samples[sampled]);
+    again();
   });
   find("explorer").hidden = false;
   mixed();
