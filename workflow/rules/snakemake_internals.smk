@@ -161,8 +161,13 @@ def _call_before(name, handler):
 
     def attach():
         of_snakefile = getattr(workflow, f"_{name}")
-        ours = handler if is_real_run() else lambda: None
-        setattr(workflow, f"_{name}", lambda log: (ours(), of_snakefile(log)))
+
+        def call_both(log):
+            if is_real_run():  # known only when jobs are about to start
+                handler()
+            of_snakefile(log)
+
+        setattr(workflow, f"_{name}", call_both)
 
     def register_and_attach(other):
         register(other)
