@@ -134,6 +134,19 @@ def test_every_number_of_the_main_result_is_in_a_table_or_a_summary(page: Page) 
     assert {"0.0172", "24.07", "66.5", "13.4"} <= numbers(header) and numbers(header) & {"1.10", "1.11"}
 
 
+def test_the_page_begins_with_what_it_is_pictures_a_sentence_and_the_command(page: Page) -> None:
+    header = page.soup.find("header")
+    assert "BRIGHT stores each image" in header.find(class_="lead").text and "paper" in header.find("a").text
+    strip = [image["src"] for image in header.find(class_="strip")("img")]
+    names = ("validation", "reconstructions", "samples")
+    archives = [ImageArchive(page.folder / "in" / f"{name}.zip") for name in names]
+    shown = [[0, 1, 3, 5, 6, 8], [0, 1, 3, 5, 6, 8], range(6)]  # pairs are evenly spaced, samples the first
+    assert strip == [image_uri(archive.read(at)) for archive, few in zip(archives, shown, strict=True) for at in few]
+    sentence = "BRIGHT reconstructs images of clothes from codes of 8x8x4 with LPIPS 0.0172 (0: identical), and"
+    assert header.find(class_="result").text == f"{sentence} generates images with FID 66.5 (real images: 13.4)."
+    assert header.find("code").text == "snakemake --cores all --configfile results/made-up/config.yaml"
+
+
 def test_costs_are_sums_and_provenance_names_digests_seeds_and_versions(page: Page) -> None:
     (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
     assert [row[:4:3] for row in costs[1:]] == [["train autoencoder", "0:01:24"], ["generate", "0:01:10"]]

@@ -51,6 +51,11 @@ def test_it_opens_from_disk_without_scrolling_and_axe_finds_nothing_serious(visi
         assert serious == {}, state
 
 
+def test_the_first_screen_of_a_phone_has_pictures(visit, address) -> None:
+    strip = visit(address, width=PHONE).locator(".strip").bounding_box()
+    assert strip["y"] + strip["height"] < 844 / 2
+
+
 def test_the_line_of_a_pair_follows_the_mouse_and_the_arrow_keys(opened: Page) -> None:
     pair = opened.locator(".pairs .compare").first
     pair.scroll_into_view_if_needed()

@@ -37,7 +37,7 @@ from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import summary_name, view
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.evaluation.summary import read_summary
-from bright_pipeline.page.comparison import headline
+from bright_pipeline.page.comparison import KeyNumber, headline
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
@@ -205,12 +205,12 @@ def ending(jobs: Jobs, finished: Iterable[Job], seconds: float, published: Publi
     reused = {job.key: job for reader in by_key.values() for job in reader.upstream if job.key not in by_key}
     paths = {str(jobs.folder / name): text for name, text in PLACES.items() if (jobs.folder / name).exists()}
     width = max(map(len, paths), default=0)
-    result = ""
-    if not published.damaged:  # the page's first sentence, from the tables that exist
+    result, numbers = "", list[KeyNumber]()
+    if not published.damaged:  # the page's first sentence and numbers, from the tables that exist
         shown = {name: read_display(Path(job.path("table.json"))) for name, job in jobs(tables).items() if job.complete}
         named = dict(zip(jobs(page).names, jobs(page).inputs["data"], strict=True))
         summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
-        result = headline(shown, summary if summary is not None and summary.exists() else None)[0]
+        result, numbers = headline(shown, summary if summary is not None and summary.exists() else None)
     outcomes = [job.stage.outcome(job) for job in by_key.values() if job.complete]
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
@@ -219,6 +219,7 @@ def ending(jobs: Jobs, finished: Iterable[Job], seconds: float, published: Publi
         *(line for text in outcomes for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")),
         "",
         *textwrap.wrap(result, WIDTH),
+        *(f"  {number.label}: {number.value}" for number in numbers),
         "",
         *(f"{path:{width}}  {text}" for path, text in paths.items()),
         *not_current(published),

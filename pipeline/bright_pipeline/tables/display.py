@@ -1,13 +1,14 @@
 """From a built table to the table that people read: rounded cells under short headings, and the notes below them."""
 
 from collections.abc import Sequence
-from math import floor, log10
+from math import floor, log10, sqrt
 from typing import Any
 
 from bright_pipeline.settings.quantities import CODE_BITS, COUNTED, KINDS, RECONSTRUCTIONS, Quantity
 from bright_pipeline.settings.tables import HEADINGS
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source
+from bright_pipeline.tables.differences import Difference
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, display_table, listed, plus_minus, sentences
 from bright_pipeline.tables.measured import INTERVAL, protocol_parts
 from bright_pipeline.tables.pairing import Cell, Line
@@ -122,7 +123,9 @@ def _measured(cell: Cell, table: BuiltTable, quantity: Quantity, variant: str) -
         spread = f"± {rounded(value.seed_std, decimals, significant=1)}"
         return DisplayCell(text, number, spread, seeds=value.of_seeds)
     if quantity.two_std and value.std is not None and not table.seeded:
-        return DisplayCell(text, number, f"± {rounded(2 * value.std, of_spread)}")
+        count = value.protocol.get("count", 1)
+        of_mean = Difference(number, value.std / sqrt(count), count - 1).interval if count > 1 else None
+        return DisplayCell(text, number, f"± {rounded(2 * value.std, of_spread)}", of_mean)
     if quantity.has_interval and value.interval is not None:
         ends = ", ".join(rounded(end, decimals, quantity.significant) for end in value.interval)
         return DisplayCell(text, number, f"[{ends}]", value.interval)

@@ -23,7 +23,7 @@ class DisplayCell(NamedTuple):
     text: str = ""
     number: float | None = None
     spread: str = ""  # such as `± 4.25` or `[551.2, 581.9]`
-    interval: tuple[float, float] | None = None  # the metric's own, 95 %
+    interval: tuple[float, float] | None = None  # 95 %: the metric's own, or of the mean over images
     seeds: tuple[float, ...] = ()  # the numbers of the training seeds that the number is the mean of
 
     def __str__(self) -> str:

@@ -198,7 +198,7 @@
     opener.focus();
     body.replaceChildren();
   });
-  for (const image of all(".compare img, .samples img")) {
+  for (const image of all(".compare img, .samples img, .strip img")) {
     const smooth = smoothness(image.src);
     if (smooth) image.classList.add(smooth);
   }
