@@ -18,11 +18,12 @@ def make_figure(
     png: Annotated[Path, typer.Option(help="Output: the picture (png).")],
     inputs: InputsArgument = None,
     pdf: Annotated[Path | None, typer.Option(help="Output: the figure as vector graphics (pdf).")] = None,
+    dark: Annotated[Path | None, typer.Option(help="Output: the picture for dark screens (png).")] = None,
 ) -> None:
     from bright_pipeline.figures.common import parse_inputs, save
 
     if job.figure not in FIGURES:
         raise InputError(f"settings: figure: should be one of {', '.join(FIGURES)}, not {job.figure!r}")
     draw = load(f"bright_pipeline.figures.{FIGURES[job.figure].draw}")
-    save(draw(job, parse_inputs(inputs or [])), png, pdf)
+    save(draw(job, parse_inputs(inputs or [])), png, pdf, dark)
     logger.info("wrote %s", png)

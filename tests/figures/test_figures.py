@@ -75,6 +75,22 @@ def test_pictures_have_whole_pixels_and_equal_bytes_twice(figure: str, folder: P
     assert last.std() > 10
 
 
+def test_for_dark_screens_labels_are_light_and_images_and_colours_the_same(folder: Path) -> None:
+    light, dark = folder / "light.png", folder / "dark.png"
+    make_figure('{"figure": "fig06"}', light, inputs(folder, "fig06"), dark=dark)
+    before, after = (np.asarray(Image.open(path).convert("RGBA")).astype(int) for path in (light, dark))
+    last = np.s_[-MARGIN - CELL : -MARGIN, -MARGIN - CELL : -MARGIN]
+    assert (before[last] == after[last]).all() and before[last].std() > 10
+    assert before[2, 2].tolist() == [255] * 4 and after[2, 2, 3] == 0, "white became transparent"
+    labels = after[:, : MARGIN + 40]
+    assert labels[..., 3].max() == 255 and labels[labels[..., 3] == 255].min() > 200
+    make_figure('{"figure": "curves_autoencoders"}', light, inputs(folder, "curves_autoencoders"), dark=dark)
+    after = np.asarray(Image.open(dark).convert("RGBA")).astype(int)
+    drawn = after[after[..., 3] == 255]
+    assert (drawn[:, 2] > drawn[:, 0] + 150).any(), "the first curve is blue"
+    assert (after[..., 3] == 0).mean() > 0.5 and (drawn.min(axis=1) > 200).any()
+
+
 def pixels_of(png: Path, column: int, row: int, top: int = 0) -> np.ndarray:
     """The image in one cell of a picture, at its own size."""
     y, x = (MARGIN + place * (CELL + GAP) for place in (row, column))

@@ -126,6 +126,8 @@ def write_inputs(folder: Path, side: int = 32, channels: int = 1, images: int = 
     for name in ("fig01", "curves_autoencoders"):
         Image.new("RGB", (600, 150), "white").save(folder / f"{name}.png")
         inputs.append(f"figure:{name}={folder / name}.png")
+    Image.new("RGBA", (600, 150), (255, 255, 255, 0)).save(folder / "dark.png")
+    inputs.append(f"dark:fig01={folder}/dark.png")
     return [
         *inputs,
         *(f"{name}={folder}/{name.partition(':')[0]}.zip" for name in ARCHIVES),

@@ -147,6 +147,12 @@ def test_the_page_begins_with_what_it_is_pictures_a_sentence_and_the_command(pag
     assert header.find("code").text == "snakemake --cores all --configfile results/made-up/config.yaml"
 
 
+def test_figures_have_a_picture_for_dark_screens(page: Page) -> None:
+    sources = {figure["id"]: [dark["srcset"] for dark in figure("source")] for figure in page.soup("figure", id=True)}
+    dark = figure_picture(page.folder / "in" / "dark.png", MEGABYTE).uri
+    assert sources == {"fig01": [dark], "curves_autoencoders": []}
+
+
 def test_costs_are_sums_and_provenance_names_digests_seeds_and_versions(page: Page) -> None:
     (costs,) = (table for table in page.tables if table[0][0] == "Stage" and "Jobs" in table[0])
     assert [row[:4:3] for row in costs[1:]] == [["train autoencoder", "0:01:24"], ["generate", "0:01:10"]]

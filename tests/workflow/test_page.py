@@ -266,6 +266,17 @@ def test_samples_page_and_open_with_their_neighbours_by_keyboard(opened: Page) -
     assert opened.locator("#page-number").inner_text() == "24 to 31, page 2 of 2"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_follow_the_screen_also_in_the_viewer(visit, address, scheme: str) -> None:
+    page = visit(address, scheme)
+    figures = page.locator("#figures .picture img, #training .picture img").evaluate_all(
+        "images => images.map(image => [image.src, image.currentSrc])"
+    )
+    assert len(figures) > 5 and all((shown == light) == (scheme == "light") for light, shown in figures)
+    page.locator("#figures .picture").first.click()
+    assert page.locator("#viewer .enlarged").evaluate("image => image.src") == figures[0][1]
+
+
 def test_figures_and_pairs_open_in_the_viewer(opened: Page) -> None:
     opened.locator("#figures .picture").first.click()
     assert opened.locator("#viewer .enlarged").evaluate("image => image.naturalWidth") > 300

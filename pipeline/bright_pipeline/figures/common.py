@@ -4,6 +4,7 @@ Inputs of figures and pages are `name=path`, repeated for several files, or `nam
 """
 
 from collections.abc import Iterable, Sequence
+from colorsys import hls_to_rgb, rgb_to_hls
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
@@ -126,12 +128,32 @@ def number_points(axes: Axes, points: Iterable[tuple[int, float, float]]) -> Non
         axes.annotate(str(number), (x, y), xytext=(3, 2), textcoords="offset points", fontsize=6)
 
 
-def save(figure: Figure, png: Path | None, pdf: Path | None) -> None:
+def save(figure: Figure, png: Path | None, pdf: Path | None, dark: Path | None = None) -> None:
     """Write the figure atomically, without dates or versions in its metadata."""
     for path, kind, omitted in ((png, "png", ("Software",)), (pdf, "pdf", ("CreationDate", "Creator", "Producer"))):
         if path is not None:
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format=kind, metadata=dict.fromkeys(omitted))
+    if dark is not None:
+        darken(figure)
+        save(figure, dark, None)
+
+
+def darken(figure: Figure) -> None:
+    """Invert the lightness of everything but images; white becomes transparent, and colours stay bright enough."""
+    names = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
+    drawn = [(artist, name) for artist in figure.findobj() for name in names if hasattr(artist, f"get_{name}")]
+    before = [to_rgba_array(getattr(artist, f"get_{name}")()) for artist, name in drawn]  # of all: some follow others
+    for (artist, name), colours in zip(drawn, before, strict=True):
+        if len(colours):
+            inverted = [_inverted(*colour) for colour in colours]
+            getattr(artist, f"set_{name}")(inverted if len(inverted) > 1 else inverted[0])
+
+
+def _inverted(red: float, green: float, blue: float, alpha: float) -> tuple[float, ...]:
+    hue, lightness, saturation = rgb_to_hls(red, green, blue)
+    least = 0.5 if saturation > 0.2 else 0
+    return (*hls_to_rgb(hue, max(0.9 - 0.8 * lightness, least), saturation), 0.0 if lightness == 1 else alpha)
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:

@@ -55,12 +55,13 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
     columns = max(len(images) for _, images in rows)
     width = left + columns * (cell + GAP) - GAP + MARGIN
     height = top + len(rows) * (cell + GAP) - GAP + MARGIN
-    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas = np.zeros((height, width, 4), np.uint8)  # transparent between the images
     for index, (_, images) in enumerate(rows):
         y = top + index * (cell + GAP)
         for column, image in enumerate(images):
             x = left + column * (cell + GAP)
-            canvas[y : y + cell, x : x + cell] = image.repeat(scale, 0).repeat(scale, 1)  # gray in all three
+            canvas[y : y + cell, x : x + cell, :3] = image.repeat(scale, 0).repeat(scale, 1)  # gray in all three
+            canvas[y : y + cell, x : x + cell, 3] = 255
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(canvas)
     for index, (label, _) in enumerate(rows):

@@ -45,7 +45,7 @@ def image_uri(pixels: np.ndarray) -> str:
 
 def _webp(image: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "webp", quality=quality)
+    image.convert("RGBA" if image.has_transparency_data else "RGB").save(buffer, "webp", quality=quality)
     return buffer.getvalue()
 
 
@@ -56,10 +56,12 @@ class Figure:
     uri: str
     width: int
     height: int
+    dark: str = ""  # the same for dark screens
 
 
-def figure_picture(path: Path, limit: int) -> Figure:
-    """The figure as it is, or a smaller copy if it has more than `limit` bytes."""
+def figure_picture(path: Path, limit: int, dark: Path | None = None) -> Figure:
+    """The figure as it is, or a smaller copy if it has more than `limit` bytes; so for dark screens."""
+    of_dark = "" if dark is None else figure_picture(dark, limit).uri
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
@@ -67,14 +69,14 @@ def figure_picture(path: Path, limit: int) -> Figure:
     except OSError as error:
         raise InputError(f"figure {path}: not a readable picture ({error})") from None
     if len(content) <= limit:
-        return Figure(data_uri("png", content), *image.size)
+        return Figure(data_uri("png", content), *image.size, of_dark)
     for side in FIGURE_SIDES:
         smaller = image.copy()
         smaller.thumbnail((side, side))
         content = _webp(smaller, FIGURE_QUALITY)
         if len(content) <= limit:
             break
-    return Figure(data_uri("webp", content), *smaller.size)
+    return Figure(data_uri("webp", content), *smaller.size, of_dark)
 
 
 def _bytes(uris: Iterable[str]) -> int:

@@ -40,10 +40,10 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     """The page's HTML; InputError if an input has the wrong format."""
     latex = _single(inputs, "latex")
     tables = {name: read_display(path, name, latex[name]) for name, path in _single(inputs, "table").items()}
-    pictures = _single(inputs, "figure")
+    pictures, dark = _single(inputs, "figure"), _single(inputs, "dark")
     in_order = sorted(pictures, key=lambda name: (not name.startswith("fig"), name))  # the paper's first
-    limit = FIGURES_BYTES // max(1, len(pictures))
-    figures = {name: figure_picture(pictures[name], limit) for name in in_order}
+    limit = FIGURES_BYTES // max(1, len(pictures) + len(dark))
+    figures = {name: figure_picture(pictures[name], limit, dark.get(name)) for name in in_order}
     pairs, samples = None, None
     if reconstructions := _single(inputs, "reconstructions"):
         (validation,) = paths_of(inputs, "validation")

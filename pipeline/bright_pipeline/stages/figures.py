@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -42,12 +41,14 @@ MAKE_FIGURE = Stage(
     "make_figure",
     folder="figures",
     settings=FigureJob,
-    outputs={"png": "figure.png", "pdf": "figure.pdf"},
+    outputs={"png": "figure.png", "pdf": "figure.pdf", "dark": "figure-dark.png"},
     local=True,
     shown=lambda jobs: jobs(figures).values(),
     targets=lambda jobs: {"figures": list(jobs(figures).values())},
     copies=lambda jobs: {
-        f"figures/{name}{Path(file).suffix}": job[file] for name, job in jobs(figures).items() for file in job.files
+        f"figures/{name}{file.removeprefix('figure')}": job[file]
+        for name, job in jobs(figures).items()
+        for file in job.files
     },
 )
 

@@ -97,7 +97,8 @@ def page(jobs: Jobs) -> Job:
     shown: Data = []
     for name, job in jobs(tables).items():
         shown += [(f"table:{name}", job["table.json"]), (f"latex:{name}", job["table.tex"])]
-    shown += [(f"figure:{name}", job["figure.png"]) for name, job in jobs(figures).items()]
+    for name, job in jobs(figures).items():
+        shown += [(f"figure:{name}", job["figure.png"]), (f"dark:{name}", job["figure-dark.png"])]
     if compared := compared_models(jobs):
         compared_pairs = pairs(jobs, compared)
         shown += compared_pairs

@@ -165,7 +165,7 @@
     const image = opener.querySelector("img");
     const caption = opener.parentElement.querySelector("figcaption");
     return [
-      made("img", { src: image.src, alt: opener.dataset.title, className: "enlarged smooth" }),
+      made("img", { src: image.currentSrc, alt: opener.dataset.title, className: "enlarged smooth" }),
       made("p", { textContent: caption.textContent }),
     ];
   };
