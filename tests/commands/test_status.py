@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bright_pipeline.commands.status import SILENT_S, JobState, job_states, text
+from bright_pipeline.base.amounts import readable_duration
+from bright_pipeline.commands.status import SILENT_S, JobState, job_states, outlook, text
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import State, record_path
 from bright_pipeline.engine.shards import shards
+from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.evaluation import evaluation
 from bright_pipeline.stages.generation import diffusion, samples
@@ -128,3 +130,21 @@ def test_trainings_have_their_names_in_the_config(own_folder: Path) -> None:
     plan = tiny_plan(values)
     assert len(lines(plan, "autoencoders.main, autoencoders.twin ")) == 1
     assert len(lines(plan, "autoencoders.main-seed5, autoencoders.twin-seed5")) == 1
+
+
+def test_the_outlook_weighs_trainings_by_their_time_and_names_running_jobs(plan: Jobs) -> None:
+    """Without a rate of its own, a training takes as long per image as the others of its stage."""
+    assert outlook(job_states(plan)) == "", "nothing runs"
+    (shard,) = shards(plan(autoencoder, "main"))
+    leave(shard.log, done=4, total=6, rate=2.0)
+    first = outlook(job_states(plan))
+    trained = [state for state in job_states(plan) if state.job.stage.name == "train_autoencoder"]
+    left = sum(state.images_left[0] for state in trained) / 16  # eight images in a step, two steps a second
+    share = 1 - left / (sum(state.images_left[1] for state in trained) / 16)
+    assert first == f"trainings {share:.0%}, {readable_duration(left)} or more left; train_autoencoder main 67%"
+    leave(training(plan).shard.log, rate=1.0, done=3)
+    both = outlook(job_states(plan))
+    assert f", {readable_duration((left + 3) / 2)} left; " in both, "two trainings run side by side"
+    assert both.endswith("train_autoencoder main 67%; train_diffusion main 50%")
+    finish(plan)
+    assert outlook(job_states(plan)) == ""

@@ -16,7 +16,7 @@ import atexit
 def look():
     for call in {calls!r}:
         try:
-            eval(call, globals() | {{"rule": "all", "path": "any"}})
+            eval(call, globals() | {{"rule": "all", "path": "any", "name": "gpu"}})
         except AttributeError:
             print("missing:", call)
         except AssertionError:
@@ -37,3 +37,20 @@ def test_no_other_file_uses_the_internals() -> None:
     others = {*RULES.glob("*.smk"), RULES.with_name("Snakefile")} - {INTERNALS}
     used = {file.name: re.findall(r"\bworkflow\.(?!source_path\b)\w+\b(?!/)", file.read_text()) for file in others}
     assert used == {file.name: [] for file in others}
+
+
+def test_the_warning_of_the_solver_is_left_out_and_others_are_not(tmp_path: Path) -> None:
+    warnings = [
+        "Failed to solve scheduling problem with ILP solver, falling back to greedy scheduler.",
+        "Failed to solve scheduling problem with ILP solver in time (10s), falling back to greedy scheduler.",
+        "Another warning.",
+    ]
+    text = f'include: "{INTERNALS}"\nfor line in {warnings}:\n    logger.warning(line)\nrule all:\n    output: "made"\n'
+    (tmp_path / "Snakefile").write_text(text + '    shell: "touch {output}"\n')
+    said = Workflow(tmp_path).call("snakemake", "--cores", "1").text
+    assert [line for line in warnings if line in said] == ["Another warning."]
+
+
+def test_the_header_names_the_config_of_the_checkout_and_no_copy_in_a_cache(empty: Workflow) -> None:
+    said = empty.run("-n", "--until", "prepare_dataset").text
+    assert f"Config file(s): ['{REPOSITORY / 'config' / 'demo.yaml'}']" in said

@@ -2,13 +2,16 @@
 
 import atexit
 import shutil
+import threading
 import time
 from contextlib import suppress
 
 import psutil
 
+from bright_pipeline.base.amounts import readable_duration
 from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
+from bright_pipeline.commands.status import job_states, outlook
 from bright_pipeline.estimation.devices import memory_of_card
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
@@ -16,6 +19,8 @@ from bright_pipeline.engine.checks import touch_future_files
 from bright_pipeline.engine.records import REFUSED, read_record
 from bright_pipeline.engine.reservations import remove_states
 from bright_pipeline.plan.publish import ending, not_current, publish
+
+over = threading.Event()  # the run has ended
 
 
 def stage_jobs():
@@ -65,6 +70,21 @@ def check_before_the_first_job():
         write_arguments(asked.jobs)
     this_run.update(jobs=asked.jobs, start=time.monotonic())
     on_end_request(end_with_jobs)
+    print(
+        f"`bright status {config_file()}` shows every training of this run, also in another terminal",
+        file=sys.stderr,
+    )
+    threading.Thread(target=report_progress, daemon=True).start()
+
+
+def report_progress():
+    """Until the run ends, a line on the running jobs: every half a minute, and less often in a run of many hours."""
+    seconds = 0
+    while not over.wait(max(30, seconds / 40)):
+        seconds = time.monotonic() - this_run["start"]
+        with suppress(Exception):  # a damaged record is no reason to end
+            if line := outlook(job_states(jobs)):
+                print(f"{readable_duration(seconds)}: {line}", file=sys.stderr)
 
 
 def end_with_jobs(number, frame):
@@ -78,6 +98,7 @@ def end_with_jobs(number, frame):
 
 def show_results():
     """Refresh results/RUN; print what was made, the headline numbers and where the results are."""
+    over.set()
     with one_line():
         shown = this_run["published"] = publish(jobs, config_file())
     seconds = time.monotonic() - this_run["start"]
@@ -86,6 +107,7 @@ def show_results():
 
 def say_how_to_continue():
     """After a failed or an interrupted run."""
+    over.set()
     if has_failed_jobs():
         print("A job failed; its log says why (results/logs).", end=" ")
     print("The same command resumes the run.")

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from snakemake.jobs import Job as SnakemakeJob
+from snakemake.logging import logger
 from snakemake.persistence import ParamsChange
 from snakemake.settings.types import RerunTrigger
 
@@ -143,6 +144,15 @@ def list_true_changes(listed):
 
 
 list_true_changes(ParamsChange.__iter__)
+
+
+def hide_solver_warning():
+    """Where Snakemake's solver finds no best choice of jobs, a greedy one is as good here: its warning is left out."""
+    text = "Failed to solve scheduling problem with ILP solver"
+    logger.addFilter(lambda record: not str(record.msg).startswith(text))
+
+
+hide_solver_warning()
 
 
 def add_handlers(start, success, error):

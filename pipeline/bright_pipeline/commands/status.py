@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean
 from textwrap import shorten
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.page import trainings
 
 NOTE = 60  # characters
+LISTED = 4  # running jobs in a line
 SILENT_S = 60.0  # a running stage writes its record every few seconds; after a minute it is dead
 BROKEN = (State.FAILED, State.OUT_OF_MEMORY, State.SILENT, State.DAMAGED)
 
@@ -72,9 +74,21 @@ class JobState:
     @property
     def batch(self) -> int | None:
         """Images per step of a training; None for other jobs."""
+        return int(self.training["batch"]) if self.training else None
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The settings of a training; {} for other jobs."""
         if not self.job.is_training:
-            return None
-        return int(self.job.settings[self.job.stage.name.removeprefix("train_")]["training"]["batch"])
+            return {}
+        return dict(self.job.settings[self.job.stage.name.removeprefix("train_")]["training"])
+
+    @property
+    def images_left(self) -> tuple[float, float]:
+        """The images that a training has still to see, and all that it sees."""
+        (done, _), batch = self.steps, self.training["batch"]
+        total = self.training["steps"] * batch if "steps" in self.training else self.training["images"]
+        return 0 if self.state == State.DONE else max(0, total - done * batch), total
 
     @property
     def images_per_s(self) -> float | None:
@@ -127,6 +141,37 @@ def job_states(jobs: Jobs) -> list[JobState]:
     return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
 
 
+def outlook(states: list[JobState]) -> str:
+    """The share of the trainings' time that is over, the time left, and the running jobs; "" where none runs.
+
+    A training takes its own seconds per image, else the mean of those of its stage that have begun.
+    """
+    running = [state for state in states if state.state == State.RUNNING]
+    trained = [state for state in states if state.job.is_training]
+    known: dict[str, list[float]] = {}
+    for state in trained:
+        if state.images_per_s:
+            known.setdefault(state.job.stage.name, []).append(1 / state.images_per_s)
+    left_s = whole_s = 0.0
+    for state in trained:
+        own = [1 / state.images_per_s] if state.images_per_s else known.get(state.job.stage.name, [0.0])
+        left, whole = (images * fmean(own) for images in state.images_left)
+        left_s, whole_s = left_s + left, whole_s + whole
+    at_once = max(1, sum(state.job.is_training for state in running))
+    unknown = any(state.job.stage.name not in known for state in trained)
+    parts = [f"{state.job.stage.name} {state.job.label} {_share(state)}".strip() for state in running[:LISTED]]
+    parts += [f"{len(running) - LISTED} more"] if len(running) > LISTED else []
+    if running and left_s:
+        time_left = readable_duration(left_s / at_once)
+        parts.insert(0, f"trainings {1 - left_s / whole_s:.0%}, {time_left}{' or more' if unknown else ''} left")
+    return "; ".join(parts)
+
+
+def _share(state: JobState) -> str:
+    done, total = state.steps
+    return f"{done / total:.0%}" if total else ""
+
+
 def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     """The whole state as text."""
     counts = Counter(state.state for state in states)
@@ -159,6 +204,7 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     trained_columns = ["training", "folder", "state", "steps", "images/s", "steps/s", "left", "where", "last losses"]
     parts = [
         f"{config}: {', '.join([f'{counts[State.DONE]} of {len(states)} jobs done', *others])}",
+        outlook(states),
         _table(trained_columns, trained),
         _table(["running", "doing", "done", "images/s", "left", "where"], running),
         _table(["failed", "since", "reason", "log"], broken),
