@@ -1,22 +1,28 @@
 # On a fresh machine with git, make and Python 3.11 or newer, two commands are enough: `make demo` and `make test`.
 
 PYTHON ?= python3
-CORES ?= 2
+# All cores of this process, as far as their jobs fit into the memory (kB): one takes up to 1.2 GB.
+NPROC := OMP_NUM_THREADS= nproc 2>/dev/null || getconf _NPROCESSORS_ONLN
+CORES ?= $(shell cat /proc/meminfo 2>/dev/null | awk -v n=$$($(NPROC)) '/^MemTotal/ {m = int($$2 / 1500000)} END {print m && m < n ? m : n}')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Stamps of the environment: installed for runs, and for tests too. The versions are those of the locks (`make lock`).
 RUN := .venv/.run
 TEST := .venv/.test
 LOCKS := workflow/environments
-DOWNLOAD := .venv/bin/python -m pip install --no-compile
-INSTALL := $(DOWNLOAD) --quiet
-# PyTorch's build: without TORCH, the one that pip finds, which on Linux has CUDA. TORCH=cpu, or another build of PyTorch's
-# own index, such as cu128. The stamp keeps the choice for the next locks.
-TORCH ?= $(shell cat $(RUN) 2>/dev/null)
-BUILD := $(if $(TORCH),--index-url https://download.pytorch.org/whl/$(TORCH))
-# What a download takes, measured on Linux with these locks; pip shows the size of each file.
+INSTALL := .venv/bin/python -m pip install --no-compile --quiet
+# Likewise, with one line of progress.
+DOWNLOAD := .venv/bin/python tools/install.py
+# PyTorch's build: the stamp keeps the choice for the next locks. Without an NVIDIA device it is the one for the CPU,
+# which comes from PyTorch's index if that can be reached. With one, or after TORCH=, it is the one that pip finds, which
+# has CUDA on Linux. TORCH=cu128 is another build of PyTorch's index.
+NVIDIA ?= $(shell command -v nvidia-smi)
+TORCH ?= $(if $(wildcard $(RUN)),$(shell cat $(RUN)),$(if $(NVIDIA),,cpu))
+INDEX := $(if $(filter file,$(origin TORCH)),--retries 2 --extra-index-url,--index-url)
+BUILD := $(if $(TORCH),$(INDEX) https://download.pytorch.org/whl/$(TORCH))
+# What a download takes, measured on Linux with these locks.
 SIZE := 0.2 GB
-TORCH_SIZE := $(if $(filter cpu,$(TORCH)),0.2 GB,up to 3 GB with CUDA; TORCH=cpu takes 0.2 GB)
+TORCH_SIZE := $(if $(filter cpu,$(TORCH)),for the CPU (0.2 GB; with CUDA, make setup TORCH=),up to 3 GB with CUDA (0.2 GB without, make setup TORCH=cpu))
 # Like pip, but on all cores. Some packages ship invalid examples: errors are ignored.
 COMPILE := .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
@@ -30,22 +36,20 @@ WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup --timeou
 .PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs site release gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
-setup: $(RUN)  ## create the environment for runs; TORCH=cpu: without CUDA; EXTRAS=ssh,s3: with extras of pyproject.toml
+setup: $(RUN)  ## create the environment for runs; TORCH=cpu: without CUDA, TORCH=: with CUDA; EXTRAS=ssh,s3: with extras of pyproject.toml
 	@test "$(TORCH)" = "$$(cat $(RUN))" || { echo "error: .venv has another build of PyTorch; remove .venv first"; exit 2; }
 	$(if $(EXTRAS),$(INSTALL) --editable '.[$(EXTRAS)]')
 
 # Rebuilt when the locks change. PyTorch installs the dependencies of its build for this machine.
 $(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
 	@echo "1/4 virtual environment: .venv"
-	$(PYTHON) -m venv .venv
-	@echo "2/4 $$(grep -c == $(LOCKS)/run.txt) packages, about $(SIZE) to download"
-	$(DOWNLOAD) --no-deps --require-hashes --requirement $(LOCKS)/run.txt
-	@echo "3/4 PyTorch, $(TORCH_SIZE)"
-	$(DOWNLOAD) $(BUILD) --requirement $(LOCKS)/torch.txt
+	@$(PYTHON) -m venv .venv
+	@$(DOWNLOAD) "2/4 packages (about $(SIZE))" --no-deps --require-hashes --requirement $(LOCKS)/run.txt
+	@$(DOWNLOAD) "3/4 PyTorch $(TORCH_SIZE)" $(BUILD) --requirement $(LOCKS)/torch.txt
 	@echo "4/4 this project, and bytecode for fast starts"
-	$(INSTALL) --no-deps --editable .
-	$(COMPILE)
+	@$(INSTALL) --no-deps --editable .
+	@$(COMPILE)
 	@echo "$(TORCH)" >$@
 	@du -sh .venv
 
@@ -59,7 +63,7 @@ lock: $(RUN)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade take
 	python tools/lock.py $(UPGRADE)
 
 demo: setup  ## run the embedded dataset through to all tables and figures
-	snakemake --cores $(CORES) --prioritize nearest_neighbours  # its chain of jobs is the longest
+	snakemake --cores $(CORES) --quiet host reason --prioritize nearest_neighbours  # its chain of jobs is the longest
 
 comparison: setup  ## compare the autoencoders with one loss, the same search and five seeds (hours)
 	snakemake --cores $(CORES) --configfile config/comparison.yaml

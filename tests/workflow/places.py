@@ -48,8 +48,9 @@ class Place(Workflow):
         super().__init__(folder, folder)
 
     def environment(self) -> dict[str, str]:
-        """DVC and git write into the test's folders alone."""
-        own = {"DVC_SITE_CACHE_DIR": str(self.folder.parent / "dvc-site"), "DVC_NO_ANALYTICS": "1"}
+        """DVC and git write into the test's folders alone; make finds two cores and no GPU."""
+        own = {"CORES": "2", "NVIDIA": ""}
+        own |= {"DVC_SITE_CACHE_DIR": str(self.folder.parent / "dvc-site"), "DVC_NO_ANALYTICS": "1"}
         return super().environment() | PERSON | own
 
     def git(self, *words: str) -> str:
