@@ -133,6 +133,24 @@ def test_a_brush_moves_the_keys_below_it_as_far_as_training_codes_do(tiny_page, 
     assert page.text_content("#difference-words").endswith(": 0 of 1,024 pixels")
 
 
+@pytest.mark.skipif("BRIGHT_PAGE" not in os.environ, reason="BRIGHT_PAGE names the page of a demo, whose keys matter")
+def test_twenty_of_twenty_four_drags_on_a_demos_page_change_more_than_ten_pixels_visibly(visit, address: str) -> None:
+    """From validation images and samples, in all groups, at drawn keys and to both ends of their range."""
+    page, random = visit(address), np.random.default_rng(0)
+    maps, changed = page.locator("#key-maps canvas").all(), []
+    for number in range(24):
+        if number % 3 == 2:
+            page.click("#key-sample")
+        else:
+            page.select_option("#key-first", str(number % 10))
+        row, column = random.random(2)
+        drag(maps[number % len(maps)], row, column, 200 * random.choice([1, -1]))
+        words = page.text_content("#difference-words") or ""
+        changed.append(int(words.rpartition(": ")[2].split()[0]))
+    print(changed)
+    assert sum(pixels > 10 for pixels in changed) >= 20
+
+
 def test_the_picture_in_the_readme_offers_what_the_demos_page_offers(visit, address: str) -> None:
     """The tiny run has the same page with other maps; BRIGHT_PAGE names the page of a demo."""
     with Image.open(PICTURE) as drawn:
