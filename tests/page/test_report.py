@@ -21,6 +21,7 @@ from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from bright_pipeline.plan.publish import Published, ending
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.page import SAMPLES
 from bright_pipeline.stages.page import page as report_page
 from bright_pipeline.stages.tables import tables
@@ -292,6 +293,16 @@ def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(pla
     assert "prepare_dataset, train_autoencoder 2, reconstruct 3" in reused and "make_table" not in reused
     assert {"0.0172", "24.07", "1.25"} <= numbers(text)
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_end_says_what_the_numbers_mean_and_what_to_change_first(plan: Jobs) -> None:
+    values = {name: Value(number=number) for name, number in (("lpips_alex", 0.3), ("psnr", 15.0))}
+    write_summary(
+        Path(plan(reconstruction, "main").path("summary.json")), Summary(kind="reconstruction", values=values)
+    )
+    text = " ".join(ending(plan, [], 1.0, Published()).split())
+    assert "It is blurry, worse than each." in text
+    assert "first raise autoencoders.main.training.images" in text
 
 
 def test_only_places_that_exist_are_named(plan: Jobs) -> None:

@@ -38,6 +38,7 @@ from bright_pipeline.engine.shards import summary_name, view
 from bright_pipeline.engine.store import identity_path
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import KeyNumber, headline
+from bright_pipeline.plan.advice import advice
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.figures import figures
@@ -212,6 +213,7 @@ def ending(jobs: Jobs, finished: Iterable[Job], seconds: float, published: Publi
         summary = Path(path_of(named["neighbours_summary"])) if "neighbours_summary" in named else None
         result, numbers = headline(shown, summary if summary is not None and summary.exists() else None)
     outcomes = [job.stage.outcome(job) for job in by_key.values() if job.complete]
+    meaning = [line for text in advice(jobs, _numbers(jobs, jobs)) for line in textwrap.wrap(text, WIDTH)]
     lines = [
         f"Run {jobs.config.run}, {readable_duration(seconds)}.",
         *_counted("Made", list(by_key.values())),
@@ -220,6 +222,7 @@ def ending(jobs: Jobs, finished: Iterable[Job], seconds: float, published: Publi
         "",
         *textwrap.wrap(result, WIDTH),
         *(f"  {number.label}: {number.value}" for number in numbers),
+        *meaning,
         "",
         *(f"{path:{width}}  {text}" for path, text in paths.items()),
         *not_current(published),
