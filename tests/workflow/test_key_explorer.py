@@ -19,7 +19,7 @@ from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder
 from draw_explorer import PICTURE, drag, offered
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from tiny_workflow import Workflow
 
 Ranges = list[list[float]]  # the lowest and the highest key of each group
@@ -175,9 +175,3 @@ def test_the_keyboard_reaches_and_changes_every_key(shown: Page, decoded) -> Non
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.getAttribute('aria-label')") == "Keys of group 2"
     assert Axe().run(shown, "#explorer").response["violations"] == []
-
-
-def test_without_scripts_the_page_has_no_explorer(browser: Browser, address: str) -> None:
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.goto(address)
-    assert page.locator("#explorer").is_hidden() and page.locator("#reconstructions").is_visible()

@@ -332,10 +332,11 @@ def test_markup_in_any_text_is_text(visit, tmp_path) -> None:
     assert page.locator("body").text_content().count(HOSTILE) > 30
 
 
-def test_everything_is_there_without_scripts(browser: Browser, address: str) -> None:
+def test_everything_but_the_explorer_is_there_without_scripts(browser: Browser, address: str) -> None:
     context = browser.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
     assert page.locator("#sample-pages > li:visible").count() == 32
     assert page.locator("table:visible").count() >= 8
+    assert page.locator("#explorer").is_hidden(), "it needs scripts"
     context.close()
