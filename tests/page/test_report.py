@@ -11,7 +11,7 @@ import pytest
 import report_inputs as made
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive
-from bright_pipeline.engine.atomic import update_sums, write_text
+from bright_pipeline.engine.atomic import update_sums, write_json, write_text
 from bright_pipeline.engine.checksums import take_checksum
 from bright_pipeline.engine.jobs import path_of
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
@@ -20,6 +20,7 @@ from bright_pipeline.page.arrangement import arranged, parts
 from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from bright_pipeline.plan.publish import Published, ending
 from bright_pipeline.stages.common import Jobs
+from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.page import SAMPLES
@@ -297,9 +298,10 @@ def test_results_are_counted_once_by_stage_and_the_main_result_is_the_tables(pla
 
 def test_the_end_says_what_the_numbers_mean_and_what_to_change_first(plan: Jobs) -> None:
     values = {name: Value(number=number) for name, number in (("lpips_alex", 0.3), ("psnr", 15.0))}
-    write_summary(
-        Path(plan(reconstruction, "main").path("summary.json")), Summary(kind="reconstruction", values=values)
-    )
+    summary = Path(plan(reconstruction, "main").path("summary.json"))
+    write_summary(summary, Summary(kind="reconstruction", values=values))
+    manifest = {"train": {"count": 128}, "validation": {"count": 32}}
+    write_json(plan(dataset, "tiny").path("manifest.json"), manifest)
     text = " ".join(ending(plan, [], 1.0, Published()).split())
     assert "It is blurry, worse than each." in text
     assert "first raise autoencoders.main.training.images" in text
