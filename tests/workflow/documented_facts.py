@@ -84,11 +84,11 @@ def wrong_config_is_named_in_one_line(run: Run, place: Place, places: Places, li
     assert re.search(r"error: .*split\.rule: Input should be 'last', 'list', 'hash' or 'source' \(got 'hush'\)", wrong)
 
 
-def trainings_are_estimated_at_eight_to_24_minutes(run: Run, place: Place, places: Places, line: str) -> None:
+def trainings_are_estimated_at_nine_to_26_minutes(run: Run, place: Place, places: Places, line: str) -> None:
     rows = re.findall(r"^(train_\w+) +1 +([\d.]+) to ([\d.]+) +operations counted", run.text, re.MULTILINE)
     assert [stage for stage, *_ in rows] == ["train_autoencoder", "train_diffusion"]
     low, high = (60 * sum(float(ends[way]) for _, *ends in rows) for way in (0, 1))
-    assert low == pytest.approx(8, abs=1) and high == pytest.approx(24, abs=2)
+    assert low == pytest.approx(9, abs=1) and high == pytest.approx(26, abs=2)
 
 
 def estimate_is_the_time_of_the_records(run: Run, place: Place, places: Places, line: str) -> None:
