@@ -9,6 +9,7 @@ an earlier one only if no link within it is dead; links to other sites are not f
 import base64
 import posixpath
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,8 @@ from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from runs import RUNS, finished
 
-NOTEBOOK, CONTENTS = Path("docs/notebooks/first-look.ipynb"), Path("docs/contents.rst")
-ENTRY = re.compile(r"^(   (?:\w.* <)?)([\w./-]+)(>?)$", re.MULTILINE)  # a page in a list of CONTENTS
+NOTEBOOK = Path("docs/notebooks/first-look.ipynb")
+ENTRY = re.compile(r"^(   (?:\w.* <)?)([\w./-]+)(>?)$", re.MULTILINE)  # a page in a list of the site's contents
 FILES = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
 SPHINX = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-D", "root_doc=index", "-c", "docs"]
 
@@ -43,7 +44,6 @@ def website(folder: Annotated[Path, typer.Argument(help="Where the site goes; an
         for file in filter(Path.is_file, map(Path, filter(None, listed))):
             (source / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, source / file)
-        (source / CONTENTS).unlink()  # the start page has its lists
         (source / "index.md").write_text(start_page(pages), encoding="utf-8")
         (source / "docs/first-look.md").write_text(notebook_page(source / NOTEBOOK), encoding="utf-8")
         if subprocess.run([*SPHINX, "-d", f"{temporary}/doctrees", source, built]).returncode:
@@ -66,7 +66,8 @@ def start_page(pages: dict[str, Path]) -> str:
         else f"- {run['title']}: {run['about']} Not computed for this site; `{run['command']}` computes it."
         for run in RUNS
     ]
-    _, lists = CONTENTS.read_text(encoding="utf-8").split(".. toctree::", 1)
+    contents = runpy.run_path("docs/conf.py")["contents"](Path("docs/index.md").read_text(encoding="utf-8"))
+    _, lists = contents.split(".. toctree::", 1)
     absolute = ENTRY.sub(lambda entry: f"{entry[1]}/{posixpath.normpath(f'docs/{entry[2]}')}{entry[3]}", lists)
     template = Path(__file__).with_name("start.md").read_text(encoding="utf-8")
     return template.format(runs="\n".join(runs), contents=f".. toctree::{absolute}")
