@@ -45,6 +45,7 @@ COVERED = sorted(set().union(*CLOSURES.values()))
 # Modules that no stage's command imports, except through modules that are excluded for a reason of their own.
 NOT_REACHED = {
     "bright_pipeline.data.embedded": "a folder of pictures, which are in digests by sha256",
+    "bright_pipeline.generation.code_files": "for `bright encode` and `bright decode`",
     "bright_pipeline.generation.exported": "for `bright export` and Python sessions",
     "bright_pipeline.generation.interactive": "for Python sessions",
     "bright_pipeline.generation.released": "for `bright export`, releases and Python sessions",

@@ -27,6 +27,8 @@ from markdown_it import MarkdownIt
 from scipy.stats import t as student
 
 COUNTS, OTHER_CODE = (complexity("main", "fashion_mnist", size, feature_size=16) for size in ("8x8x4", "8x8x8"))
+MAIN = reconstruction("main")
+BY_AUTHORS = {f"{name}_authors": MAIN["values"][name] for name in ("lpips_alex", "ssim", "psnr")}
 SUMMARIES: dict[str, list[dict[str, Any]]] = {
     "table2": [reconstruction("main"), church("c", "32x32x8")],
     "table3": [complexity("main", "fashion_mnist", "8x8x4"), complexity("c", "ffhq256", "16x16x16")],
@@ -47,6 +49,7 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
     "ablations": [reconstruction("main"), COUNTS, reconstruction_distance("main"), generation("main")],
     "latent_diffusion": [reconstruction_distance("main"), generation("main")],
     "equal_budget": [reconstruction("main"), COUNTS],
+    "authors_protocol": [MAIN | {"values": MAIN["values"] | BY_AUTHORS}],
 }
 
 

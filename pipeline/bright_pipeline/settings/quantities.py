@@ -135,6 +135,7 @@ LPIPS_VGG = _per_image("lpips_vgg", "LPIPS-VGG ↓", "lpips_vgg", 4, published=F
 SSIM = _per_image("ssim", "SSIM ↑", "ssim", 4, on_page="SSIM {:.3f}")
 PSNR = _per_image("psnr", "PSNR (dB) ↑", "psnr", 2, on_page="PSNR {:.2f} dB")
 RECONSTRUCTION = (LPIPS, SSIM, PSNR, LPIPS_VGG)
+
 BY_AUTHORS = tuple(
     replace(
         quantity,
