@@ -17,7 +17,7 @@ from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
 from bright_pipeline.engine.records import REFUSED, read_record
-from bright_pipeline.engine.reservations import remove_states
+from bright_pipeline.engine.reservations import Reservations, remove_states, to_make
 from bright_pipeline.plan.publish import ending, not_current, publish
 
 over = threading.Event()  # the run has ended
@@ -68,6 +68,12 @@ def check_before_the_first_job():
     with one_line():
         touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
+        if this_run["reservations"] is None:  # no store when the plan was made
+            reservations = this_run["reservations"] = Reservations()
+            if (other := reservations.take(to_make(asked))) is not None:
+                stop(
+                    f"another run on this store makes {other} now: start again after it"
+                )
     this_run.update(jobs=asked.jobs, start=time.monotonic())
     on_end_request(end_with_jobs)
     print(

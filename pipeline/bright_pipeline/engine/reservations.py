@@ -18,7 +18,7 @@ from typing import IO
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked
-from bright_pipeline.base.paths import WORK
+from bright_pipeline.base.paths import RESULTS, WORK
 from bright_pipeline.engine.atomic import locked_sums, update_sums
 from bright_pipeline.engine.checksums import problems
 from bright_pipeline.engine.jobs import Jobs, planned
@@ -72,9 +72,10 @@ def reserve(
 ) -> tuple[Needed, Reservations | None]:
     """The results that this run has to make, and its reservations on them, which it waits for.
 
-    `report` gets one line if the run has to wait. If there is nothing to make, nothing is written.
+    `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written: a
+    run that cannot start leaves no folder, and one that can reserves its results before its first job.
     """
-    if not (needed := plan()).jobs:
+    if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
     reservations, reported = Reservations(), False
     while (other := reservations.take(to_make(plan()))) is not None:
