@@ -47,7 +47,6 @@ ARGUMENTS = {
     "export": ["main", "exported"],
     "fetch_network": ["efficientnet_lite0", "--output", "network.safetensors"],
     "provenance": ["results/demo/tables/table2.md"],
-    "complexity": [],
     "sample": ["8", "new"],
     "share": [],
 }

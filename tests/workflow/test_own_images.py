@@ -120,4 +120,4 @@ def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path:
     assert tables == ["table2.csv", "table3.csv", "table5.csv"]
     assert not list((folder / "results" / "work").glob("*/state.safetensors"))
     assert "The first 20 of the 20 images" in page
-    assert re.search(r"BRIGHT \(without adversarial loss\) 16x16x4 reconstructs mine with LPIPS 0\.\d+", page)
+    assert re.search(r"BRIGHT reconstructs images of mine from codes of 16x16x4 with LPIPS 0\.\d+", page)
