@@ -65,9 +65,14 @@ run_stage(stage)
 """
 
 
-# A PyTorch for CUDA 13 that sees GPUs, as SEEN says.
+# A PyTorch for CUDA 13 that sees GPUs, as SEEN says. It is for the check of GPUs: torchrun and its processes use the
+# real one.
 TORCH = """
-import os
+import os, sys
+if "bright_pipeline.engine.gpus" not in sys.orig_argv:
+    sys.path[:] = [path for path in sys.path if path != os.path.dirname(__file__)]
+    del sys.modules["torch"]
+    import torch
 __version__, seen = "2.13.0", int(os.environ.get("SEEN", "3"))
 class version:
     cuda = "13.0"
