@@ -144,7 +144,9 @@ def leaves(section: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 def others(section: type[Section], name: str, value: Any) -> list[Any]:
     """Other values of a key, of which the first valid one is tried."""
-    choices = [choice for choice in get_args(section.model_fields[name].annotation) if isinstance(choice, str | int)]
+    types = get_args(section.model_fields[name].annotation)
+    # The last choice first: the first one of an optional key may be what it stands for, such as fp32.
+    choices = [choice for one in types[::-1] for choice in (*get_args(one)[::-1], one) if isinstance(choice, str | int)]
     match value:
         case bool():
             choices = [not value]
