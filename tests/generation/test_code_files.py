@@ -70,6 +70,13 @@ def test_keys_are_rounded_to_half_the_deviation_of_their_noise(finest: int, kind
     assert again[0, 0, 0, :2].tolist() == [0, 1]
 
 
+def test_keys_with_noise_too_small_for_16_bits_keep_32(own_folder: Path) -> None:
+    model = small_model("bright", code_noise_cells=1e-5)
+    codes = torch.rand(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    write_codes(Path("codes.npz"), model, codes, list("ab"))
+    assert torch.equal(read_codes(Path("codes.npz"))[0], codes)
+
+
 def test_other_files_and_names_from_elsewhere_do_no_harm(photos: Path) -> None:
     model = saved("bright")
     with pytest.raises(InputError, match=r"photo 0.png: not a file of `bright encode`"):

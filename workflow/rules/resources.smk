@@ -45,11 +45,11 @@ def prices():
 
 
 def runtime(wildcards, attempt):
-    """Minutes: the upper end of a job's price, and more after a failure; Snakemake's default where it is unknown."""
+    """Minutes: the upper end of a job's price, and more after a failure; the longest time where it is unknown."""
     shard = find(wildcards)
     seconds, _ = prices().get(shard.log_name, (None, None))
     if seconds is None:
-        return None
+        return LONGEST_MIN if is_cluster_run() else None
     minutes = ceil(attempt * max(SHORTEST_MIN, seconds / 60))
     return min(minutes, LONGEST_MIN) if shard.job.is_training else minutes
 

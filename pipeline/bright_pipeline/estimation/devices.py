@@ -232,5 +232,8 @@ def plan_prices(config: Config, cards: Iterable[str]) -> dict[str, tuple[float |
         written = Path(folder) / "config.json"
         written.write_text(config.model_dump_json())
         words = [sys.executable, "-m", "bright_pipeline.estimation.prices", str(written), *dict.fromkeys(known)]
-        text = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
-    return dict(json.loads(text)) if text else {}
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print("warning: the prices of jobs are unknown: they request the profile's time", file=sys.stderr)
+        return {}
+    return dict(json.loads(done.stdout))

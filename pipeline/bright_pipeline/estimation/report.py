@@ -15,6 +15,7 @@ from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.datasets import ImageCounts
 
 HOUR, MILLION = 3600, 1e6
+MOST_ENTRIES = 30  # each in a row of its own
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,19 @@ def hours(seconds: np.ndarray) -> str:
 
 
 def entry_table(estimate: Estimate) -> str:
-    """GPU-hours and memory of each entry in each stage; one step of a training, or one batch, on one GPU."""
+    """GPU-hours and memory of each entry in each stage; one step of a training, or one batch, on one GPU.
+
+    Entries of less than an hour are one row for each stage, with the batch of the one that needs most memory.
+    """
     entries: dict[tuple[str, str], list[JobPrice]] = {}
     for one in estimate.prices:
         if one.largest:
             entries.setdefault((one.shard.job.stage.name, one.shard.job.entry), []).append(one)
+    short = [key for key, prices in entries.items() if total(prices, whole=True)[1] < HOUR]
+    for stage in dict.fromkeys(stage for stage, _ in short) if len(entries) > MOST_ENTRIES else ():
+        names = [key for key in short if key[0] == stage]
+        prices = [one for key in names for one in entries.pop(key)]
+        entries[stage, f"{len(names)} short entries"] = sorted(prices, key=lambda one: one.gib or 0, reverse=True)
     memory = estimate.device.memory_gib
     header = [
         "entry",

@@ -1,8 +1,9 @@
 """Files of codes that people keep: an npz with the codes, the names of their images, and the number of levels.
 
 A key of BRIGHT is rounded to half the deviation s of its training noise, to one of 2 / s levels: the demo's PSNR drops
-by 0.05 dB. That takes 8 bits for a finest resolution of 32, and 16 for larger ones. Codes without noise of one width
-keep their 32 bits, and have 0 levels. The file is compressed, since keys rarely fill [0, 1].
+by 0.05 dB. That takes 8 bits for a finest resolution of 32, and 16 for larger ones. Codes without noise of one width,
+or with noise too small for 16 bits, keep their 32 bits, and have 0 levels. The file is compressed, since keys rarely
+fill [0, 1].
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def write_codes(path: Path, model: ImageAutoencoder, codes: Tensor, names: Seque
     """Write codes (N, C_z, H_z, W_z) of this model, with the names of their images."""
     noise = noise_of(model.settings).fixed(model.settings)
     levels = 0 if noise is None else ceil(2 / noise[0]) - 1
+    levels = levels if levels < 2**16 else 0
     stored = codes.numpy()
     if levels:
         stored = (stored * levels).round().astype(np.uint8 if levels < 2**8 else np.uint16)
