@@ -89,6 +89,7 @@ def test_the_whole_workflow_runs_through_the_profile_on_several_gpus(workflow: C
     run = workflow()
     done = run.submit()
     assert "has been submitted with SLURM jobid" in done.text
+    assert "No wall time" not in done.text
     assert (run.folder / "results" / "cluster" / "tables" / "table5.md").exists()
     assert run.submit().nothing_to_do
     devices = re.findall(r"gpus 1, nodes 1, host \S+, devices (\d)$", run.log("*"), re.MULTILINE)

@@ -1,7 +1,7 @@
 """Every config that `bright config` and `bright doctor` accept runs to its end (promise 7).
 
 Each number of config/config.yaml takes other values, alone and in pairs, on eight images and with one training step.
-ACCEPTED_CONFIGS is the number of configs: first each number alone, then pairs by lot.
+ACCEPTED_CONFIGS is the number of configs that are accepted: first each number alone, then pairs by lot.
 """
 
 import os
@@ -84,7 +84,7 @@ def workflow(tmp_path: Path, networks_folder: Path) -> Workflow:
 def test_accepted_configs_run_to_their_end(workflow: Workflow) -> None:
     counts: Counter[str] = Counter()
     failed = []
-    for changes in islice(configs(), COUNT):
+    for changes in islice(configs(), 20 * COUNT):
         config = yaml.safe_dump(changed(*changes.items()), sort_keys=False)
         (workflow.folder / "config.yaml").write_text(config)
         outcome = next((name for name in CHECKS if workflow.call("bright", name, "config.yaml", expect=None).code), "")
@@ -94,6 +94,8 @@ def test_accepted_configs_run_to_their_end(workflow: Workflow) -> None:
             failed += [f"{changes}: {done.text[-2000:]}"] if done.code else []
         counts[outcome] += 1
         print(outcome, changes, flush=True)
+        if counts["failed"] + counts["ran to its end"] == COUNT:
+            break
     print(counts)
     assert not failed, "\n".join(failed)
-    assert counts["ran to its end"] > COUNT / 4
+    assert counts["ran to its end"] == COUNT

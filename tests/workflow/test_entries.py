@@ -72,7 +72,7 @@ def test_a_deployment_from_the_catalog_runs_to_its_end(tmp_path: Path, tiny_run:
     own = {"PYTHONPATH": "", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "GIT_CONFIG_COUNT": "1"}
     own |= {"GIT_CONFIG_KEY_0": f"url.{host}/.insteadOf", "GIT_CONFIG_VALUE_0": "https://github.com/"}
     deployed.call("snakedeploy", *["deploy-workflow", "https://github.com/someone/bright", ".", "--tag", "v1"], **own)
-    assert {path.name for path in (folder / "profiles").iterdir()} == {"default", "local", "slurm"}
+    assert {path.name for path in (folder / "profiles").iterdir()} == {"local", "slurm"}
     add_own_modules(folder)
     said = deployed.call("snakemake", "--cores", "2", expect=1, **own).text
     assert re.search(r"^error: .*/path/to/images", said, re.MULTILINE)

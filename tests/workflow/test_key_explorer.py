@@ -133,6 +133,7 @@ def test_a_brush_moves_the_keys_below_it_as_far_as_training_codes_do(tiny_page, 
     assert page.text_content("#difference-words").endswith(": 0 of 1,024 pixels")
 
 
+@pytest.mark.demo
 @pytest.mark.skipif("BRIGHT_PAGE" not in os.environ, reason="BRIGHT_PAGE names the page of a demo, whose keys matter")
 def test_twenty_of_twenty_four_drags_on_a_demos_page_change_more_than_ten_pixels_visibly(visit, address: str) -> None:
     """From validation images and samples, in all groups, at drawn keys and to both ends of their range."""

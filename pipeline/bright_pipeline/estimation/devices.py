@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -228,11 +229,14 @@ def plan_prices(config: Config, cards: Iterable[str]) -> dict[str, tuple[float |
     """Seconds at most, and MiB on each GPU, of each shard by its log's name, on the slowest of a cluster's cards."""
     known = [card for card in cards if _in_table(card)] or [SLOWEST]
     with tempfile.TemporaryDirectory() as folder:
-        # Counted in a process of its own: the planner imports no torch.
+        # Counted in a process of its own, with this code: the planner imports no torch, and another version may be
+        # installed than the one that makes the plan.
+        search = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": search}
         written = Path(folder) / "config.json"
         written.write_text(config.model_dump_json())
-        words = [sys.executable, "-m", "bright_pipeline.estimation.prices", str(written), *dict.fromkeys(known)]
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+        words = [sys.executable, "-P", "-m", "bright_pipeline.estimation.prices", str(written), *dict.fromkeys(known)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
         print("warning: the prices of jobs are unknown: they request the profile's time", file=sys.stderr)
         return {}
