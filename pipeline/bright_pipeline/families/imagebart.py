@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from bright_pipeline.families import GeneratorFamily
-from bright_pipeline.settings.fields import Section, setting
+from bright_pipeline.settings.fields import Betas, Section, setting
 from bright_pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
@@ -35,7 +35,7 @@ class ImageBARTTraining(GeneratorTraining):
     batch: int = setting(16, "Codes per step, over all processes. Default: the authors' on one GPU.", ge=1)
     learning_rate: float = setting(1e-4, "AdamW's learning rate.", gt=0)
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
-    betas: tuple[float, float] = setting((0.9, 0.95), "AdamW's betas.")
+    betas: Betas = setting((0.9, 0.95), "AdamW's betas.")
     weight_decay: float = setting(0.01, "AdamW's weight decay.", ge=0)
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from bright_pipeline.families import GeneratorFamily
 from bright_pipeline.settings.autoencoder import Discriminator
-from bright_pipeline.settings.fields import Section, is_power_of_two, setting
+from bright_pipeline.settings.fields import Betas, Section, is_power_of_two, setting
 from bright_pipeline.settings.generator import GeneratorSettings, GeneratorTraining
 
 
@@ -44,7 +44,7 @@ class StyleGAN2Training(GeneratorTraining):
     batch: int = setting(32, "Images per step, over all processes.", ge=1)
     learning_rate: float = setting(2e-3, "Adam's learning rate of the generator.", gt=0)
     discriminator_learning_rate: float | None = setting(None, "The discriminator's; by default learning_rate.", gt=0)
-    betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
+    betas: Betas = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-8, "Adam's epsilon.", gt=0)
     style_mixing: float = setting(0.9, "Share of images that mix two w.", ge=0, le=1)
     ema_half_life_images: float = setting(10_000, "Half-life of the EMA weights, in images.", gt=0)

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from bright_pipeline.settings.execution import Execution
 from bright_pipeline.settings.fields import (
     MOST_BLOCKS,
+    Betas,
     CodeSizeField,
     Counts,
     Label,
@@ -196,7 +197,7 @@ class AutoencoderTraining(Section):
     discriminator_learning_rate: float | None = setting(None, "The discriminator's; by default learning_rate.", gt=0)
     decay: Literal["none", "cosine"] = setting("none", "Decay of the learning rates over the training.")
     warmup_images: int = added(0, "Images of linear warm-up of the learning rates. 0: none.", ge=0)
-    betas: tuple[float, float] = setting((0.0, 0.99), "Adam's betas.")
+    betas: Betas = setting((0.0, 0.99), "Adam's betas.")
     epsilon: float = setting(1e-15, "Adam's epsilon of encoder, decoder and hash tables.", gt=0)
     discriminator_epsilon: float = setting(1e-8, "Adam's epsilon of the discriminator.", gt=0)
     ema_half_life_images: float = setting(10_000, "EMA's half-life in images. 0: no EMA. Default: assumed.", ge=0)

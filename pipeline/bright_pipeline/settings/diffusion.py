@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bright_pipeline.settings.execution import Execution, Precision
-from bright_pipeline.settings.fields import MOST_BLOCKS, Counts, Section, added, check_jobs, operational, setting
+from bright_pipeline.settings.fields import MOST_BLOCKS, Betas, Counts, Section, added, check_jobs, operational, setting
 from bright_pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 Schedule = Literal["squaredcos_cap_v2", "linear", "scaled_linear"]
@@ -43,7 +43,7 @@ class DiffusionTraining(Section):
     batch: int = setting(128, "Codes per step, over all processes.", ge=1)
     learning_rate: float = setting(8e-4, "Adam's learning rate. The paper: 8e-4; the authors' code: 8e-5.", gt=0)
     warmup_steps: int = setting(10_000, "Steps of linear warm-up.", ge=0)
-    betas: tuple[float, float] = setting((0.9, 0.999), "Adam's betas.")
+    betas: Betas = setting((0.9, 0.999), "Adam's betas.")
     ema_decay: float = setting(0.9999, "Decay of the EMA weights per step.", ge=0, lt=1)
     decay: Literal["none", "cosine"] = added("cosine", "Decay after warm-up. cosine: to the floor at the last step.")
     learning_rate_floor: float = added(0.0, "Lowest rate of the decay. The authors' code: 1e-5.", ge=0)

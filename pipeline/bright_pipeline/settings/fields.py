@@ -54,6 +54,8 @@ def _check_case(entries: dict[str, Any]) -> dict[str, Any]:
 Name = Annotated[str, AfterValidator(_check_name)]  # the name of a run or of an entry: it becomes part of a file name
 Entries = Annotated[dict[Name, Entry], AfterValidator(_check_case)]  # a section whose entries have names
 Counts = list[Annotated[int, Field(ge=1)]]  # one number per level or block
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]  # of Adam
 
 
 class Section(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bright_pipeline.settings.fields import Section
+from bright_pipeline.settings.fields import Betas, Section
 
 MOST_TRIALS = 500
 
@@ -17,7 +17,7 @@ class Grid(Section):
 
     learning_rate: list[float] = Field([], description="Of decoder and tables.")
     encoder_learning_rate: list[float] = Field([], description="Of the encoder.")
-    betas: list[tuple[float, float]] = Field([], description="Adam's.")
+    betas: list[Betas] = Field([], description="Adam's.")
 
     def _check(self) -> None:
         for key in ("learning_rate", "encoder_learning_rate"):
