@@ -205,8 +205,11 @@ def perceptual(settings: Any) -> Path | None:
 
 
 def check_workflow(report: Report, on_gpu: bool) -> None:
-    """The tiny workflow with profiles/local, in a folder of its own."""
+    """The tiny workflow with profiles/local, in a folder of its own with the networks of this one."""
     with tempfile.TemporaryDirectory() as folder:
+        NETWORKS.mkdir(parents=True, exist_ok=True)
+        Path(folder, "results").mkdir()
+        Path(folder, NETWORKS).symlink_to(NETWORKS.resolve())
         words = [
             "snakemake",
             "--snakefile",

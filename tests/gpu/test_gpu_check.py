@@ -1,8 +1,10 @@
 """The GPU check reports a wrong kernel, a wrong precision, a slow card and a broken workflow; here on the CPU."""
 
 import json
+import os
 from pathlib import Path
 
+import forkserver
 import gpu_check
 import pytest
 import torch
@@ -70,6 +72,7 @@ def test_the_whole_check_runs_the_workflow_the_trainings_and_writes_rates(
 ) -> None:
     Path("results").mkdir()
     Path("results/networks").symlink_to(networks_folder)
+    monkeypatch.setenv("PATH", f"{forkserver.commands()}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(gpu_check, "VARIANTS", {"": {}, "channels_last": {"channels_last": True}})  # no C++ compiler
     Path("small.json").write_text(config().model_dump_json())
     gpu_check.main("small.json")
