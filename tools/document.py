@@ -2,8 +2,9 @@
 
     python tools/document.py CONFIG PAGE
 
-A block is the text between `<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`. For numbers in
-sentences see `page_numbers.py`.
+The page's appendix, such as docs/comparison-tables.md, is filled with it. A block is the text between
+`<!-- table NAME -->` or `<!-- figure NAME -->` and the next `<!-- end -->`. For numbers in sentences see
+`page_numbers.py`.
 """
 
 import re
@@ -28,7 +29,7 @@ from bright_pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, STUDY_CAPTION,
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, read_display
 from bright_pipeline.tables.render import escape_markdown
 from bright_pipeline.tables.studies import BEST, LOSS
-from page_numbers import filled_page
+from page_numbers import appendix, filled_page
 from tabulate import tabulate
 
 TABLE_CAPTIONS = {name: table.caption for name, table in TABLES.items()} | {CLAIMS: CLAIMS_CAPTION}
@@ -48,8 +49,8 @@ def document(
 ) -> None:
     """Fill each block `<!-- table NAME -->` or `<!-- figure NAME -->`, up to its `<!-- end -->`, with that result.
 
-    Then fill the marked numbers of its sentences. Several runs may fill one page: a block keeps its content, with a
-    warning, if its result is missing, damaged or of another run.
+    Then fill the marked numbers of its sentences; likewise in the page's appendix. Several runs may fill one page: a
+    block keeps its content, with a warning, if its result is missing, damaged or of another run.
     """
     jobs = Jobs(read_config(config))
     made, started_with = {"table": jobs(tables), "figure": jobs(figures)}, recorded_config(jobs) or config
@@ -85,12 +86,15 @@ def document(
             shutil.copyfile(path, temporary)
         return name
 
-    try:
-        content = text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{text}: not a text that can be read ({error}); a Markdown file with blocks") from None
-    write_text(text.resolve(), filled(content, fill, str(text)))
-    write_text(text.resolve(), filled_page(text.read_text(encoding="utf-8"), text))
+    pages = [text, *filter(Path.exists, [appendix(text)])]
+    for page in pages:
+        try:
+            content = page.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{page}: not a text that can be read ({error}); a Markdown file with blocks") from None
+        write_text(page.resolve(), filled(content, fill, str(page)))
+    for page in pages:
+        write_text(page.resolve(), filled_page(page.read_text(encoding="utf-8"), page))
 
 
 def filled(text: str, fill: Fill, where: str) -> str:
@@ -118,16 +122,18 @@ def table_block(table: DisplayTable, caption: str, made_by: str, csv: str = "") 
 
 
 def _differences(table: DisplayTable) -> list[str]:
-    """The differences from the first row as a table, and what they are."""
+    """The significant differences from the first row as a table, what they are, and the number of the others."""
     found, note = differences(table)
-    headings = dict.fromkeys(name for name, _ in table.columns)
-    names = [name for name in headings if any(name in of_row for of_row in found.values())]
-    rows = [
-        [escape_markdown(label), *(f"**{text}**" if is_significant else text for text, is_significant in cells)]
+    kept = {
+        label: {name: f"**{one.text}**" for name, one in of_row.items() if one.is_significant}
         for label, of_row in found.items()
-        for cells in [[of_row.get(name, ("", False)) for name in names]]
-    ]
+    }
+    names = [name for name in dict(table.columns) if any(name in of_row for of_row in kept.values())]
+    rows = [[escape_markdown(label), *map(of_row.get, names)] for label, of_row in kept.items() if of_row]
     headings = ["Difference", *map(escape_markdown, names)]
+    if found:
+        compared, shown = (sum(map(len, of_rows.values())) for of_rows in (found, kept))
+        note += f" Not significant, and not shown: {compared - shown} of {compared}."
     return [tabulate(rows, headings, tablefmt="pipe", disable_numparse=True) if rows else "", escape_markdown(note)]
 
 

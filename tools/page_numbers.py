@@ -3,9 +3,9 @@
     python tools/page_numbers.py [--check] [PAGE...]     # without pages: README.md and docs/*.md
 
 A marker follows its number and is invisible on a rendered page: `lower by 35 ± 7<!-- = SOURCE -->`. A SOURCE is
-`TABLE; COLUMN; VALUE`. TABLE is a block of the page (`<!-- table NAME -->`), a block of another page (`other.md:NAME`),
-or a file of docs/csv (`NAME.csv`; `NAME*.csv`: several). A column or row is named by some of its words: the shortest
-label that has them all. `COLUMN / COLUMN` is their ratio.
+`TABLE; COLUMN; VALUE`. TABLE is a block (`<!-- table NAME -->`) of the page or of its appendix (`PAGE-tables.md`), a
+block of another page or its appendix (`other.md:NAME`), or a file of docs/csv (`NAME.csv`; `NAME*.csv`: several). A
+column or row is named by some of its words: the shortest label that has them all. `COLUMN / COLUMN` is their ratio.
 
 | VALUE            | the number before the marker                                             |
 |------------------|--------------------------------------------------------------------------|
@@ -68,6 +68,11 @@ class Value(NamedTuple):
     spread: Bounds | None = None
 
 
+def appendix(page: Path) -> Path:
+    """The page that has the tables of a page."""
+    return page.with_stem(f"{page.stem}-tables")
+
+
 @cache
 def read_table(name: str, page: Path) -> Table:
     """A block of a page, or a csv file."""
@@ -76,7 +81,8 @@ def read_table(name: str, page: Path) -> Table:
         rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
         return Table([next(iter(row.values())) for row in rows], rows, 1)
     other, _, block_name = name.rpartition(":")
-    text = ((DOCS / other) if other else page).read_text(encoding="utf-8")
+    first = (DOCS / other) if other else page
+    text = "".join(path.read_text(encoding="utf-8") for path in (first, appendix(first)) if path.exists())
     blocks = re.findall(rf"<!-- table {re.escape(block_name)} -->(.*?)<!-- end -->", text, re.DOTALL)
     if len(blocks) != 1:
         raise InputError(f"{page}: {name}: no such block, or several")

@@ -120,22 +120,27 @@ def jobs() -> Jobs:
     return plan
 
 
-def test_finished_results_fill_their_blocks_and_sentences(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
+def test_finished_results_fill_the_blocks_and_sentences_of_a_page_and_its_appendix(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
     recorded, page, run = jobs.folder / "config.yaml", Path("docs/results.md"), jobs.config.run
     for path in (recorded, page):
         path.parent.mkdir(parents=True, exist_ok=True)
     recorded.write_text(f"# The run of config/mine.yaml\n{TINY.read_text()}")
     page.write_text(
         "PSNR is 0.0<!-- = table2; PSNR; BRIGHT - KL --> dB higher.\n"
-        "<!-- table table2 -->\nold\n<!-- end -->\n<!-- table table3 -->\nkept\n<!-- end -->\n"
+        "<!-- table table3 -->\nkept\n<!-- end -->\n"
         "<!-- figure fig10 -->\n<!-- end -->\n<!-- table ablations -->\nof another run\n<!-- end -->\n"
     )
+    appendix = Path("docs/results-tables.md")
+    appendix.write_text("<!-- table table2 -->\nold\n<!-- end -->\n")
     with caplog.at_level(logging.WARNING, "bright"):
         document(recorded, page)
     written = page.read_text()
+    table = appendix.read_text()
     assert written.startswith("PSNR is 1.0<!-- = table2; PSNR; BRIGHT - KL --> dB higher.\n")
-    assert "| BRIGHT   |         26.63 |" in written and "old" not in written
-    assert f"Made by the target `table2` of `config/mine.yaml`, as `{jobs(tables)['table2'].name}`." in written
+    assert "| BRIGHT   |         26.63 |" in table and "old" not in table
+    assert f"Made by the target `table2` of `config/mine.yaml`, as `{jobs(tables)['table2'].name}`." in table
     assert "<!-- table table3 -->\nkept\n<!-- end -->" in written
     assert f"table table3 stays as it is: {jobs(tables)['table3'].folder} is not made yet" in caplog.text
     assert "<!-- table ablations -->\nof another run\n<!-- end -->" in written
@@ -241,14 +246,15 @@ def test_ranks_are_as_wide_as_chance_leaves_them(values: dict[str, tuple[float, 
     assert words(ranks(negative, 5, lower=False)) == in_words
 
 
-def test_a_document_prints_significant_differences_bold() -> None:
+def test_a_document_prints_significant_differences_and_the_number_of_the_others() -> None:
     columns = [("Source", ""), ("Method", ""), ("FD (EfficientNet-Lite0) of samples ↓", "measured")]
     numbers = {"BRIGHT": 405, "VQ | GAN": 320, "RQ-VAE": 340, "KL": 410}
     rows = display_rows(columns, [["measured", name, f"{number}.0 ± 9.0"] for name, number in numbers.items()], True)
     distances = DisplayTable("A title", columns, rows, [], [None] * len(rows), seeded=True)
-    lines = [line for line in table_block(distances, "", "").splitlines() if line.startswith("|")]
-    assert [" ".join(line.split()) for line in lines[-3:]] == [
+    *_, labels, _, first, second, _, note, _, _ = table_block(distances, "", "").splitlines()
+    assert [" ".join(line.split()) for line in (labels, first, second)] == [
+        "| Difference | FD (EfficientNet-Lite0) of samples ↓ |",
         r"| VQ \| GAN | **−85.0 [−105.4, −64.6]** |",
         "| RQ-VAE | **−65.0 [−85.4, −44.6]** |",
-        "| KL | +5.0 [−15.4, +25.4] |",
     ]
+    assert note.endswith(" Not significant, and not shown: 1 of 3.")
