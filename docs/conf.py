@@ -68,7 +68,7 @@ def make_accessible(app: Any, error: Exception | None) -> None:
     """Repair the built pages, and add the pictures that pages choose by the reader's theme."""
     pictures = Path(app.outdir, "docs", "images")
     pictures.mkdir(parents=True, exist_ok=True)
-    for picture in FOLDER.glob("images/method-*.svg"):
+    for picture in FOLDER.glob("images/*.svg"):
         shutil.copy(picture, pictures)
     for path in Path(app.outdir).rglob("*.html") if error is None else ():
         text = path.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable
 from document import document, table_block
 from document import filled as filled_blocks
+from draw_families import description, pictures
 from finished_plan import TINY, tiny_plan
 from page_numbers import filled_page, pages, sample, wrong_numbers
 from report_inputs import display_rows, json_rows
@@ -227,9 +229,11 @@ def test_every_marked_number_of_the_pages_is_right() -> None:
     assert [line for page in pages() for line in wrong_numbers(page)] == []
 
 
-def test_the_scoreboard_is_that_of_the_pages() -> None:
+def test_the_scoreboard_and_the_charts_are_those_of_the_pages() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert filled(text) == text
+    for path, (_, table) in pictures().items():
+        assert description(table) in unescape(path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.parametrize(
