@@ -106,6 +106,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2] / 'pipeline'}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("REAL_PROCESSES", "1")  # forks of a fork server have loaded the real PyTorch
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
