@@ -9,6 +9,8 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,19 @@ def drag(map_of_keys: Locator, row: float, column: float, pixels: float) -> None
     map_of_keys.page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
 
 
-def draw(report: Path) -> None:
+@contextmanager
+def opened(report: Path) -> Iterator[Page]:
+    """The page of a run in a browser."""
     with sync_playwright() as playwright:
         program = next(filter(None, map(shutil.which, BROWSERS)))
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1300, "height": 1300}, device_scale_factor=1.5)
         page.goto(report.resolve().as_uri())
+        yield page
+
+
+def draw(report: Path) -> None:
+    with opened(report) as page:
         drag(page.locator("#key-maps canvas").nth(1), row=0.55, column=0.5, pixels=60)
         shot = page.screenshot(clip=clip(page), full_page=True)
         facts = PngInfo()
