@@ -17,7 +17,7 @@ PANELS = {  # metric -> title
     "PSNR": "Reconstructions: PSNR (dB), more is better",
     "FD of samples": "Samples: Fréchet distance to real images, less is better",
 }
-WIDTH, HEIGHT = 6.5, 3.2  # inches
+WIDTH, HEIGHT = 6.5, 3.5  # inches
 SPREAD = "Bars: one standard deviation over {} training seeds"
 NO_SPREAD = "One training seed: the order may be chance"
 
