@@ -82,7 +82,6 @@ def make(tmp_path, tiny_images, tiny_autoencoder, tiny_diffusion, tiny_stylegan2
                 settings = parse_generator(tiny_diffusion(**flips) | own, "ddpm")
             case "stylegan2":
                 groups, lazy = {"minibatch_deviation": 2}, {"path_weight": path_weight}
-                flips["training"]["ema_ramp"] = 0.5
                 settings = parse_generator(tiny_stylegan2(**flips, discriminator=groups, regularization=lazy), family)
             case _:
                 settings = parse_generator(tiny_imagebart(**common), "imagebart")

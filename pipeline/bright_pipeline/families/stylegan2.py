@@ -48,8 +48,6 @@ class StyleGAN2Training(GeneratorTraining):
     epsilon: float = setting(1e-8, "Adam's epsilon.", gt=0)
     style_mixing: float = setting(0.9, "Share of images that mix two w.", ge=0, le=1)
     ema_half_life_images: float = setting(10_000, "Half-life of the EMA weights, in images.", gt=0)
-    ema_ramp: float | None = setting(None, "Largest half-life, relative to the images seen; by default none.", gt=0)
-    w_average_decay: float = setting(0.998, "Decay of the mean w per step; only truncated images use it.", ge=0, lt=1)
     flip: bool = setting(False, "Random horizontal flips. The authors flip FFHQ.")
 
 

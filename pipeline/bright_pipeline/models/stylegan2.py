@@ -25,27 +25,18 @@ EPSILON = 1e-8  # StyleGAN2's, under the root of the pixel norm
 
 
 class Mapping(nn.Module):
-    """z (N, z) -> w (N, s): pixel norm, then layers with leaky ReLU; has a running mean of w."""
-
-    w_average: Tensor
+    """z (N, z) -> w (N, s): pixel norm, then layers with leaky ReLU."""
 
     def __init__(self, settings: MappingSettings):
         super().__init__()
         widths = [settings.latent_width] + [settings.style_width] * settings.layers
         self.layers = nn.ModuleList(EqualizedLinear(*pair, speed=MAPPING_SPEED) for pair in pairwise(widths))
-        self.register_buffer("w_average", torch.zeros(settings.style_width))
 
-    def forward(self, latents: Tensor, truncation: float = 1.0) -> Tensor:
-        """truncation: scales the distance of w from the average w; 1: off."""
+    def forward(self, latents: Tensor) -> Tensor:
         features = latents * (latents.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
         for layer in self.layers:
             features = activate(layer(features))
-        return features if truncation == 1 else self.w_average.lerp(features, truncation)
-
-    @torch.no_grad()
-    def track(self, mean: Tensor, decay: float) -> None:
-        """Move the running mean towards the mean w (s,) of a batch."""
-        self.w_average.copy_(mean.detach().float().lerp(self.w_average, decay))
+        return features
 
 
 class StyleGAN2(Generator):
@@ -70,20 +61,20 @@ class StyleGAN2(Generator):
             noise = partial(torch.zeros, device=self.constant.device)
         return self.synthesis(self.constant.expand(images, -1, -1, -1), styles, noise)
 
-    def forward(self, latents: Tensor, noise: NoiseSource | None = None, truncation: float = 1.0) -> Tensor:
+    def forward(self, latents: Tensor, noise: NoiseSource | None = None) -> Tensor:
         """z (N, z) -> images."""
-        return self.synthesize(self.mapping(latents, truncation), noise)
+        return self.synthesize(self.mapping(latents), noise)
 
     @torch.no_grad()
-    def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None, truncation: float = 1.0) -> Tensor:
-        """Images with these indices, each with its own noise; metrics use them without truncation."""
+    def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None) -> Tensor:
+        """Images with these indices, each with its own noise, without truncation."""
         device, generators = self.constant.device, noise_generators(seed, indices)
 
         def normal(shape: tuple[int, ...]) -> Tensor:
             return torch.stack([torch.randn(shape[1:], generator=generator) for generator in generators])
 
         latents = normal((len(indices), self.settings.mapping.latent_width)).to(device)
-        return self(latents, normal, truncation)
+        return self(latents, normal)
 
 
 def mixed_styles(first: Tensor, second: Tensor, crossovers: Tensor, layers: int) -> list[Tensor]:

@@ -70,34 +70,17 @@ class StyleGAN2Task(TrainingTask):
         training = self.settings.training
         path_length_due, r1_due = self.kind_of_step(step)
         batch = self.next_images(step, training.flip)
-        means = []
-
-        def generator_loss(micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-            random = micro_batch.random
-            with self.accelerator.autocast():
-                first, styles = self._styles(len(micro_batch.items), random)
-                scores = self.discriminator(self.model.synthesize(styles, random.normal)).float()
-            means.append({"w": first.detach().float().mean(0)})
-            value = losses.generator_loss("logistic_r1", scores)
-            return value, {"generator_loss": value, "fake_score": scores.mean()}
-
-        numbers = self.minimize("model", batch, generator_loss)
-        # The mapping's mean w follows.
-        mean = self.accelerator.reduce(weighted_means(means, batch)["w"], "mean")
-        self.model.mapping.track(mean, training.w_average_decay)
+        numbers = self.minimize("model", batch, self._generator_loss)
         if path_length_due:
             self._step_path_length(step)
         numbers |= self.minimize("discriminator", batch, self._discriminator_loss)
         if r1_due:
             self.penalties.r1.copy_(self.minimize("discriminator", batch, self._r1_loss)["r1"])
-        if training.ema_ramp is not None:  # early in training, a shorter half-life
-            half_life = min(training.ema_half_life_images, (step + 1) * self.batch * training.ema_ramp)
-            self.ema.decay = 0.5 ** (self.batch / half_life)
         self.ema.step(self.model.parameters())
         return numbers | {name: value.clone() for name, value in self.penalties.named_buffers()}
 
-    def _styles(self, count: int, random: StepRandom) -> tuple[Tensor, list[Tensor]]:
-        """The first of two w (n, s) for each image, and a w for each layer, with style mixing.
+    def _styles(self, count: int, random: StepRandom) -> list[Tensor]:
+        """A w (n, s) for each layer, with style mixing.
 
         Crossovers are drawn for each image; the authors' code draws one for a GPU's whole batch.
         """
@@ -105,7 +88,15 @@ class StyleGAN2Task(TrainingTask):
         first, second = (self.model.mapping(random.normal((count, width))) for _ in range(2))
         crossovers = 1 + random.integers(layers - 1, (count,))
         mixed = random.uniform((count,)) < self.settings.training.style_mixing
-        return first, mixed_styles(first, second, torch.where(mixed, crossovers, layers), layers)
+        return mixed_styles(first, second, torch.where(mixed, crossovers, layers), layers)
+
+    def _generator_loss(self, micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        random = micro_batch.random
+        with self.accelerator.autocast():
+            styles = self._styles(len(micro_batch.items), random)
+            scores = self.discriminator(self.model.synthesize(styles, random.normal)).float()
+        loss = losses.generator_loss("logistic_r1", scores)
+        return loss, {"generator_loss": loss, "fake_score": scores.mean()}
 
     def _step_path_length(self, step: int) -> None:
         """A step of the generator down the path-length penalty, in float32, times the steps that it replaces.
@@ -135,7 +126,7 @@ class StyleGAN2Task(TrainingTask):
     def _path_lengths(self, micro_batch: MicroBatch) -> Tensor:
         """The path lengths (n,) of new images, as many as the micro-batch has items."""
         random = micro_batch.random
-        _, styles = self._styles(len(micro_batch.items), random)
+        styles = self._styles(len(micro_batch.items), random)
         images = self.model.synthesize(styles, random.normal)
         return path_lengths(images, styles, random.normal(tuple(images.shape)))
 
@@ -143,8 +134,7 @@ class StyleGAN2Task(TrainingTask):
         images, random = micro_batch.items, micro_batch.random
         with self.accelerator.autocast():
             with torch.no_grad():
-                _, styles = self._styles(len(images), random)
-                fakes = self.model.synthesize(styles, random.normal)
+                fakes = self.model.synthesize(self._styles(len(images), random), random.normal)
             fake_scores, real_scores = self.discriminator(fakes).float(), self.discriminator(images).float()
         loss = losses.discriminator_loss("logistic_r1", real_scores, fake_scores)
         return loss, {"critic_loss": loss, "real_score": real_scores.mean()}
