@@ -39,10 +39,21 @@ class DeviceError(InputError):
     """A GPU is missing, unusable or too small: a further attempt at the same job ends in the same way."""
 
 
-def error_text(error: Exception) -> str:
-    """A library's error message on one line, shortened."""
+def error_text(error: Exception | str) -> str:
+    """A library's error or its message on one line, shortened."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[:MAX_ERROR_CHARACTERS]}..."
+
+
+@contextmanager
+def readable(line: str, remedy: str = "") -> Iterator[None]:
+    """Raise InputError, LINE (MESSAGE)REMEDY, for any error within the block: damaged bytes make readers raise anything."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{line} ({error_text(error)}){remedy}") from None
 
 
 def error_line(error: BaseException) -> str | None:

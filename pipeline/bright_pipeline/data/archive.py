@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.engine.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -164,13 +164,10 @@ class ImageArchive(PerProcess, Images):
     def _open(self) -> list[zipfile.ZipFile]:
         archives = []
         for path in self.paths:
-            try:
+            with readable(f"{path}: not a readable zip", "; an archive of images is expected here"):
+                if not path.exists():
+                    raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here")
                 archives.append(zipfile.ZipFile(path))
-            except FileNotFoundError:
-                raise InputError(f"{path}: does not exist; an archive of images (zip) is expected here") from None
-            except Exception as error:  # damaged bytes make zipfile raise various errors
-                line = f"{path}: not a readable zip ({error_text(error)}); an archive of images is expected here"
-                raise InputError(line) from None
         return archives
 
     def read(self, index: int) -> np.ndarray:
@@ -184,14 +181,9 @@ class ImageArchive(PerProcess, Images):
 
     def _image(self, index: int) -> Image.Image:
         number, name = self._members[index]
-        try:
+        with readable(f"{self._where(index)}: not a readable image", "; create the archive again"):
             image = Image.open(io.BytesIO(self.handle[number].read(name)), formats=FORMATS)
             image.load()
-        except MemoryError:
-            raise
-        except Exception as error:  # damaged bytes make readers raise various errors
-            line = f"{self._where(index)}: not a readable image ({error_text(error)}); create the archive again"
-            raise InputError(line) from None
         return image
 
     def _where(self, index: int) -> str:

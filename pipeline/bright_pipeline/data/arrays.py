@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import readable
 
 
 @contextmanager
 def arrays(path: Path, where: str, made_by: str) -> Iterator[Any]:
     """The arrays of a file by name, each read when it is accessed. The message of an InputError begins with `where`."""
-    try:
+    with readable(f"{where} {path}: not a file of {made_by}"):
         # A damaged header may announce another size than the array has, which would be allocated.
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -28,7 +28,3 @@ def arrays(path: Path, where: str, made_by: str) -> Iterator[Any]:
                         raise ValueError(f"{member.filename}: {shape} of {dtype} are not {member.file_size} bytes")
         with np.load(path, allow_pickle=False) as content:
             yield content
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # damaged bytes make readers raise various errors
-        raise InputError(f"{where} {path}: not a file of {made_by} ({error_text(error)})") from None

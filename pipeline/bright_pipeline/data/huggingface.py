@@ -5,15 +5,15 @@ reads the files, and their metadata is validated first.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import InputError, error_text, readable
 from bright_pipeline.data.archive import PerProcess
 from bright_pipeline.data.decode import LARGEST, BadImage, RawImages
 from bright_pipeline.data.listing import RawFile
@@ -83,49 +83,39 @@ class HuggingFaceImages(PerProcess, RawImages):
     def _rows_of(self, file: str) -> Rows:
         """The rows of a file; the last file stays open."""
         if file not in self.handle:
-            read = _open_parquet if file.endswith(".parquet") else _open_arrow
+            read, path = _open_parquet if file.endswith(".parquet") else _open_arrow, self.files[file]
             self.handle.clear()
-            self.handle[file] = read(self.files[file], self.column)
+            self.handle[file] = read(path, self.column, f"{self.where}.column: {path}")
         return self.handle[file]
 
-    @contextmanager
-    def _file_errors(self, file: str) -> Iterator[None]:
-        try:
-            yield
-        except (MemoryError, InputError):
-            raise
-        except _NoColumn as error:
-            raise InputError(f"{self.where}.column: {self.files[file]}: {error_text(error)}") from None
-        except Exception as error:  # damaged bytes make readers raise various errors
-            kind = "parquet" if file.endswith(".parquet") else "arrow"
-            line = f"not a readable {kind} file ({error_text(error)}); download it again"
-            raise InputError(f"{self.where}.path: {self.files[file]}: {line}") from None
+    def _file_errors(self, file: str) -> AbstractContextManager[None]:
+        kind = "parquet" if file.endswith(".parquet") else "arrow"
+        line = f"{self.where}.path: {self.files[file]}: not a readable {kind} file"
+        return readable(line, "; download it again")
 
 
-class _NoColumn(Exception):
-    """A file has no such column, or the column has no images."""
-
-
-def _checked(schema: Any, column: str) -> int:
-    """The index of a column, which must contain images as bytes."""
+def _checked(schema: Any, column: str, where: str) -> int:
+    """The index of a column, which must contain images as bytes; `where` begins the message of an InputError."""
     import pyarrow.types as types
 
     index = schema.get_field_index(column)
     if index < 0:
-        raise _NoColumn(f"no column {column!r}, or two of them; the columns are {', '.join(map(repr, schema.names))}")
+        line = f"no column {column!r}, or two of them; the columns are {', '.join(map(repr, schema.names))}"
+        raise InputError(f"{where}: {error_text(line)}")
     kind = schema.field(index).type
     names = [kind.field(number).name for number in range(kind.num_fields)] if types.is_struct(kind) else []
     stored = kind.field(names.index("bytes")).type if names.count("bytes") == 1 else kind
     if not (types.is_binary(stored) or types.is_large_binary(stored)):
-        raise _NoColumn(f"the column {column!r} contains {kind}, not images as bytes")
+        line = f"the column {column!r} contains {kind}, not images as bytes"
+        raise InputError(f"{where}: {error_text(line)}")
     return index
 
 
-def _open_parquet(path: Path, column: str) -> Rows:
+def _open_parquet(path: Path, column: str, where: str) -> Rows:
     import pyarrow.parquet as parquet
 
     file = parquet.ParquetFile(path)
-    is_struct = file.schema_arrow.field(_checked(file.schema_arrow, column)).type.num_fields > 0
+    is_struct = file.schema_arrow.field(_checked(file.schema_arrow, column, where)).type.num_fields > 0
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
 
     def read(group: int) -> Any:
@@ -138,7 +128,7 @@ def _open_parquet(path: Path, column: str) -> Rows:
     return Rows([group.num_rows for group in groups], read)
 
 
-def _open_arrow(path: Path, column: str) -> Rows:
+def _open_arrow(path: Path, column: str, where: str) -> Rows:
     import pyarrow
 
     with path.open("rb") as file:
@@ -146,7 +136,7 @@ def _open_arrow(path: Path, column: str) -> Rows:
         if file.read() != END:
             raise ValueError("truncated")
     stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path)))
-    index = _checked(stream.schema, column)
+    index = _checked(stream.schema, column, where)
     batches = list(stream)
 
     def read(group: int) -> Any:

@@ -8,7 +8,6 @@ import errno
 import gzip
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import InputError, error_text, readable
 from bright_pipeline.data.archive import Images, PerProcess
 from bright_pipeline.data.decode import LARGEST, BadImage, RawImages, is_stored_gray, to_channels
 from bright_pipeline.data.listing import (
@@ -133,10 +132,8 @@ class ZipImages(_File):
         return images
 
     def _open(self) -> zipfile.ZipFile:
-        try:
+        with readable(f"{self.where}: {self.path}: not a readable zip"):
             return zipfile.ZipFile(self.path)
-        except Exception as error:  # damaged bytes make zipfile raise various errors
-            raise InputError(f"{self.where}: {self.path}: not a readable zip ({error_text(error)})") from None
 
     def encoded(self, name: str) -> bytes:
         member = self.handle.getinfo(name)
@@ -203,7 +200,7 @@ class IdxImages(_File):
 
     def _open(self, for_count: bool = False) -> np.ndarray:
         """The images; for their number, those of a zipped file stay packed, and are zeros."""
-        try:
+        with readable(f"{self.where}: {self.path}: not a readable IDX file"):
             with self.path.open("rb") as file:
                 zipped = file.read(2) == GZIP
             with gzip.open(self.path) if zipped else self.path.open("rb") as stream:
@@ -220,8 +217,6 @@ class IdxImages(_File):
                 pixels = bytearray()  # read in pieces: a damaged header may announce more bytes than there are
                 while part := stream.read(min(expected + 1 - len(pixels), READ_AT_A_TIME)):
                     pixels += part
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{self.where}: {self.path}: not a readable IDX file ({error})") from None
         self._check_length(len(pixels), expected)
         return np.frombuffer(pixels, np.uint8).reshape(shape)
 
@@ -244,10 +239,8 @@ class IdxImages(_File):
 def embedded_images(source: EmbeddedSource, where: str) -> RawImages:
     """The images shipped with this package, after a check of their sha256."""
     path = existing_file(embedded_path(source), where)
-    try:
+    with readable(f"{where}: {path}: not readable", "; reinstall the package"):
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{where}: {path}: not readable ({error}); reinstall the package") from None
     if hashlib.sha256(content).hexdigest() != embedded_sha256(source):
         raise InputError(f"{where}: {path}: its sha256 is not that of SHA256SUMS; reinstall the package")
     return ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import readable
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 from bright_pipeline.models.key_noise import noise_of
@@ -35,11 +35,9 @@ def write_codes(path: Path, model: ImageAutoencoder, codes: Tensor, names: Seque
 
 def read_codes(path: Path) -> tuple[Tensor, list[str]]:
     """The codes (N, C_z, H_z, W_z) and the names in a file of `write_codes`."""
-    try:
+    with readable(f"{path}: not a file of `bright encode`"):
         with np.load(path) as arrays:  # nothing pickled is read
             codes, levels, names = arrays["codes"], int(arrays["levels"]), arrays["names"].astype(str).tolist()
         if codes.ndim != 4 or len(codes) != len(names):
             raise ValueError(f"codes of shape {codes.shape} and {len(names)} names")
         return torch.from_numpy(codes.astype(np.float32) / max(1, levels)), names
-    except Exception as error:  # damaged bytes make numpy raise various errors
-        raise InputError(f"{path}: not a file of `bright encode` ({error_text(error)})") from None

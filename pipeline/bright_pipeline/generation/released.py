@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import InputError, error_text, readable
 from bright_pipeline.engine.atomic import new_folder, write_text
 from bright_pipeline.engine.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.settings.weights import EXPORTED
@@ -110,24 +110,19 @@ def _download(url: str, path: Path, limit: int) -> None:
 
 def _unpack(archive: Path, folder: Path, url: str) -> None:
     """Write the members NAME/... of a zip into a folder; InputError for any other path, before anything is written."""
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            if strange := [member.filename for member in members if not MEMBER.fullmatch(member.filename)]:
-                raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
-            if len(members) > MAX_MEMBERS:
-                raise InputError(f"{url}: {len(members):,} files, which are too many for an exported folder")
-            if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
-                raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")
-            for member in members:
-                path = folder.joinpath(*PurePosixPath(member.filename).parts[1:])
-                path.parent.mkdir(exist_ok=True)
-                with opened.open(member) as source, path.open("xb") as file:
-                    shutil.copyfileobj(source, file)
-    except InputError:
-        raise
-    except Exception as error:  # damaged bytes make zipfile raise anything
-        raise InputError(f"{url}: no readable zip ({error_text(error)})") from None
+    with readable(f"{url}: no readable zip"), zipfile.ZipFile(archive) as opened:
+        members = [member for member in opened.infolist() if not member.is_dir()]
+        if strange := [member.filename for member in members if not MEMBER.fullmatch(member.filename)]:
+            raise InputError(f"{url}: {strange[0]!r} is no path of an exported folder")
+        if len(members) > MAX_MEMBERS:
+            raise InputError(f"{url}: {len(members):,} files, which are too many for an exported folder")
+        if sum(member.file_size for member in members) > MAX_MODEL_BYTES:
+            raise InputError(f"{url}: more than {MAX_MODEL_BYTES:,} bytes unpacked, which is too large")
+        for member in members:
+            path = folder.joinpath(*PurePosixPath(member.filename).parts[1:])
+            path.parent.mkdir(exist_ok=True)
+            with opened.open(member) as source, path.open("xb") as file:
+                shutil.copyfileobj(source, file)
     if not any((folder / file).is_file() for file in EXPORTED.values()):
         raise InputError(f"{url}: has no {EXPORTED['autoencoder']} and no other model")
     if not (folder / SUMS).is_file():  # each later use compares the files with those of the verified zip

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bright_pipeline.base.errors import InputError, error_text
+from bright_pipeline.base.errors import InputError, error_text, readable
 from bright_pipeline.base.parsing import parse_settings, shortened
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.families import (
@@ -100,12 +100,10 @@ def save_model(path: Path, model: nn.Module, kind: str, settings: Section, **fac
 
 def load_model(path: Path, kind: str, facts: type[Facts]) -> tuple[Facts, dict[str, Tensor]]:
     """Read the config and the weights of a file; InputError where it is not a model of this kind."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            config = json.loads(file.metadata()["config"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except Exception as error:
-        raise InputError(f"{path}: not a trained {kind} ({error}); train it again, or pull it") from None
+    damaged = readable(f"{path}: not a trained {kind}", "; train it again, or pull it")
+    with damaged, safe_open(path, framework="pt") as file:
+        config = json.loads(file.metadata()["config"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if not isinstance(config, dict) or kind not in config:
         content = ", ".join(config) if isinstance(config, dict) else shortened(config)
         raise InputError(f"{path}: holds {content}, where a trained {kind} is needed")
@@ -165,8 +163,5 @@ def write_codes(path: Path, codes: Tensor) -> None:
 
 def read_codes(path: Path) -> Tensor:
     """Read the codes that `write_codes` wrote; InputError where it is another file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.get_tensor("codes")
-    except Exception as error:
-        raise InputError(f"{path}: not a file of key codes ({error}); dump them again") from None
+    with readable(f"{path}: not a file of key codes", "; dump them again"), safe_open(path, framework="pt") as file:
+        return file.get_tensor("codes")

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import readable
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import check
 
@@ -28,11 +28,9 @@ def save_tree(path: Path, tree: dict[str, Any]) -> None:
 def load_tree(path: Path) -> dict[str, Any]:
     """Load the tree that `save_tree` wrote, with tensors on the CPU; InputError where it is another file."""
     check(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _put_tensors(json.loads(file.metadata()["tree"]), file)
-    except Exception as error:
-        raise InputError(f"{path}: not a training state of this version ({error}); delete it to start again") from None
+    damaged = readable(f"{path}: not a training state of this version", "; delete it to start again")
+    with damaged, safe_open(path, framework="pt") as file:
+        return _put_tensors(json.loads(file.metadata()["tree"]), file)
 
 
 def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
