@@ -31,7 +31,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
         shutil.copy(TINY, folder / "config.yaml")
         workflow.run()
         (folder / "results" / "work").rename(folder / "work")  # prune would remove snapshots of finished trainings
-        workflow.python("bright_pipeline.commands.prune", "config.yaml", "--yes")  # results of older code
+        workflow.python("bright_pipeline.commands", "prune", "config.yaml", "--yes")  # results of older code
         shutil.rmtree(folder / "results" / "work")  # prune's reservations
         (folder / "work").rename(folder / "results" / "work")
 
@@ -50,7 +50,7 @@ def exported(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The exported folder of the tiny run's models, made once per session; only to be read."""
 
     def make(folder: Path) -> None:
-        tiny_run.python("bright_pipeline.commands.export", "main", str(folder), "--config", "config.yaml")
+        tiny_run.python("bright_pipeline.commands", "export", "main", str(folder), "--config", "config.yaml")
 
     return made_once(tmp_path_factory, "exported", make)
 

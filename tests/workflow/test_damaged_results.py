@@ -85,7 +85,7 @@ def test_verify_names_every_damaged_file_and_checksum(play: Workflow, how: str, 
     for path, other in others.items():
         file = run.folder / RESULTS / path
         file.write_bytes(damaged(file.read_bytes(), how, other))
-    said = run.python("bright_pipeline.commands.verify", "config.yaml", expect=1).text
+    said = run.python("bright_pipeline.commands", "verify", "config.yaml", expect=1).text
     lines = [line for line in said.splitlines() if line.startswith("damaged: ")]
     unnamed = [path for path in chosen if not any(path in line for line in lines)]
     assert not unnamed, said
@@ -96,7 +96,7 @@ def test_verify_names_every_damaged_file_and_checksum(play: Workflow, how: str, 
 def test_a_damaged_fingerprint_is_named_before_anything_is_planned(play: Workflow, how: str) -> None:
     (path,) = one_of_each(play.folder, FIRST)
     damage(play.folder, path, how)
-    for said in (play.run("-n", expect=1), play.python("bright_pipeline.commands.verify", "config.yaml", expect=2)):
+    for said in (play.run("-n", expect=1), play.python("bright_pipeline.commands", "verify", "config.yaml", expect=2)):
         assert f"results/{path}: " in said.text
         assert "Traceback" not in said.text
 
@@ -111,7 +111,7 @@ def test_what_is_of_no_use_is_written_again_or_harms_nobody(play: Workflow, how:
             damage(play.folder, path, how)
     assert play.run().nothing_to_do
     for command in ("status", "estimate", "doctor"):
-        assert "Traceback" not in play.python(f"bright_pipeline.commands.{command}", "config.yaml").text
+        assert "Traceback" not in play.python("bright_pipeline.commands", command, "config.yaml").text
     after = {path: (play.folder / RESULTS / path).read_bytes() for path in files(play.folder)}
     assert {path for path in before | after if before.get(path) != after.get(path)} <= set(unused)
 
@@ -161,18 +161,18 @@ def test_after_repair_and_a_run_everything_is_as_it_was(tiny_run: Workflow, play
     hurt += [("flip", path) for path in one_of_each(play.folder, r"tiny/tables/table3\.md")]
     for how, path in hurt:
         damage(play.folder, path, how)
-    assert play.python("bright_pipeline.commands.status", "config.yaml").text.startswith(
+    assert play.python("bright_pipeline.commands", "status", "config.yaml").text.startswith(
         "config.yaml: 62 of 65 jobs done, 3 damaged"
     )
     planned = play.run("-n", expect=1).text
     assert planned.count("error: ") == 3
-    said = play.python("bright_pipeline.commands.verify", "config.yaml", "--repair").text
+    said = play.python("bright_pipeline.commands", "verify", "config.yaml", "--repair").text
     for _, path in hurt:
         assert f"damaged: results/{path}" in said
         assert (play.folder / RESULTS / "damaged" / path).exists()
     again = ("train_autoencoder", "dump_codes", "generate", "make_table", "complexity")
     assert play.run().jobs == dict.fromkeys(again, 1)
-    play.python("bright_pipeline.commands.verify", "config.yaml")
+    play.python("bright_pipeline.commands", "verify", "config.yaml")
     assert results(play) == results(tiny_run)
 
 

@@ -59,6 +59,6 @@ def test_the_card_has_data_numbers_with_protocols_and_how_to_load_it(exported: P
 
 def test_a_model_that_is_not_there_gets_one_line(tiny_run: Workflow) -> None:
     arguments = ("nobody", "new", "--config", "config.yaml")
-    (line,) = tiny_run.python("bright_pipeline.commands.export", *arguments, expect=2).text.splitlines()
+    (line,) = tiny_run.python("bright_pipeline.commands", "export", *arguments, expect=2).text.splitlines()
     assert "'nobody': no trained model of the config, which has autoencoders.main" in line
     assert not (tiny_run.folder / "new").exists()

@@ -82,6 +82,6 @@ def test_a_finished_run_can_be_looked_at_where_nothing_can_be_written(play: Work
     assert play.run("-n").nothing_to_do
     assert play.run().nothing_to_do
     for name in ("status", "doctor", "estimate", "verify"):
-        assert "Traceback" not in play.python(f"bright_pipeline.commands.{name}", "config.yaml").text
+        assert "Traceback" not in play.python("bright_pipeline.commands", name, "config.yaml").text
     said = play.run("--forcerun", "make_report", expect=1).text
     assert said.splitlines()[-1].startswith("error: results/work/reservations: the file system is read-only here")

@@ -86,7 +86,7 @@ def test_a_stage_is_exported_with_the_diffusion_model_on_its_codes_and_each_card
 ) -> None:
     pictures, sums = {}, {}
     for name in ("main", "stage"):
-        finished[0].python("bright_pipeline.commands.export", name, str(tmp_path / name), "--config", "config.yaml")
+        finished[0].python("bright_pipeline.commands", "export", name, str(tmp_path / name), "--config", "config.yaml")
         pictures[name] = {path.name for path in (tmp_path / name).glob("samples-*.png")}
         lines = (tmp_path / name / "SHA256SUMS").read_text().splitlines()
         sums[name] = {file: digest for digest, file in map(str.split, lines)}

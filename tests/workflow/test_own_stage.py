@@ -20,7 +20,7 @@ def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) 
     (folder,) = changeable.folders("brightness")
     assert folder.name.startswith("tiny-")
     assert changeable.run().nothing_to_do
-    assert "measure_brightness" in changeable.python("bright_pipeline.commands.status", "config.yaml").text
+    assert "measure_brightness" in changeable.python("bright_pipeline.commands", "status", "config.yaml").text
     (folder / "brightness.json").unlink()
     said = changeable.call("bright", "measure_brightness", "config.yaml", "datasets.tiny").text
     assert (folder / "brightness.json").exists(), said

@@ -44,7 +44,7 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Place, clone: Place) -> No
     assert clone.run().jobs == {"generate": 1}
     assert shard.read_bytes() == images
     assert clone.run().nothing_to_do
-    said = clone.python("bright_pipeline.commands.share", CONFIG).text
+    said = clone.python("bright_pipeline.commands", "share", CONFIG).text
     assert "0 .dvc files are new or changed" in said
     assert clone.git("status", "--short") == ""
 
@@ -80,12 +80,12 @@ def test_damage_is_neither_tracked_nor_spread(clone: Place) -> None:
     codes.unlink()  # a link into the cache, or a file of its own
     codes.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     line = f"error: nothing is tracked: {codes.relative_to(clone.folder)}: damaged: sha256 is"
-    assert line in clone.python("bright_pipeline.commands.share", CONFIG, expect=2).text
+    assert line in clone.python("bright_pipeline.commands", "share", CONFIG, expect=2).text
     assert clone.git("status", "--short") == before
-    clone.python("bright_pipeline.commands.verify", CONFIG, "--repair")
+    clone.python("bright_pipeline.commands", "verify", CONFIG, "--repair")
     clone.dvc("checkout", str(codes.parent))
     assert codes.read_bytes() == content
-    clone.python("bright_pipeline.commands.verify", CONFIG)
+    clone.python("bright_pipeline.commands", "verify", CONFIG)
 
 
 def test_what_a_remote_damaged_is_not_pulled_and_can_be_sent_again(shared: Place, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def undisturbed(tiny_run: Workflow, tmp_path_factory: pytest.TempPathFactory) ->
     run = tiny_run.copy(tmp_path_factory.mktemp("soak") / "undisturbed")
     run.configure(without_speed)
     assert run.run().jobs.keys() <= {"make_table", "make_report"}, "all else is there"
-    run.python("bright_pipeline.commands.prune", "config.yaml", "--yes")
+    run.python("bright_pipeline.commands", "prune", "config.yaml", "--yes")
     return run
 
 
@@ -161,7 +161,7 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
     assert told, "it ended before it could be disturbed"
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
-    run.python("bright_pipeline.commands.verify", "config.yaml")
+    run.python("bright_pipeline.commands", "verify", "config.yaml")
 
 
 CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")

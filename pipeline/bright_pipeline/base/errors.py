@@ -47,7 +47,7 @@ def error_text(error: Exception | str) -> str:
 
 @contextmanager
 def readable(line: str, remedy: str = "") -> Iterator[None]:
-    """Raise InputError, LINE (MESSAGE)REMEDY, for any error within the block: damaged bytes make readers raise anything."""
+    """Raise InputError, LINE (MESSAGE)REMEDY, for any error within the block: damaged bytes make readers raise any."""
     try:
         yield
     except (InputError, MemoryError):

@@ -6,6 +6,7 @@ the settings, inputs and outputs that the workflow gives it.
 
 import ast
 import difflib
+import importlib
 import os
 import runpy
 import subprocess
@@ -80,12 +81,16 @@ def main() -> None:
         sys.exit(2)
     # A stage whose arguments are a config and an entry, not settings and files.
     has_config = len(arguments) > 1 and Path(arguments[0]).suffix in (".yaml", ".yml") and arguments[1][:1].isalpha()
+    sys.argv = [f"bright {name}", *arguments]
     try:
-        if has_config and not modules[name].startswith("bright_pipeline.commands."):
+        if modules[name].startswith("bright_pipeline.commands."):
+            from bright_pipeline.engine.command import run_stage
+
+            run_stage(getattr(importlib.import_module(modules[name]), name))
+        elif has_config:
             config, entry, *options = arguments
             by_hand(name, Path(config), entry, options)
         else:
-            sys.argv = [f"bright {name}", *arguments]
             runpy.run_module(modules[name], run_name="__main__", alter_sys=False)
     except Exception as error:  # such as a package of an extra that is not installed
         if (line := error_line(error)) is None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.atomic import write_json
@@ -67,7 +67,3 @@ def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]
         if without(identity, keys) == required and here.issuperset(job.files):
             return digest
     return None
-
-
-if __name__ == "__main__":
-    run_stage(accept)

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import MODELS, read_config
 from bright_pipeline.data.fingerprint import Fingerprints
@@ -34,7 +33,3 @@ def config(path: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The
 def _counted(section: str, entries: dict[str, Any]) -> str:
     noun = "sample set" if section == "samples" else section.removesuffix("s")
     return f"{len(entries)} {noun}{'s' * (len(entries) != 1)}"
-
-
-if __name__ == "__main__":
-    run_stage(config)

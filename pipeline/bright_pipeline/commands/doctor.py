@@ -17,7 +17,7 @@ import torch
 import typer
 from tabulate import tabulate
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.errors import DeviceError, extra_with
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO, NETWORKS
@@ -175,7 +175,3 @@ def free_disk(folder: Path) -> int:
     """Free bytes on the disk of a folder, which need not exist yet."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(existing).free
-
-
-if __name__ == "__main__":
-    run_stage(doctor)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from bright_pipeline.engine.command import LogOption, read_settings, run_stage
+from bright_pipeline.engine.command import LogOption, read_settings
 from bright_pipeline.base.errors import InputError, naming_extras
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to
@@ -112,7 +112,3 @@ def scored(job: Job, sets: list[tuple[Job, ImageSet]], evaluation: Evaluation) -
     summary = feature_summary(EvaluationJob.model_validate(job.settings), *read)
     write_summary(path, summary)
     return summary
-
-
-if __name__ == "__main__":
-    run_stage(evaluate)

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO
@@ -154,7 +153,3 @@ def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets
         save_picture(folder / file, contact_sheet(list(sheet.split(ROW))))
         pictures[f"Images of the sample set {_name(job)}, the first ones"] = file
     return pictures
-
-
-if __name__ == "__main__":
-    run_stage(export)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to, logger
@@ -51,7 +50,3 @@ def fetch_all(config: Path) -> None:
             logger.error("%s", error)
     if failed:
         raise InputError(f"{config}: {len(failed)} of {len(names)} networks are not fetched: {', '.join(failed)}")
-
-
-if __name__ == "__main__":
-    run_stage(fetch_network)

@@ -2,7 +2,7 @@
 
 import json
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.config.root import read_config
@@ -21,7 +21,3 @@ def fingerprint(config: ConfigArgument) -> None:
     jobs(planned)
     jobs.fingerprints.keep()
     print(json.dumps({str(path): read_json(path, str(path)) for path in sorted(FINGERPRINTS.glob("*.json"))}, indent=2))
-
-
-if __name__ == "__main__":
-    run_stage(fingerprint)

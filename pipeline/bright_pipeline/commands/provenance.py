@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.engine.checksums import result_libraries
@@ -70,7 +69,3 @@ def entry_of(digest: str) -> dict[str, Any]:
         versions = {name: sorted({libraries[name] for libraries in records if name in libraries}) for name in names}
         entry["libraries"] = {name: " and ".join(numbers) for name, numbers in versions.items()}
     return entry | identity
-
-
-if __name__ == "__main__":
-    run_stage(provenance)

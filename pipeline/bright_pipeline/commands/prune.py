@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
@@ -76,7 +75,3 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
     present = [*STORE.glob("*/*"), *WORK.glob("*")]
     return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))
-
-
-if __name__ == "__main__":
-    run_stage(prune)

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import DEMO, NETWORKS
@@ -100,7 +99,3 @@ def add(paths: list[Path]) -> None:
         command = [sys.executable, "-m", "dvc", "add", "--no-relink", *batch]
         if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:  # its errors go to the terminal
             raise InputError("dvc add failed; its own message is above")
-
-
-if __name__ == "__main__":
-    run_stage(share)

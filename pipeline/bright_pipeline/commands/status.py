@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.amounts import readable_duration
 from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
@@ -244,7 +244,3 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     cells = [[row[index] for index in kept] for row in rows]
     names = [header[index] for index in kept]
     return tabulate(cells, names, tablefmt="simple", disable_numparse=True) if rows else ""
-
-
-if __name__ == "__main__":
-    run_stage(status)

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import DEMO, NETWORKS, STORE, WORK
 from bright_pipeline.base.process import cores
@@ -130,7 +130,3 @@ def move_away(damages: Iterable[Damage]) -> int:
             shutil.move(path, damaged_path(path))
             moved += 1
     return moved
-
-
-if __name__ == "__main__":
-    run_stage(verify)
