@@ -33,14 +33,7 @@ def reconstruct(
     import torch
 
     from bright_pipeline.data.pictures import contact_sheet, save_picture
-    from bright_pipeline.evaluation.reconstruction import (
-        MICRO_BATCH,
-        authors_metrics,
-        image_metrics,
-        network_metrics,
-        reconstruction_protocols,
-        reconstruction_values,
-    )
+    from bright_pipeline.evaluation import reconstruction as measures
     from bright_pipeline.models.autoencoder import pad
     from bright_pipeline.models.checkpoints import load_autoencoder, pick_device
     from bright_pipeline.models.processor import use_cpu
@@ -51,7 +44,7 @@ def reconstruct(
     originals, model = ImageArchive(images), load_autoencoder(autoencoder, device)
     given = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
     networks = {name: path for name, path in given.items() if path is not None}
-    distances = {name: metric(networks).to(device) for name, metric in network_metrics(networks).items()}
+    distances = {name: metric(networks).to(device) for name, metric in measures.network_metrics(networks).items()}
     digests, moments, measured, noisy_metrics, shown = [], [], [], [], []
     with (
         torch.no_grad(),
@@ -68,12 +61,12 @@ def reconstruct(
             decoded = to_uint8(model.decode(model.encode(batch)))[: len(real)]
             moments.append(model.code_moments(batch, len(real)))
             archive.add_batch(decoded.cpu(), first)
-            for pair in zip(real.split(MICRO_BATCH), decoded.split(MICRO_BATCH), strict=True):
-                measured.append(pd.DataFrame(image_metrics(*pair, distances)))
+            for pair in zip(real.split(measures.MICRO_BATCH), decoded.split(measures.MICRO_BATCH), strict=True):
+                measured.append(pd.DataFrame(measures.image_metrics(*pair, distances)))
             if job.authors_protocol:
                 noisy = model.reconstruct_noisy(batch, StepRandom(job.noise_seed, first, len(batch), device))
                 pair = batch[: len(real)], noisy[: len(real)]
-                noisy_metrics.append(pd.DataFrame(authors_metrics(*pair, distances.get("lpips_alex"))))
+                noisy_metrics.append(pd.DataFrame(measures.authors_metrics(*pair, distances.get("lpips_alex"))))
             if first < PICTURE_IMAGES:
                 shown.append((pixels, decoded.cpu()))
             progress.advance(len(real))
@@ -87,7 +80,8 @@ def reconstruct(
     rows = [to_model(torch.cat(side)[:PICTURE_IMAGES]) for side in zip(*shown, strict=True)]
     save_picture(picture, contact_sheet(rows))
     method, bits = autoencoder_family(job.autoencoder.family).method, model.code_bits(moments)
-    values = reconstruction_values(frame, reconstruction_protocols(originals, joined_digest(digests), networks))
+    protocols = measures.reconstruction_protocols(originals, joined_digest(digests), networks)
+    values = measures.reconstruction_values(frame, protocols)
     facts = Summary(
         kind="reconstruction",
         traits={"method": method, **traits(job.autoencoder), "resolution": originals.resolution},

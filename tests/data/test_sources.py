@@ -195,11 +195,11 @@ def test_a_wrong_idx_file_is_one_line(tmp_path: Path, content: bytes, line: str)
 def test_the_embedded_images_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     source = EmbeddedSource.model_validate({"kind": "embedded", "name": name})
     assert only_part(source).names()
-    monkeypatch.setattr(sources, "embedded_sha256", lambda source: "0" * 64)
+    monkeypatch.setattr(sources.listing, "embedded_sha256", lambda source: "0" * 64)
     with pytest.raises(InputError, match="SHA256SUMS"):
         only_part(source)
     (tmp_path / "images.gz").write_bytes(b"no gzip")
-    monkeypatch.setattr(sources, "embedded_path", lambda source: tmp_path / "images.gz")
+    monkeypatch.setattr(sources.listing, "embedded_path", lambda source: tmp_path / "images.gz")
     with pytest.raises(InputError, match=r"images\.gz: not readable"):
         only_part(EmbeddedSource(kind="embedded"))
 

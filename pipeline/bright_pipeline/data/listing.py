@@ -14,14 +14,7 @@ from typing import NamedTuple
 
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.settings.dataset import (
-    EmbeddedSource,
-    FolderSource,
-    HuggingFaceSource,
-    LmdbSource,
-    Source,
-    ZipSource,
-)
+from bright_pipeline.settings import dataset as kinds
 from bright_pipeline.settings.weights import ForeignWeights, OwnWeights
 
 LARGEST_LIST = 1_000_000_000  # bytes
@@ -83,26 +76,26 @@ def printable(name: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
 
 
-def raw_files(source: Source, where: str) -> list[RawFile]:
+def raw_files(source: kinds.Source, where: str) -> list[RawFile]:
     """The files of a source, ordered by name; `where` is the config's key, for errors.
 
     InputError if it is missing, or contains nothing readable, as the folder of a disk that is not mounted.
     """
     match source:
-        case EmbeddedSource():
+        case kinds.EmbeddedSource():
             return [_raw_file("", embedded_path(source), embedded_sha256(source))]
-        case FolderSource():
+        case kinds.FolderSource():
             files = folder_images(source.path, where)[0]
-        case HuggingFaceSource():
+        case kinds.HuggingFaceSource():
             files = [file for part in huggingface_files(source, where).values() for file in part]
-        case LmdbSource():
+        case kinds.LmdbSource():
             files = [_raw_file("train", existing_lmdb(source.path, f"{where}.path"))]
             if source.validation_path is not None:
                 path = existing_lmdb(source.validation_path, f"{where}.validation_path")
                 files.append(_raw_file("validation", path))
         case _:
             path = existing_file(source.path, f"{where}.path")
-            files = [_raw_file("heic" if isinstance(source, ZipSource) and _has_heic(path) else "", path)]
+            files = [_raw_file("heic" if isinstance(source, kinds.ZipSource) and _has_heic(path) else "", path)]
     return _readable(files, f"{where}.path: {source.path} contains no readable images")
 
 
@@ -131,11 +124,11 @@ def _readable(files: list[RawFile], error: str) -> list[RawFile]:
     raise InputError(error)
 
 
-def embedded_path(source: EmbeddedSource) -> Path:
+def embedded_path(source: kinds.EmbeddedSource) -> Path:
     return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name].images
 
 
-def embedded_sha256(source: EmbeddedSource) -> str:
+def embedded_sha256(source: kinds.EmbeddedSource) -> str:
     """The sha256 of the embedded images in SHA256SUMS."""
     lines = (EMBEDDED / source.name / "SHA256SUMS").read_text(encoding="ascii").splitlines()
     return dict(line.split()[::-1] for line in lines)[EMBEDDED_COLLECTIONS[source.name].images.removesuffix(".gz")]
@@ -158,7 +151,7 @@ def existing_lmdb(path: Path, where: str) -> Path:
     return path / LMDB_FILE
 
 
-def huggingface_files(source: HuggingFaceSource, where: str) -> dict[str, list[RawFile]]:
+def huggingface_files(source: kinds.HuggingFaceSource, where: str) -> dict[str, list[RawFile]]:
     """The data files of each part of a Hugging Face dataset ("all", or "train" and "validation"), ordered by name."""
     path = source.path
     if path.is_file():

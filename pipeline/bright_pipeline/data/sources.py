@@ -19,29 +19,10 @@ import numpy as np
 from PIL import Image
 
 from bright_pipeline.base.errors import InputError, error_text, readable
+from bright_pipeline.data import listing
 from bright_pipeline.data.archive import Images, PerProcess
 from bright_pipeline.data.decode import LARGEST, BadImage, RawImages, is_stored_gray, to_channels
-from bright_pipeline.data.listing import (
-    LMDB_FILE,
-    embedded_path,
-    embedded_sha256,
-    existing_file,
-    existing_lmdb,
-    folder_images,
-    huggingface_files,
-    is_image_name,
-    printable,
-    suffixes,
-)
-from bright_pipeline.settings.dataset import (
-    EmbeddedSource,
-    FolderSource,
-    HuggingFaceSource,
-    IdxSource,
-    LmdbSource,
-    Source,
-    ZipSource,
-)
+from bright_pipeline.settings import dataset as kinds
 
 IDX_GRAY_IMAGES = b"\x00\x00\x08\x03"  # IDX's magic number: unsigned bytes, three dimensions
 IDX_HEADER = 16  # bytes: the magic number, then count, height and width, big-endian
@@ -52,43 +33,43 @@ GZIP = b"\x1f\x8b"
 SINGLE_FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
-def open_source(source: Source, where: str) -> dict[str, RawImages]:
+def open_source(source: kinds.Source, where: str) -> dict[str, RawImages]:
     """The parts of a collection: "all", or "train" and "validation" if the source has its own split.
 
     `where` is the source's key in the config, for errors. Missing files raise InputError.
     """
     match source:
-        case EmbeddedSource():
+        case kinds.EmbeddedSource():
             return {"all": embedded_images(source, where)}
-        case FolderSource():
+        case kinds.FolderSource():
             return {"all": FolderImages(source.path, where)}
-        case ZipSource():
+        case kinds.ZipSource():
             return {"all": ZipImages(source.path, f"{where}.path")}
-        case IdxSource():
+        case kinds.IdxSource():
             return {"all": IdxImages(source.path, f"{where}.path")}
-        case HuggingFaceSource():
+        case kinds.HuggingFaceSource():
             from bright_pipeline.data.huggingface import HuggingFaceImages
 
-            files = huggingface_files(source, where)
+            files = listing.huggingface_files(source, where)
             return {part: HuggingFaceImages(listed, source.column, where) for part, listed in files.items()}
-        case LmdbSource():
+        case kinds.LmdbSource():
             train = LmdbImages(source.path, f"{where}.path")
             if source.validation_path is None:
                 return {"all": train}
             return {"train": train, "validation": LmdbImages(source.validation_path, f"{where}.validation_path")}
 
 
-def source_at(path: Path) -> FolderSource | ZipSource:
+def source_at(path: Path) -> kinds.FolderSource | kinds.ZipSource:
     """A folder or a zip archive of images. The suffix decides, so that a plan needs no files."""
     if path.suffix.lower() == ".zip":
-        return ZipSource(kind="zip", path=path)
-    return FolderSource(kind="folder", path=path)
+        return kinds.ZipSource(kind="zip", path=path)
+    return kinds.FolderSource(kind="folder", path=path)
 
 
 class _File(PerProcess, RawImages):
     """A collection in one file."""
 
-    check: Callable[[Path, str], Path] = staticmethod(existing_file)  # InputError if the file is missing
+    check: Callable[[Path, str], Path] = staticmethod(listing.existing_file)  # InputError if the file is missing
 
     def __init__(self, path: Path, where: str):
         self.check(path, where)
@@ -102,7 +83,7 @@ class FolderImages(RawImages):
         self.path, self.where = path, where
 
     def names(self) -> list[str]:
-        files, self.ignored = folder_images(self.path, self.where)
+        files, self.ignored = listing.folder_images(self.path, self.where)
         return [file.name for file in files]
 
     def encoded(self, name: str) -> bytes:
@@ -124,11 +105,11 @@ class ZipImages(_File):
 
     def names(self) -> list[str]:
         members = [name for name in self.handle.namelist() if not name.endswith("/")]
-        images = sorted(filter(is_image_name, members))
+        images = sorted(filter(listing.is_image_name, members))
         if twice := next((name for name, following in pairwise(images) if name == following), None):
-            line = f"two members are named {printable(twice)}; create the zip again"
+            line = f"two members are named {listing.printable(twice)}; create the zip again"
             raise InputError(f"{self.where}: {self.path}: {line}")
-        self.ignored = suffixes(set(members).difference(images))
+        self.ignored = listing.suffixes(set(members).difference(images))
         return images
 
     def _open(self) -> zipfile.ZipFile:
@@ -154,7 +135,7 @@ class ZipImages(_File):
 class LmdbImages(_File):
     """LSUN's LMDB: each value is an encoded image (webp), and its key is the name."""
 
-    check = staticmethod(existing_lmdb)
+    check = staticmethod(listing.existing_lmdb)
 
     def names(self) -> list[str]:
         # Closed again at once: a process cannot open an LMDB twice.
@@ -171,11 +152,11 @@ class LmdbImages(_File):
 
         with self._lmdb_errors():
             environment = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False, max_readers=1)
-        size = (self.path / LMDB_FILE).stat().st_size
+        size = (self.path / listing.LMDB_FILE).stat().st_size
         whole = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
         if size < whole:  # reading beyond the end of the file would kill the process
             environment.close()
-            truncated = f"truncated: {LMDB_FILE} has {size} of {whole} bytes; download it again"
+            truncated = f"truncated: {listing.LMDB_FILE} has {size} of {whole} bytes; download it again"
             raise InputError(f"{self.where}: {self.path}: {truncated}")
         return environment
 
@@ -236,12 +217,12 @@ class IdxImages(_File):
             raise InputError(f"{self.where}: {self.path}: {line}")
 
 
-def embedded_images(source: EmbeddedSource, where: str) -> RawImages:
+def embedded_images(source: kinds.EmbeddedSource, where: str) -> RawImages:
     """The images shipped with this package, after a check of their sha256."""
-    path = existing_file(embedded_path(source), where)
+    path = listing.existing_file(listing.embedded_path(source), where)
     with readable(f"{where}: {path}: not readable", "; reinstall the package"):
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != embedded_sha256(source):
+    if hashlib.sha256(content).hexdigest() != listing.embedded_sha256(source):
         raise InputError(f"{where}: {path}: its sha256 is not that of SHA256SUMS; reinstall the package")
     return ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)
 
@@ -276,7 +257,7 @@ class RawSequence(Images):
         try:
             return self._files.image(self.names[index], 3)
         except BadImage as error:
-            raise InputError(f"{self._where(index)}: {printable(str(error))}") from None
+            raise InputError(f"{self._where(index)}: {listing.printable(str(error))}") from None
 
     def _where(self, index: int) -> str:
-        return f"{self.path}: {printable(self.names[index])}"
+        return f"{self.path}: {listing.printable(self.names[index])}"

