@@ -80,7 +80,6 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left, if known."""
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
     def _update_record(self) -> None:

@@ -143,7 +143,6 @@ def gpu_problems() -> list[str]:
 
 
 def machine_facts() -> dict[str, str]:
-    """Facts about this machine."""
     memory = psutil.virtual_memory()
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)

@@ -173,7 +173,6 @@ def _share(state: JobState) -> str:
 
 
 def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
-    """The whole state as text."""
     counts = Counter(state.state for state in states)
     others = [f"{counts[state]} {state}" for state in State if counts[state] and state != State.DONE]
     names: dict[tuple[str, str], list[str]] = {}  # of each training in the config, by (stage, digest)

@@ -25,6 +25,5 @@ def contact_sheet(rows: list[Tensor]) -> Image.Image:
 
 
 def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a PNG, atomically."""
     with atomic_path(path) as temporary:
         picture.save(temporary)

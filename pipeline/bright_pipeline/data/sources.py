@@ -67,8 +67,6 @@ def source_at(path: Path) -> kinds.FolderSource | kinds.ZipSource:
 
 
 class _File(PerProcess, RawImages):
-    """A collection in one file."""
-
     check: Callable[[Path, str], Path] = staticmethod(listing.existing_file)  # InputError if the file is missing
 
     def __init__(self, path: Path, where: str):
@@ -101,8 +99,6 @@ class FolderImages(RawImages):
 
 
 class ZipImages(_File):
-    """Image members of a zip."""
-
     def names(self) -> list[str]:
         members = [name for name in self.handle.namelist() if not name.endswith("/")]
         images = sorted(filter(listing.is_image_name, members))

@@ -54,7 +54,6 @@ def has_checksum(path: Path) -> bool:
 
 
 def take_checksum(path: Path) -> Checksum:
-    """Read a file as it is now."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     directory = _directory(path) if path.suffix == ".zip" and zipfile.is_zipfile(path) else None

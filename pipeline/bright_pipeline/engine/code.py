@@ -88,7 +88,6 @@ class Code:
         return [modules[name] for name in sorted(modules)]
 
     def module(self, name: str) -> Module:
-        """A module that has a file."""
         if name not in self.modules:
             path = self.file(name)
             assert path is not None
@@ -179,7 +178,6 @@ def with_parents(name: str) -> list[str]:
 
 
 def joint_digest(modules: Iterable[Module]) -> str:
-    """One digest of these modules."""
     text = "\n".join(f"{module.name} {module.digest}" for module in modules)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -42,7 +42,6 @@ def moved_away(jobs: Jobs) -> list[Output]:
 
 
 def damaged_path(path: Path) -> Path:
-    """Where a damaged file of results is moved."""
     return DAMAGED / path.relative_to(RESULTS)
 
 

@@ -73,7 +73,6 @@ class Stage:
 
     @property
     def command(self) -> str:
-        """The module of its command."""
         return f"{self.package}.{self.name}"
 
 
@@ -166,7 +165,6 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Identifies the job among all jobs."""
         return self.stage.name, self.digest
 
     @cached_property
@@ -185,7 +183,6 @@ class Job:
 
     @property
     def state(self) -> Path:
-        """The saved state of a training."""
         return self.work / "state.safetensors"
 
     @property
@@ -211,7 +208,6 @@ class Job:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """The outputs in its folder."""
         return tuple(self.spans_of_files or self.output_files().values())
 
     @property
@@ -219,7 +215,6 @@ class Job:
         return [self.path(file) for file in self.files]
 
     def has(self, *files: str) -> bool:
-        """Whether these outputs exist."""
         return self.jobs.store.files(self.folder).issuperset(files)
 
     @property

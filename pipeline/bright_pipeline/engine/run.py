@@ -31,7 +31,6 @@ def find_job(jobs: Jobs, digest: str) -> Job:
 
 
 def outputs_of(jobs: Iterable[Job]) -> list[Output]:
-    """All outputs of these jobs."""
     return [job[file] for job in jobs for file in job.files]
 
 
@@ -111,7 +110,6 @@ class Needed:
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs of the shards."""
         return list({shard.job.key: shard.job for shard in self.shards.values()}.values())
 
 

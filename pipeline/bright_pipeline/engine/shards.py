@@ -36,12 +36,10 @@ class Shard:
 
     @property
     def key(self) -> tuple[str, str, Span | None]:
-        """Identifies the shard among all shards."""
         return (*self.job.key, self.span)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The outputs in the job's folder."""
         return tuple(self.job.output_files(self.span).values())
 
     @property
@@ -95,12 +93,10 @@ def span_of(source: Source) -> Span | None:
 
 
 def shards(job: Job) -> list[Shard]:
-    """The shards of a job; one for a job without ranges."""
     return [Shard(job, span) for span in job.ranges] or [Shard(job)]
 
 
 def shard_of(output: Output) -> Shard:
-    """The shard that makes this file."""
     return Shard(output.job, output.job.spans_of_files.get(output.file))
 
 

@@ -60,7 +60,6 @@ class Summary(BaseModel):
 
 
 def versions(*libraries: str) -> dict[str, str]:
-    """The installed versions of these libraries, for a protocol."""
     return {library: version(library) for library in libraries}
 
 
@@ -70,7 +69,6 @@ def write_summary(path: Path | str, summary: Summary) -> None:
 
 
 def write_summaries(path: Path | str, models: dict[str, Summary]) -> None:
-    """Write the summaries of several models, by name, to one file."""
     dumped = {name: summary.model_dump(mode="json", exclude_defaults=True) for name, summary in models.items()}
     write_json(path, {"models": dumped})
 

@@ -41,7 +41,6 @@ Inputs = dict[str, list[Path]]
 
 
 def parse_inputs(arguments: Sequence[str]) -> Inputs:
-    """Names and their paths, in the order given."""
     inputs: Inputs = {}
     for name, path in named_paths(arguments):
         inputs.setdefault(name, []).append(path)
@@ -157,5 +156,4 @@ def _inverted(red: float, green: float, blue: float, alpha: float) -> tuple[floa
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
-    """A colour for each label, in order."""
     return {label: PALETTE[index % len(PALETTE)] for index, label in enumerate(labels)}

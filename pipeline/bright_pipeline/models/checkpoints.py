@@ -59,7 +59,6 @@ def make_autoencoder(settings: AutoencoderSettings, resolution: int, channels: i
 def save_autoencoder(
     path: Path, model: nn.Module, settings: AutoencoderSettings, resolution: int, channels: int
 ) -> None:
-    """Save an autoencoder for images (channels, resolution, resolution)."""
     save_model(path, model, "autoencoder", settings, resolution=resolution, channels=channels)
 
 

@@ -137,7 +137,6 @@ class SynthesisBlock(nn.Module):
 
     @property
     def convolutions(self) -> list[ModulatedConv]:
-        """The convolutions, in order."""
         return [layer for layer in (self.up_conv, self.conv0, self.conv1) if layer is not None]
 
     def forward(

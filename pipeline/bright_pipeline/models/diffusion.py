@@ -141,7 +141,6 @@ def save_diffusion(path: Path, model: nn.Module, settings: Diffusion, code_size:
 
 
 def load_diffusion(path: Path, device: torch.device | None = None) -> TrainedDiffusion:
-    """Load a diffusion model, ready to sample."""
     facts, weights = load_model(path, "diffusion", DiffusionFacts)
     code_size = CodeSize(*facts.code_size)
     unet = filled(lambda: build_unet(facts.diffusion.unet, code_size), weights, path, device)

@@ -29,13 +29,10 @@ class TiledKeys(nn.Module):
         return torch.cat([tiled_code, pixels], dim=1)[:, None]
 
     def frozen(self) -> AbstractContextManager[None]:
-        """Nothing to cache."""
         return nullcontext()
 
     def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
-        """(0, 0): no entries."""
         return torch.zeros(0, 0)
 
     def reachable_entries(self, level: int) -> Tensor:
-        """(0,): no entries."""
         return torch.zeros(0, dtype=torch.bool)

@@ -15,7 +15,6 @@ from bright_pipeline.stages.common import Jobs
 
 
 def networks_needed(jobs: Iterable[Job]) -> list[str]:
-    """The networks that these jobs read, sorted."""
     paths = [Path(path_of(source)) for job in jobs for sources in job.inputs.values() for source in sources]
     return sorted({path.stem for path in paths if path.parent == NETWORKS})
 

@@ -63,7 +63,6 @@ class Execution(Section):
 
     @property
     def processes(self) -> int:
-        """Processes on all nodes."""
         return max(1, self.gpus) * self.nodes
 
     def check_without_images(self) -> None:

@@ -225,7 +225,6 @@ class Tables(Section):
 
     @property
     def sample_sets(self) -> list[str]:
-        """The sample sets of all tables, each once."""
         sections = [getattr(self, key) for key in type(self).model_fields]
         names = [name for section in sections if isinstance(section, GenerationRows) for name in section.rows]
         names += [name for section in sections if isinstance(section, AutoencoderRows) for name in section.samples]

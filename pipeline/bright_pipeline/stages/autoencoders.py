@@ -176,7 +176,6 @@ def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size:
 
 
 def missing_snapshot(path: Path) -> str:
-    """The error line of a missing snapshot."""
     return (
         f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
         " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
@@ -199,5 +198,4 @@ def initial_weights(
 
 
 def family_code(model: AutoencoderSettings | GeneratorSettings) -> tuple[str, ...]:
-    """The modules of a model's family."""
     return (family_module(model.family), *find_family(model.family).code)

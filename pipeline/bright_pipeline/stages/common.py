@@ -62,12 +62,10 @@ class Jobs(engine.Jobs):
 
 
 def trained(model: str) -> dict[str, str]:
-    """The outputs of a training."""
     return {"weights": f"{model}.safetensors", "history": f"{model}.history.csv", "preview": f"{model}.preview.png"}
 
 
 def network(name: str) -> str:
-    """The path of a metric network."""
     return str(network_path(name, NETWORKS))
 
 

@@ -72,7 +72,6 @@ def dataset(jobs: Jobs, name: str) -> Job:
 
 
 def raw_images(jobs: Jobs, name: str) -> dict[str, Any]:
-    """The fingerprint of a dataset's raw images."""
     settings = jobs.config.datasets[name]
     return jobs.fingerprints.collection(settings.source, f"datasets.{name}.source", settings.split.list)
 
@@ -109,7 +108,6 @@ def image_counts(name: str, dataset: Dataset, fingerprint: dict[str, Any], manif
 
 
 def known_images(jobs: Jobs) -> dict[str, ImageCounts]:
-    """The image counts of each dataset of a config."""
     return {
         name: image_counts(name, settings, jobs(raw_images, name), Path(jobs(dataset, name).path("manifest.json")))
         for name, settings in jobs.config.datasets.items()

@@ -183,7 +183,6 @@ NEAREST_NEIGHBOURS = Stage(
 
 
 def spaces(jobs: Jobs, name: str) -> tuple[str, ...]:
-    """The feature spaces of a network's metrics."""
     return spaces_of(name, jobs.config.evaluation.precision_recall)
 
 
@@ -211,7 +210,6 @@ def features(
 
 
 def sample_features(jobs: Jobs, name: str, space: str) -> Job:
-    """The features of a sample set."""
     job = jobs(samples, name)
     images: list[Source] = [job[file] for file in job.files]
     return features(jobs, images, jobs.config.samples[name].count, space, job.entry, name)

@@ -246,7 +246,6 @@ def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
 
 
 def reconstruction(jobs: Jobs, name: str) -> Job:
-    """The job that reconstructs the validation split."""
     settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
     if jobs.config.tables is not None and name in jobs.config.tables.authors_protocol:
         settings |= {"authors_protocol": True, "noise_seed": jobs.seed(0, "noise of the authors' protocol")}
@@ -263,7 +262,6 @@ def codes(jobs: Jobs, name: str, split: str = "train") -> Job:
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:
-    """The job that measures an autoencoder's codes."""
     dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
     settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
     settings |= {"images": images, "seed": jobs.seed(0, "code noise")}
@@ -298,7 +296,6 @@ def decoding(jobs: Jobs, names: tuple[str, ...]) -> Job:
 
 
 def timed_models(jobs: Jobs) -> tuple[str, ...]:
-    """The autoencoders whose decoding is timed."""
     wanted = jobs.config.tables_or_default
     return tuple(dict.fromkeys([*wanted.decoding, *wanted.equal_budget, *jobs.config.figures.rate_quality]))
 

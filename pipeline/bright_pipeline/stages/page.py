@@ -165,7 +165,6 @@ def trainings(jobs: Jobs) -> list[tuple[str, str, Job]]:
 
 
 def models(jobs: Jobs) -> list[dict[str, str]]:
-    """The rows of models and sample sets."""
     config = jobs.config
     facts: dict[tuple[str, str], str] = {}
     for name, model in config.autoencoders.items():

@@ -141,7 +141,6 @@ OF_EVERY_TABLE = (
 
 
 def caption(table: str) -> str:
-    """The caption of a table, or of the claims."""
     return f"{CLAIMS_CAPTION if table == CLAIMS else TABLES[table].caption} {OF_EVERY_TABLE}"
 
 
@@ -245,7 +244,6 @@ def table(jobs: Jobs, name: str) -> Job:
 
 
 def file_digest(pattern: str) -> str:
-    """The digest of published files."""
     text = "".join(path.name + path.read_text(encoding="utf-8") for path in sorted(PUBLISHED.glob(pattern)))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -338,7 +336,6 @@ def _paper_rows(jobs: Jobs, table: str) -> list[dict[str, Any]]:
 
 
 def _images(config: Config, name: str) -> dict[str, Any]:
-    """The settings of a row about its dataset."""
     images = config.datasets[name]
     return {"dataset": name, "resolution": images.resolution, "prepared": prepared(images)}
 

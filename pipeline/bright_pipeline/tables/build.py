@@ -36,7 +36,6 @@ class BuiltTable:
 
     @property
     def seeded(self) -> bool:
-        """Whether rows have several training seeds."""
         return len(self.job.training_seeds) > 1
 
     @cached_property
@@ -51,7 +50,6 @@ class BuiltTable:
         return pd.DataFrame([self._record(line) for line in self.lines], dtype=object)
 
     def _record(self, line: Line) -> dict[str, Any]:
-        """One row of the csv."""
         measurement = line.measurement
         record = {"source": source(line), **identity(line, self), "name": measurement and measurement.name}
         for quantity in self.entry.quantities:

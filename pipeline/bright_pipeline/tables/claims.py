@@ -97,7 +97,6 @@ class ClaimList(Section):
 
 
 def read_claims(folder: Path) -> ClaimList:
-    """The claims in the folder of the published numbers."""
     path = folder / "claims.yaml"
     return parse_settings(ClaimList, read_yaml(path, f"claims {path}"), f"claims {path}")
 
@@ -139,7 +138,6 @@ def build_claims(job: TableJob, tables: Sequence[tuple[str, Path]], published_fo
 
 
 def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -> dict[str, Any]:
-    """One row of the csv."""
     sides = [rows[name] for name in (comparison.ours, comparison.other) if name is not None]
     numbers = (_numbers(_published_rows(side, tables), comparison, side, is_measured=False) for side in sides)
     published = _outcome(comparison, [next(of_side, None) for of_side in numbers])  # of the first row that has one

@@ -68,11 +68,9 @@ class DisplayTable:
         return {name: cell for (name, part), cell in cells if part.startswith("measured") and cell.number is not None}
 
     def is_measured(self, row: list[DisplayCell]) -> bool:
-        """Whether a row has measured values."""
         return "measured" in self.cell(row, "Source").text
 
     def measured_rows(self) -> list[list[DisplayCell]]:
-        """The rows that have measured values."""
         return [row for row in self.rows if self.is_measured(row)]
 
     @cached_property
@@ -108,12 +106,10 @@ class DisplayTable:
 
     @property
     def missing(self) -> list[str]:
-        """The notes on missing metrics."""
         return [note for note in self.notes if note.startswith("missing: ")]
 
     @property
     def remarks(self) -> list[str]:
-        """The other notes."""
         return [note for note in self.notes if note not in self.missing]
 
 

@@ -68,7 +68,6 @@ class Measurement:
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of its summaries."""
         return set(self.files)
 
     @property

@@ -93,7 +93,6 @@ def to_markdown(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    """The displayed table, for the page."""
     return json.dumps(displayed(table).as_json(), indent=1, ensure_ascii=False) + "\n"
 
 

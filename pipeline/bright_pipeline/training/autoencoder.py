@@ -171,7 +171,6 @@ class AutoencoderTask(TrainingTask):
         return torch.autograd.grad(self._scaled(loss), leaf)[0]
 
     def _scaled(self, loss: Tensor) -> Tensor:
-        """A loss with fp16's loss scale."""
         return loss if self.accelerator.scaler is None else self.accelerator.scaler.scale(loss)
 
     def _discriminator_loss(self, micro_batch: MicroBatch, fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
