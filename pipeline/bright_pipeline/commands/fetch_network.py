@@ -10,7 +10,8 @@ from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to, logger
 from bright_pipeline.config.root import read_config
 from bright_pipeline.models.metric_networks.fetching import fetch
-from bright_pipeline.models.metric_networks.files import network_path, network_state
+from bright_pipeline.models.metric_networks.files import network_state
+from bright_pipeline.models.metric_networks.manifest import network_path
 from bright_pipeline.plan.checks import networks_used
 from bright_pipeline.stages.common import Jobs
 

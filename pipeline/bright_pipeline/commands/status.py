@@ -159,17 +159,15 @@ def outlook(states: list[JobState]) -> str:
         left_s, whole_s = left_s + left, whole_s + whole
     at_once = max(1, sum(state.job.is_training for state in running))
     unknown = any(state.job.stage.name not in known for state in trained)
-    parts = [f"{state.job.stage.name} {state.job.label} {_share(state)}".strip() for state in running[:LISTED]]
+    parts = []
+    for state in running[:LISTED]:
+        done, total = state.steps
+        parts.append(f"{state.job.stage.name} {state.job.label}{f' {done / total:.0%}' if total else ''}")
     parts += [f"{len(running) - LISTED} more"] if len(running) > LISTED else []
     if running and left_s:
         time_left = readable_duration(left_s / at_once)
         parts.insert(0, f"trainings {1 - left_s / whole_s:.0%}, {time_left}{' or more' if unknown else ''} left")
     return "; ".join(parts)
-
-
-def _share(state: JobState) -> str:
-    done, total = state.steps
-    return f"{done / total:.0%}" if total else ""
 
 
 def text(config: str, jobs: Jobs, states: list[JobState]) -> str:

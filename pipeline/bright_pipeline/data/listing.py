@@ -6,7 +6,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
@@ -31,8 +30,7 @@ READS_HEIC = find_spec("pillow_heif") is not None
 LONGEST_SUFFIX = 8  # characters; a longer one is rather a part of a name
 
 
-@dataclass(frozen=True)
-class RawFile:
+class RawFile(NamedTuple):
     """One file of a collection or a checkpoint."""
 
     name: str  # relative to the collection, with forward slashes

@@ -16,12 +16,11 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from importlib.util import cache_from_source, find_spec, resolve_name
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import is_portable
@@ -40,8 +39,7 @@ NO_NUMBERS = {"pydantic": "settings pass unchanged, or end the command", "typer"
 """Libraries whose version cannot change a number, and why."""
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """A module of the code: its file, the digest of its canonical form, and its imports."""
 
     name: str

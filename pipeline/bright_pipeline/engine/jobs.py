@@ -151,16 +151,12 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The digest of the identity, or of another identity whose results were accepted."""
-        return self._own_digest if self.accepted is None else self.accepted.digest
-
-    @cached_property
-    def _own_digest(self) -> str:
-        return digest_of(self.identity)
+        return digest_of(self.identity) if self.accepted is None else self.accepted.digest
 
     @cached_property
     def accepted(self) -> Accepted | None:
         """The result that was accepted for this job (`bright accept`)."""
-        accepted = self.jobs.accepted.get(f"{self.stage.name} {self._own_digest}")
+        accepted = self.jobs.accepted.get(f"{self.stage.name} {digest_of(self.identity)}")
         return None if accepted is None or accepted.difference(self.stage.name, self.identity) else accepted
 
     @property

@@ -6,10 +6,9 @@ channels (LPIPS repeats gray three times), at their own resolution.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,10 +56,7 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "ssim": ssim,
-    "psnr": psnr,
-}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ssim": ssim, "psnr": psnr}
 
 
 def authors_metrics(originals: Tensor, decoded: Tensor, lpips: FrozenModule | None) -> dict[str, Tensor]:
@@ -83,8 +79,7 @@ AUTHORS = "_authors"  # ends the names of metrics by the authors' protocol
 CONSTANTS = {"ssim": "Gaussian window 11, sigma 1.5", "psnr": "mean over images, 8 bits"}
 
 
-@dataclass(frozen=True)
-class NetworkMetric:
+class NetworkMetric(NamedTuple):
     """A metric of each image with the weights of networks; called with their paths, it loads the module.
 
     module: the module's class or function, called with the path of each network. The module maps reconstructions and

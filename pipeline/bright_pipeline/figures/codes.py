@@ -183,13 +183,6 @@ def over_seeds(summaries: list[Summary], name: str) -> tuple[float, float]:
     return fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0
 
 
-def curve_of(summary: Summary) -> str:
-    """The name of a curve: one for each family, each ablation, and codes without noise or quantization."""
-    traits, is_unbounded = summary.traits, summary.details["code_bits_counted_by"] == "float32"
-    variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
-    return f"{traits['method']} ({variant})" if variant else traits["method"]
-
-
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
     (speeds,) = paths_of(inputs, TIMED_DECODING.name)
@@ -201,8 +194,11 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
         values = {"bits": (bits, 0.0), "milliseconds": (1000 / speed.number, 0.0)}
         is_measured = {metric: all(metric in summary.values for summary in decoders) for metric, _ in METRICS}
         values |= {metric: over_seeds(decoders, metric) for metric, _ in METRICS if is_measured[metric]}
-        code_size = decoders[0].traits["code_size"]
-        points.append(Point(name, curve_of(decoders[0]), "x".join(code_size.split("x")[:2]), values))
+        # A curve for each family, each ablation, and codes without noise or quantization.
+        traits, is_unbounded = decoders[0].traits, decoders[0].details["code_bits_counted_by"] == "float32"
+        variant = ", ".join(filter(None, [traits.get("ablation"), "no noise" if is_unbounded else None]))
+        curve = f"{traits['method']} ({variant})" if variant else traits["method"]
+        points.append(Point(name, curve, "x".join(traits["code_size"].split("x")[:2]), values))
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.variant))
     markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))

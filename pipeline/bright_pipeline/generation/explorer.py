@@ -22,9 +22,7 @@ from bright_pipeline.models.retrieval_separable import LevelPlan
 MOST_BYTES = 8_000_000  # of numbers; base64 makes a third more of them
 INT16_MAX = 32_767
 KEY_DECIMALS = 5
-RANGE_STDS = (
-    3  # around the mean: nearly all keys, while the extremes of a collection hide the differences of the others
-)
+RANGE_STDS = 3  # around the mean: the extremes of a collection would hide the differences of the other keys
 
 
 def without_explorer(model: ImageAutoencoder) -> str | None:

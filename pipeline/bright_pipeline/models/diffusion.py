@@ -6,9 +6,9 @@ batches, shards, processes and devices change nothing (promise 3). Key codes are
 clipped at every step; unbounded codes are not clipped.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel
@@ -113,8 +113,7 @@ def denoise(
     return rescaling.undo(codes)
 
 
-@dataclass(frozen=True)
-class TrainedDiffusion:
+class TrainedDiffusion(NamedTuple):
     """A trained diffusion model: settings, size and rescaling of its codes, and its UNet."""
 
     settings: Diffusion

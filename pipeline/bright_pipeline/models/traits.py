@@ -58,12 +58,9 @@ def bright(settings: Any) -> dict[str, Any]:
 
 def index_traits(settings: Any) -> dict[str, Any]:
     """The code is H_z x W_z, with one index at each position (VQGAN), or H_z x W_z x depth (RQ-VAE)."""
-    size = [
-        settings.code_size.height,
-        settings.code_size.width,
-        getattr(getattr(settings, "codebook", None), "depth", None),
-    ]
-    return {"code_size": "x".join(str(side) for side in size if side is not None)}
+    height, width, _ = settings.code_size
+    depth = getattr(getattr(settings, "codebook", None), "depth", None)
+    return {"code_size": f"{height}x{width}" if depth is None else f"{height}x{width}x{depth}"}
 
 
 def changes(settings: AutoencoderSettings, base: AutoencoderSettings) -> str:

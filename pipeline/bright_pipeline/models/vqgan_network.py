@@ -8,9 +8,8 @@ diffusers' `Encoder` and `Decoder`, and outputs and gradients are bit-identical 
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -104,8 +103,7 @@ class Level(nn.Module):
         return features
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     widths: tuple[int, ...]  # channels at each resolution, from the images' down
     attends: tuple[bool, ...]  # whether the blocks of a resolution have attention
     blocks: int  # residual blocks at each resolution; the decoder has one more

@@ -3,8 +3,7 @@
 One file can serve several spaces: InceptionV3 and VGG16 with the preprocessing of two libraries each. `SPACES` has all.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bright_pipeline.base.errors import InputError
 
@@ -22,8 +21,7 @@ DISTANCE = "frechet_distance"
 OF_RECONSTRUCTIONS = "rfid."  # begins the names of the distances of reconstructions in a summary
 
 
-@dataclass(frozen=True)
-class Space:
+class Space(NamedTuple):
     """A feature space; the function of its name in `bright_pipeline/models/metric_networks/networks.py` builds it.
 
     metrics: the names of its metrics, with the library or the protocol whose numbers they have.

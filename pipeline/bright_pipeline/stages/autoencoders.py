@@ -27,8 +27,6 @@ PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; the stage end
 
 
 class AutoencoderJob(Section):
-    """Train an autoencoder."""
-
     autoencoder: AnyAutoencoder
     seed: int = 0
     initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)

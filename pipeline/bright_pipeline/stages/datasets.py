@@ -1,9 +1,8 @@
 """Raw collections become archives of square PNGs; metric networks become safetensors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.config.root import Config
@@ -23,8 +22,6 @@ UNKNOWN = 10**9  # the size of a split whose raw images have not been counted; i
 
 
 class DatasetJob(Dataset):
-    """Prepare a dataset."""
-
     name: str = operational("dataset", "Its name in the config, for errors.")
     sha256: str | None = operational(None, "The fingerprint of its raw images; the stage ends if they differ.")
     list_sha256: str | None = operational(None, "The sha256 of `split.list`; the stage ends if the file differs.")
@@ -81,8 +78,7 @@ def split_count(jobs: Jobs, name: str, split: str) -> int:
     return split_counts(jobs(raw_images, name), jobs.config.datasets[name]).get(split, UNKNOWN)
 
 
-@dataclass(frozen=True)
-class ImageCounts:
+class ImageCounts(NamedTuple):
     """Images of both splits, and the source of the counts."""
 
     train: int

@@ -112,20 +112,20 @@ def title_of_scores(job: Job) -> str:
 WIDEST = 4096  # numbers in a feature: VGG16's
 
 
-def size_of_features(job: Job, images: int) -> int:
-    """An upper bound of the bytes of this many features; uses the estimate for a split not counted yet."""
-    if images >= UNKNOWN:
-        name, split, *_ = job.entry.partition(".")[2].split()
-        if not job.entry.startswith("datasets."):
-            name, split = job.jobs.config.autoencoders[name].dataset, "validation"
-        images = int(getattr(job.jobs(known_images)[name], split))
-    return images * WIDEST * FLOAT32
+def counted(job: Job, images: int) -> int:
+    """The number of images whose features are extracted; the estimate's for a split not counted yet."""
+    if images < UNKNOWN:
+        return images
+    name, split, *_ = job.entry.partition(".")[2].split()
+    if not job.entry.startswith("datasets."):
+        name, split = job.jobs.config.autoencoders[name].dataset, "validation"
+    return int(getattr(job.jobs(known_images)[name], split))
 
 
 def feature_uses(job: Job, images: int) -> Iterator[Use]:
-    """A metric network on images that are counted as `size_of_features` does."""
-    count = size_of_features(job, images) // (WIDEST * FLOAT32)
-    yield Use("features", SPACES[job.settings["space"]].network, count, job.settings["micro_batch"])
+    """A metric network on images."""
+    space = SPACES[job.settings["space"]]
+    yield Use("features", space.network, counted(job, images), job.settings["micro_batch"])
 
 
 def neighbour_uses(job: Job, images: int) -> Iterator[Use]:
@@ -153,7 +153,7 @@ EXTRACT_FEATURES = Stage(
     {"features": "features-{first}-{last}.npz"},
     gpu=True,
     memory_mb=16_000,
-    size=size_of_features,
+    size=lambda job, images: counted(job, images) * WIDEST * FLOAT32,
     uses=feature_uses,
 )
 SCORE_FEATURES = Stage(

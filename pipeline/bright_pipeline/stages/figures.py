@@ -25,8 +25,6 @@ from bright_pipeline.stages.tables import row_settings, studies
 
 
 class FigureJob(Section):
-    """One figure of a run."""
-
     figure: str
     title: str = Field("", description="The title above the figure.")
     columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")

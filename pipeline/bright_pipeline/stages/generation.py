@@ -39,16 +39,12 @@ from bright_pipeline.stages.measurements import EXPLORE_CODES, codes, with_autoe
 
 
 class DiffusionJob(Section):
-    """Train a diffusion model."""
-
     diffusion: Diffusion
     seed: int = 0
     initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
 
 
 class GeneratorJob(Section):
-    """Train a generator."""
-
     generator: AnyGenerator
     seed: int = 0
 
@@ -134,21 +130,17 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     if (ready := ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
         return ready
     initial, facts, planned = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
+    inputs = _codes_of(jobs, settings.autoencoder)
+    if settings.splits != "train":
+        inputs["validation_codes"] = jobs(codes, settings.autoencoder, "validation")["codes.safetensors"]
     return jobs.job(
         TRAIN_DIFFUSION,
         f"diffusions.{name}",
         {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion"), **planned},
-        inputs={**_codes_of(jobs, settings.autoencoder), **_validation_codes(jobs, settings), **initial},
+        inputs=inputs | initial,
         facts=facts,
         code=family_code(model),
     )
-
-
-def _validation_codes(jobs: Jobs, settings: Diffusion) -> Inputs:
-    """The codes of the validation split, for a model that learns both."""
-    if settings.splits == "train":
-        return {}
-    return {"validation_codes": jobs(codes, settings.autoencoder, "validation")["codes.safetensors"]}
 
 
 def _codes_of(jobs: Jobs, name: str) -> Inputs:

@@ -73,8 +73,6 @@ class Architecture(Section):
 
 
 class Complexity(Section):
-    """Count autoencoders."""
-
     models: dict[str, Architecture] = Field(description="By the names of their counts.")
 
 

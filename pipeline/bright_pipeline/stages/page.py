@@ -32,8 +32,6 @@ class ModelRow(Section):
 
 
 class JobRow(Section):
-    """A job of the run."""
-
     stage: str
     name: str = Field(description="Its folder in the store: label and digest.")
     code: str = Field(description="The digest of the code that can change its numbers.")
@@ -41,15 +39,11 @@ class JobRow(Section):
 
 
 class PageSamples(Section):
-    """The sample set that the page shows."""
-
     name: str
     count: int = Field(ge=1, description="Number of images in the whole set.")
 
 
 class ReportJob(Section):
-    """The page of one run."""
-
     run: str = Field(description="The run's name.")
     config: dict[str, Any] = Field({}, description="Keys that differ from their defaults and can change a number.")
     models: list[ModelRow] = Field([], description="Models and sample sets, in the config's order.")

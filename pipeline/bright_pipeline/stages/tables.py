@@ -68,8 +68,6 @@ class Provenance(Section):
 
 
 class TableJob(Section):
-    """One table of a run."""
-
     table: str = Field(description="A table's name, or `claims`.")
     rows: list[TableRow] = Field([], description="The measured rows, in their order.")
     counted: list[TableRow] = Field([], description="Autoencoders without a row, counted beside published ones.")

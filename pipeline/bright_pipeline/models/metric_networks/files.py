@@ -6,9 +6,8 @@ Importing this module does not import torch: a file can be checked without it.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -92,8 +91,7 @@ def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] 
     return tensors, digest
 
 
-@dataclass(frozen=True)
-class NetworkState:
+class NetworkState(NamedTuple):
     """Whether one network is available.
 
     here: its file has the right sha256, or the right names and shapes if no sha256 is known; fetchable: a run fetches
