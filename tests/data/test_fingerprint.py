@@ -12,16 +12,7 @@ import numpy as np
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data import fingerprint as module
-from bright_pipeline.data.fingerprint import (
-    FINGERPRINTS,
-    LAST_SEEN,
-    Fingerprint,
-    Fingerprints,
-    fingerprint,
-    missing_files,
-    read_fingerprint,
-    write_fingerprint,
-)
+from bright_pipeline.data import fingerprint as prints
 from bright_pipeline.data.listing import embedded_path, raw_files
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.plan.checks import obstacles
@@ -42,8 +33,8 @@ def fill(path: Path, files: dict[str, bytes]) -> FolderSource:
     return FolderSource(kind="folder", path=path)
 
 
-def taken(source: Source) -> Fingerprint:
-    return fingerprint(raw_files(source, WHERE), WHERE)
+def taken(source: Source) -> prints.Fingerprint:
+    return prints.fingerprint(raw_files(source, WHERE), WHERE)
 
 
 SOURCE = FolderSource(kind="folder", path=Path("cats"))
@@ -112,12 +103,12 @@ def test_the_embedded_images_have_the_fingerprint_of_their_uncompressed_file() -
     path = embedded_path(source)
     content = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
     line = f"\0{path.stat().st_size} {content}\n"
-    fingerprints = Fingerprints()
+    fingerprints = prints.Fingerprints()
     facts = fingerprints.collection(source, WHERE)
     assert facts["sha256"] == hashlib.sha256(line.encode()).hexdigest()
     assert facts["images"] == {"all": 10_000}
     fingerprints.keep()
-    assert [path.name[:14] for path in FINGERPRINTS.iterdir()] == ["fashion-mnist-"]
+    assert [path.name[:14] for path in prints.FINGERPRINTS.iterdir()] == ["fashion-mnist-"]
 
 
 @pytest.fixture
@@ -128,19 +119,19 @@ def before(cats: None) -> dict[str, Any]:
 
 def looked(**options: Any) -> dict[str, Any]:
     """The facts in a dry run."""
-    return Fingerprints(**options).collection(SOURCE, WHERE, LIST)
+    return prints.Fingerprints(**options).collection(SOURCE, WHERE, LIST)
 
 
 def kept() -> dict[str, Any]:
     """The facts in a run, which stores them."""
-    fingerprints = Fingerprints()
+    fingerprints = prints.Fingerprints()
     facts = fingerprints.collection(SOURCE, WHERE, LIST)
     fingerprints.keep()
     return facts
 
 
 def stored() -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in FINGERPRINTS.iterdir()}
+    return {path: path.read_bytes() for path in prints.FINGERPRINTS.iterdir()}
 
 
 def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +139,7 @@ def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypa
     assert (facts["files"], facts["images"]) == (2, {"all": 2})
     assert not Path("results").exists()
     assert kept() == facts
-    (path,) = FINGERPRINTS.iterdir()
+    (path,) = prints.FINGERPRINTS.iterdir()
     assert path.name.startswith("cats-")
     assert json.loads(path.read_text())["sha256"] == facts["sha256"]
     monkeypatch.setattr(module, "fingerprint", None)
@@ -157,20 +148,20 @@ def test_a_fingerprint_is_stored_by_keep_and_then_no_file_is_read_again(monkeypa
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder", "broken links"])
 def test_a_missing_collection_has_its_stored_fingerprint_or_is_absent(before, left, caplog) -> None:
-    files = stored() | {LAST_SEEN: LAST_SEEN.read_bytes()}
+    files = stored() | {prints.LAST_SEEN: prints.LAST_SEEN.read_bytes()}
     shutil.rmtree("cats")
     if left != "nothing":
         Path("cats").mkdir()
     if left == "broken links":
         Path("cats", "1.png").symlink_to("/no/such/disk")
     assert kept() == before
-    assert stored() | {LAST_SEEN: LAST_SEEN.read_bytes()} == files
+    assert stored() | {prints.LAST_SEEN: prints.LAST_SEEN.read_bytes()} == files
     (line,) = caplog.messages
     assert line.startswith(f"{WHERE}.path: cats ") and line.endswith("; its stored fingerprint is used")
     shutil.rmtree("results")
     assert kept()["absent"] == {"kind": "folder", "path": "cats"}
-    assert not FINGERPRINTS.exists()
-    assert (missing_files(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
+    assert not prints.FINGERPRINTS.exists()
+    assert (prints.missing_files(SOURCE, WHERE) or "").startswith(f"{WHERE}.path: cats ")
 
 
 @pytest.mark.parametrize("place", ["cats", "cats/a", "files"])
@@ -187,7 +178,9 @@ def test_unreadable_folders_and_files_have_their_stored_fingerprint(before, plac
         monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert looked() == before
     if place != "files":
-        assert missing_files(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+        assert (
+            prints.missing_files(SOURCE, WHERE) == f"{WHERE}.path: {place}: not a readable folder (Permission denied)"
+        )
 
 
 def test_a_changed_image_of_the_same_size_is_another_collection(before, caplog) -> None:
@@ -207,9 +200,9 @@ def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_mo
     if times == "of a touched image":
         Path("cats/2.png").touch()
     elif times is None:
-        LAST_SEEN.unlink()
+        prints.LAST_SEEN.unlink()
     else:
-        LAST_SEEN.write_text(times)
+        prints.LAST_SEEN.write_text(times)
     assert kept() == before
     assert stored() == files, "git sees no change"
     monkeypatch.setattr(module, "fingerprint", None)
@@ -218,10 +211,10 @@ def test_after_a_touch_in_a_clone_and_with_damaged_times_images_are_read_once_mo
 
 def test_a_fingerprint_of_other_images_or_a_damaged_one_is_not_used() -> None:
     ours = kept()
-    (path,) = FINGERPRINTS.iterdir()
-    found = read_fingerprint(path)
+    (path,) = prints.FINGERPRINTS.iterdir()
+    found = prints.read_fingerprint(path)
     assert found is not None
-    write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))  # as from another clone
+    prints.write_fingerprint(path, found.model_copy(update={"sha256": "0" * 64}))  # as from another clone
     assert looked()["sha256"] == ours["sha256"]
     damaged = path.read_text().replace("0" * 64, "1" * 64)
     for content in (damaged, "", "<<<<<<< HEAD\n{}", '{"sha256": 1}', "[]"):
@@ -244,7 +237,7 @@ def test_a_list_has_its_own_hash_which_is_stored(before: dict[str, Any], caplog:
     LIST.unlink()
     assert kept() == after
     assert caplog.messages[0].startswith("datasets.cats.split.list: validation.txt: not a readable text file")
-    assert Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
+    assert prints.Fingerprints().collection(SOURCE, WHERE, Path("other.txt"))["list"] == {"absent": "other.txt"}
 
 
 def dataset_values(name: str = "cats") -> dict[str, Any]:

@@ -12,17 +12,9 @@ from typing import Any
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import cores, own_cores
+from bright_pipeline.engine import records
 from bright_pipeline.engine.gpus import visible_gpus
 from bright_pipeline.engine.launch import command
-from bright_pipeline.engine.records import (
-    NEAR_LIMIT,
-    State,
-    process_tree,
-    read_record,
-    record_path,
-    request_mb,
-    resident_mb,
-)
 from daemons import wait_for
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
@@ -210,8 +202,8 @@ def test_gpus_that_pytorch_cannot_use_are_one_line_and_no_work_on_the_cpu(machin
     lines = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == 2 and not Path("story").exists()
     assert [text for text in lines if text.startswith("error: ") and line in text] == lines[-1:]
-    record = read_record(record_path(Path("x-1.log")))
-    assert record["state"] == State.FAILED and record["refused"] and line in record["error"]
+    record = records.read_record(records.record_path(Path("x-1.log")))
+    assert record["state"] == records.State.FAILED and record["refused"] and line in record["error"]
 
 
 @pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
@@ -220,7 +212,7 @@ def test_a_gpu_with_too_little_memory_is_one_line_with_what_helps(machine: Path,
     options = ["--processes", processes, "--log", "x-1.log"]
     process = launch(*options, "--", "ender", "gpu", stderr=subprocess.PIPE)
     error = process.communicate(timeout=100)[1]
-    assert process.returncode == 2 and read_record(record_path(Path("x-1.log")))["refused"]
+    assert process.returncode == 2 and records.read_record(records.record_path(Path("x-1.log")))["refused"]
     assert "error: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has" in error
     assert "lower execution.micro_batch or set execution.checkpointing: true" in error
     assert "Traceback" not in error or processes == "2", "torchrun prints one of its own"
@@ -239,23 +231,23 @@ def test_without_nvidia_smi_nothing_is_leased_and_a_schedulers_choice_stays(mach
 @pytest.mark.parametrize(
     ("how", "code", "state"),
     [
-        ("0", 0, State.DONE),
-        ("2", 2, State.FAILED),
-        ("kill", 137, State.OUT_OF_MEMORY),
-        ("allocate", 137, State.OUT_OF_MEMORY),
-        ("torch", 137, State.OUT_OF_MEMORY),
-        ("143", 143, State.INTERRUPTED),
+        ("0", 0, records.State.DONE),
+        ("2", 2, records.State.FAILED),
+        ("kill", 137, records.State.OUT_OF_MEMORY),
+        ("allocate", 137, records.State.OUT_OF_MEMORY),
+        ("torch", 137, records.State.OUT_OF_MEMORY),
+        ("143", 143, records.State.INTERRUPTED),
     ],
 )
-def test_the_end_of_a_stage_is_passed_on_and_recorded(machine: Path, how: str, code: int, state: State) -> None:
+def test_the_end_of_a_stage_is_passed_on_and_recorded(machine: Path, how: str, code: int, state: records.State) -> None:
     process = launch("--memory", "3000", "--log", "x-1.log", "--", "ender", how, stderr=subprocess.DEVNULL)
     assert process.wait(60) == code
-    path = record_path(Path("x-1.log"))
-    record = read_record(path)
+    path = records.record_path(Path("x-1.log"))
+    record = records.read_record(path)
     assert record["state"] == state and record["limit_mb"] == 3000 and 5 < record["peak_mb"] < 3000
     assert record["cpu_seconds"] > 0 and 0 < record["seconds"] < 60 and record["gpus"] == 0
     assert ("MemoryError" in record.get("error", "")) == (how == "allocate"), "the stage's own entry stays"
-    assert request_mb(path, 1000) == (6000 if state == State.OUT_OF_MEMORY else 3000)
+    assert records.request_mb(path, 1000) == (6000 if state == records.State.OUT_OF_MEMORY else 3000)
 
 
 def test_the_peak_is_not_that_of_the_parent_process() -> None:
@@ -269,13 +261,13 @@ def test_memory_is_that_of_all_descendants_and_those_that_ended_have_none() -> N
     hold = f"{sys.executable} -c 'import sys; held = b\"x\" * (100 << 20); print(flush=True); sys.stdin.read()'; true"
     shell = subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert shell.stdout is not None and shell.stdout.readline()
-    (own, *others) = processes = process_tree()
+    (own, *others) = processes = records.process_tree()
     mine = {each.pid for each in others if shell.pid in (each.pid, each.ppid())}
     assert own.pid == os.getpid() and len(mine) == 2, "the shell, and the Python that it started"
     held = [each for each in processes if each.pid in mine]
-    assert 100 < resident_mb(held) < 200
+    assert 100 < records.resident_mb(held) < 200
     shell.communicate()
-    assert resident_mb(held) == 0
+    assert records.resident_mb(held) == 0
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -288,14 +280,14 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
     assert [process.stdout.readline() for _ in range(processes)] == ["ready\n"] * processes
     process.terminate()
     assert process.wait(30) == 143
-    assert read_record(record_path(Path("x-1.log")))["state"] == State.INTERRUPTED
+    assert records.read_record(records.record_path(Path("x-1.log")))["state"] == records.State.INTERRUPTED
 
 
 @pytest.mark.parametrize(
     ("state", "share", "asks"),
     [
-        ("running", NEAR_LIMIT, 2000),  # vanished near its limit
-        ("running", NEAR_LIMIT - 0.1, 1000),  # vanished otherwise: a node that died
+        ("running", records.NEAR_LIMIT, 2000),  # vanished near its limit
+        ("running", records.NEAR_LIMIT - 0.1, 1000),  # vanished otherwise: a node that died
         *((state, 1.0, 1000) for state in ("interrupted", "failed", "done")),
         ("out of memory", 0.1, 2000),
     ],
@@ -303,9 +295,9 @@ def test_sigterm_to_the_launcher_ends_all_with_143(machine: Path, processes: int
 def test_only_a_job_that_ran_out_of_memory_asks_for_more(tmp_path: Path, state: str, share: float, asks: int) -> None:
     record = tmp_path / "record.json"
     record.write_text(json.dumps({"state": state, "limit_mb": 1000, "peak_mb": share * 1000}))
-    assert (request_mb(record, 800), request_mb(record, 5000)) == (asks, 5000)
+    assert (records.request_mb(record, 800), records.request_mb(record, 5000)) == (asks, 5000)
     record.write_text("{")
-    assert request_mb(record, 7) == request_mb(tmp_path / "none.json", 7) == 7
+    assert records.request_mb(record, 7) == records.request_mb(tmp_path / "none.json", 7) == 7
 
 
 PROGRAMS = {
@@ -376,7 +368,7 @@ def test_sigterm_goes_to_the_processes_on_all_nodes_unless_the_next_attempt_has_
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert asked(job) == ([] if state else ["--signal=TERM 20007"])
-    assert read_record(job / "x-1.json")["state"] == State.INTERRUPTED
+    assert records.read_record(job / "x-1.json")["state"] == records.State.INTERRUPTED
 
 
 @pytest.mark.parametrize(

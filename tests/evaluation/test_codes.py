@@ -8,14 +8,7 @@ import pytest
 import torch
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive, to_model
-from bright_pipeline.evaluation.codes import (
-    code_statistics,
-    count_hits,
-    encode_archive,
-    principal_deviations,
-    spectrum_numbers,
-    write_hits,
-)
+from bright_pipeline.evaluation import codes as measures
 from bright_pipeline.generation.sampling import fit_gaussian, gaussian_draw
 from bright_pipeline.models.autoencoder import pad
 from bright_pipeline.models.bright import Bright
@@ -109,7 +102,7 @@ def model(tiny_autoencoder):
 @pytest.mark.parametrize("micro_batch", [1, 4, 14, 64])
 def test_codes_come_in_the_images_order_whatever_the_micro_batch(model, tiny_images, micro_batch):
     images = ImageArchive(tiny_images)
-    codes = encode_archive(model, images, micro_batch)
+    codes = measures.encode_archive(model, images, micro_batch)
     with torch.no_grad():
         expected = torch.cat([model.encode(to_model(images.tensor([i]))) for i in range(14)])
     assert codes.shape == (14, 2, 4, 4)
@@ -120,7 +113,7 @@ def test_codes_come_in_the_images_order_whatever_the_micro_batch(model, tiny_ima
 
 def test_statistics_are_numpys():
     codes = some_codes()
-    found, array = code_statistics(codes), codes.numpy().astype(np.float64)
+    found, array = measures.code_statistics(codes), codes.numpy().astype(np.float64)
     assert found["count"] == 50
     assert (found["minimum"], found["maximum"]) == (array.min(), array.max())
     assert found["mean"] == pytest.approx(array.mean())
@@ -164,7 +157,7 @@ def test_the_spectrum_is_that_of_singular_values_and_counts_filled_directions() 
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(500, 10, generator=generator) @ torch.randn(10, 24, generator=generator)
     codes = flat.view(500, 6, 2, 2) * torch.arange(1.0, 7.0)[:, None, None] + 3
-    found = spectrum_numbers(ours := principal_deviations(codes))
+    found = measures.spectrum_numbers(ours := measures.principal_deviations(codes))
     numbers = codes.numpy().astype(np.float64)
     standardized = (numbers - numbers.mean((0, 2, 3), keepdims=True)) / numbers.std((0, 2, 3), ddof=1, keepdims=True)
     rows = standardized.reshape(500, 24)
@@ -172,7 +165,7 @@ def test_the_spectrum_is_that_of_singular_values_and_counts_filled_directions() 
     np.testing.assert_allclose(ours[:10], deviations[:10])
     assert found["directions"] == 10 == (deviations > 0.05).sum()
     assert found["mean_log_deviation"] == pytest.approx(np.log(np.maximum(deviations, 1e-6)).mean(), abs=1e-2)
-    assert spectrum_numbers(principal_deviations(codes[:24])) == {}, (
+    assert measures.spectrum_numbers(measures.principal_deviations(codes[:24])) == {}, (
         "fewer codes than numbers have empty directions of their own"
     )
 
@@ -211,7 +204,7 @@ def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_lo
     codes = torch.randint(0, 65, (7, 2 * key_length, 2, 2), generator=torch.Generator().manual_seed(0)) / 64
     expected = count_by_hand(codes, key_length, geometry(1, 6, 6, key_length + 2, entries_log2, "tcnn")[0])
     for micro_batch in (1, 3, 64):
-        hits, reachable = count_hits(model, codes, micro_batch)
+        hits, reachable = measures.count_hits(model, codes, micro_batch)
         assert torch.equal(hits, expected)
     assert torch.equal(reachable, model.tables.reachable_entries(len(model.tables.levels) - 1))
     assert not expected[:, ~reachable].any()
@@ -219,6 +212,6 @@ def test_hits_are_those_counted_by_hand(tiny_autoencoder, key_length, entries_lo
 
 def test_hits_are_written_without_pickle(tmp_path):
     hits, reachable = torch.tensor([[4, 0, 2, 99], [1, 1, 1, 0]]), torch.tensor([True, True, True, False])
-    write_hits(tmp_path / "hits.npz", hits, reachable)
+    measures.write_hits(tmp_path / "hits.npz", hits, reachable)
     with np.load(tmp_path / "hits.npz", allow_pickle=False) as file:
         assert file["hits"].tolist() == hits.tolist() and file["reachable"].tolist() == reachable.tolist()

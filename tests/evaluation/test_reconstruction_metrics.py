@@ -13,15 +13,7 @@ import torch.nn.functional as F
 import torchvision
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import ImageArchive, content_digest, to_model, to_uint8
-from bright_pipeline.evaluation import reconstruction
-from bright_pipeline.evaluation.reconstruction import (
-    METRICS,
-    authors_metrics,
-    image_metrics,
-    psnr,
-    reconstruction_values,
-    ssim,
-)
+from bright_pipeline.evaluation import reconstruction as measures
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder, save_autoencoder
@@ -47,9 +39,9 @@ def test_ssim_and_psnr_equal_torchmetrics_to_the_bit(channels: int, size: int) -
     real, made = (images.float() / 255 for images in pairs(channels, size))
     real[0] = made[0]
     how = {"data_range": 1.0, "reduction": "none"}
-    assert torch.equal(psnr(real, made), peak_signal_noise_ratio(made, real, dim=(1, 2, 3), **how))
-    assert torch.equal(ssim(real, made), structural_similarity_index_measure(made, real, **how))
-    assert psnr(real, made)[0] == torch.inf
+    assert torch.equal(measures.psnr(real, made), peak_signal_noise_ratio(made, real, dim=(1, 2, 3), **how))
+    assert torch.equal(measures.ssim(real, made), structural_similarity_index_measure(made, real, **how))
+    assert measures.psnr(real, made)[0] == torch.inf
 
 
 def test_the_authors_protocol_takes_floats_and_the_range_of_each_image() -> None:
@@ -58,7 +50,7 @@ def test_the_authors_protocol_takes_floats_and_the_range_of_each_image() -> None
     real = torch.rand(3, 3, 32, 32, generator=random) * torch.tensor([2.0, 0.6, 0.6])[:, None, None, None]
     real += torch.tensor([-1.0, 0.3, -0.9])[:, None, None, None]  # around zero, above it, below it
     made = real + 0.2 * torch.randn(real.shape, generator=random)  # leaves [-1, 1]
-    metrics = authors_metrics(real, made, None)
+    metrics = measures.authors_metrics(real, made, None)
     assert metrics.keys() == {"ssim_authors", "psnr_authors"}
     for index in range(3):
         one, other = real[index : index + 1], made[index : index + 1]
@@ -73,7 +65,7 @@ def test_the_authors_protocol_takes_floats_and_the_range_of_each_image() -> None
 def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, channels: int) -> None:
     originals, made = pairs(channels)
     weights_file = networks_folder / f"{kind}.safetensors"
-    found = image_metrics(originals, made, {kind: LpipsDistance(kind, weights_file)})
+    found = measures.image_metrics(originals, made, {kind: LpipsDistance(kind, weights_file)})
     reference = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
     weights = load_file(weights_file)
     reference.net.load_state_dict(
@@ -88,22 +80,22 @@ def test_lpips_is_the_packages(networks_folder: Path, kind: str, net: str, chann
 
 def test_a_metric_of_ones_own_gets_the_originals_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """SSIM and PSNR are the same either way."""
-    monkeypatch.setitem(METRICS, "darker", lambda originals, made: (originals - made).flatten(1).mean(1))
+    monkeypatch.setitem(measures.METRICS, "darker", lambda originals, made: (originals - made).flatten(1).mean(1))
     originals, made = (torch.full((2, 1, 16, 16), value, dtype=torch.uint8) for value in (204, 153))
-    assert image_metrics(originals, made, {})["darker"].tolist() == pytest.approx([0.2, 0.2])
+    assert measures.image_metrics(originals, made, {})["darker"].tolist() == pytest.approx([0.2, 0.2])
 
 
 def test_the_summary_is_the_mean_over_images_that_are_no_exact_copies_with_its_deviation() -> None:
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, 22.0, 27.0], "ssim": [0.5, 0.5, 0.5]})
-    values = reconstruction_values(frame, {"psnr": {"count": 3}, "ssim": {}})
+    values = measures.reconstruction_values(frame, {"psnr": {"count": 3}, "ssim": {}})
     assert values["psnr"].number == pytest.approx(23.0) and values["psnr"].protocol == {"count": 3}
     assert values["psnr"].std == pytest.approx(np.sqrt((9 + 1 + 16) / 2))
     assert (values["ssim"].number, values["ssim"].std) == (0.5, 0.0)
     frame = pd.DataFrame({"image": ["a", "b", "c"], "psnr": [20.0, np.inf, 22.0]})
-    without_copies = reconstruction_values(frame, {"psnr": {}})["psnr"]
+    without_copies = measures.reconstruction_values(frame, {"psnr": {}})["psnr"]
     assert (without_copies.number, without_copies.std) == pytest.approx((21.0, np.sqrt(2.0)))
     with pytest.raises(InputError, match="psnr: infinite for every image"):
-        reconstruction_values(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}), {"psnr": {}})
+        measures.reconstruction_values(pd.DataFrame({"image": ["a"], "psnr": [np.inf]}), {"psnr": {}})
 
 
 @pytest.mark.parametrize("micro_batch", [3, 64])
@@ -128,7 +120,7 @@ def test_the_stage_measures_the_images_that_it_writes(
         expected = to_uint8(load_autoencoder(tmp_path / "model.safetensors")(to_model(originals.tensor())))
     assert (made.tensor().int() - expected.int()).abs().max() <= 1
     distance = LpipsDistance("lpips_alex", networks[0])
-    for name, values in image_metrics(originals.tensor(), made.tensor(), {"lpips_alex": distance}).items():
+    for name, values in measures.image_metrics(originals.tensor(), made.tensor(), {"lpips_alex": distance}).items():
         np.testing.assert_allclose(frame[name], values, rtol=1e-5)
     summary = read_summary(outputs[2])
     assert summary.values["psnr"].number == pytest.approx(frame["psnr"].mean())
@@ -150,12 +142,14 @@ def test_the_stage_measures_the_images_that_it_writes(
     assert {name: by_authors.values[name] for name in summary.values} == summary.values
     assert all("unclipped floats" in by_authors.values[name].protocol["pixels"] for name in names)
 
+    measured = measures.image_metrics
+
     def with_a_copy(real: torch.Tensor, *others: Any) -> dict[str, torch.Tensor]:
         psnr_of_batch = torch.full((len(real),), 20.0)
         psnr_of_batch[0] = torch.inf
-        return image_metrics(real, *others) | {"psnr": psnr_of_batch}
+        return measured(real, *others) | {"psnr": psnr_of_batch}
 
-    monkeypatch.setattr(reconstruction, "image_metrics", with_a_copy)
+    monkeypatch.setattr(measures, "image_metrics", with_a_copy)
     reconstruct(json.dumps(job), tiny_images, tmp_path / "model.safetensors", *outputs, lpips_alex=networks[0])
     without = read_summary(outputs[2])
     assert without.details["exact_images"] == -(-14 // micro_batch)
@@ -258,7 +252,7 @@ def test_lpips_and_ssim_never_use_tf32(networks_folder: Path, monkeypatch: pytes
 
     monkeypatch.setattr(F, "conv2d", watched)
     images, others = ((one + 1) / 2 for one in batch())
-    ssim(images, others)
+    measures.ssim(images, others)
     LpipsDistance("lpips_alex", networks_folder / "lpips_alex.safetensors")(images, others)
     assert len(seen) > 5
     assert set(seen) == {(False, False)}

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.figures.codes import (
-    code_range,
-    noise_robustness,
-    rate_quality,
-    sample_quality,
-    spectra,
-    table_size,
-)
+from bright_pipeline.figures import codes as figures
 from bright_pipeline.figures.common import parse_inputs
 from bright_pipeline.make_figure import make_figure
 from bright_pipeline.stages.figures import FigureJob
@@ -22,7 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 
 NOISE = (0, 0.1, 0.4, 1.6)
-DRAWING = {one.__name__: one for one in (noise_robustness, code_range, table_size, rate_quality, spectra)}
+DRAWING = {
+    one.__name__: one
+    for one in (figures.noise_robustness, figures.code_range, figures.table_size, figures.rate_quality, figures.spectra)
+}
 
 
 def written(path: Path, values: dict[str, Any]) -> Path:
@@ -146,7 +142,7 @@ def test_each_family_is_a_curve_over_its_code_sizes(inputs: dict[str, list[str]]
 def test_what_is_missing_gets_one_line(inputs: dict[str, list[str]], tmp_path: Path) -> None:
     rates = inputs["rate_quality"]
     with pytest.raises(InputError, match="'small' is none of the models measured \\(large, bright-4x4x4"):
-        rate_quality(job("rate_quality").model_copy(update={"models": {}}), parse_inputs(rates))
+        figures.rate_quality(job("rate_quality").model_copy(update={"models": {}}), parse_inputs(rates))
     written(tmp_path / "vqgan-0.json", {"method": "VQGAN", "code_size": "8x8"})
     with pytest.raises(InputError, match=r"vqgan-0\.json: kind: this key is missing"):
         drawn("rate_quality", inputs)
@@ -218,7 +214,7 @@ def drawn_samples(
         score = {"kind": "generation", "values": {key: {"number": number} for key, number in numbers.items()}}
         scored = written(folder / f"{name}-{seed}-samples.json", score)
         arguments += [f"samples:{name}={scored}", f"reconstruction:{name}={decoder}"]
-    return sample_quality(FigureJob.model_validate(values), parse_inputs(arguments)).axes
+    return figures.sample_quality(FigureJob.model_validate(values), parse_inputs(arguments)).axes
 
 
 def test_distances_of_samples_are_drawn_against_what_differs(tmp_path: Path) -> None:

@@ -26,13 +26,7 @@ from bright_pipeline.evaluation.feature_files import FeatureSet, read_features, 
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.families import parse_autoencoder
 from bright_pipeline.foreign.files import read_tensors
-from bright_pipeline.models.checkpoints import (
-    load_autoencoder,
-    make_autoencoder,
-    read_codes,
-    save_autoencoder,
-    write_codes,
-)
+from bright_pipeline.models import checkpoints
 from bright_pipeline.models.metric_networks.files import read_network
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.settings.dataset import HuggingFaceSource, IdxSource, ZipSource
@@ -95,7 +89,7 @@ def archive(path: Path) -> None:
 def autoencoder(path: Path) -> None:
     tiny = yaml.safe_load((WORKFLOW / "tiny.yaml").read_text(encoding="utf-8"))
     settings = parse_autoencoder(tiny["autoencoders"]["main"], "x")
-    save_autoencoder(path, make_autoencoder(settings, 32, 1), settings, 32, 1)
+    checkpoints.save_autoencoder(path, checkpoints.make_autoencoder(settings, 32, 1), settings, 32, 1)
 
 
 def features(path: Path) -> None:
@@ -137,13 +131,15 @@ TARGETS = [
     Target("rows.parquet", rows_of_images, lambda path: pyarrow.parquet.write_table(rows(), path, row_group_size=2)),
     Target("rows.arrow", rows_of_images, arrow),
     Target("train.zip", lambda path: ImageArchive(path).tensor(), archive),
-    Target("autoencoder.safetensors", load_autoencoder, autoencoder),
-    Target("codes.safetensors", read_codes, lambda path: write_codes(path, torch.ones(2, 1, 2, 2))),
+    Target("autoencoder.safetensors", checkpoints.load_autoencoder, autoencoder),
+    Target(
+        "codes.safetensors", checkpoints.read_codes, lambda path: checkpoints.write_codes(path, torch.ones(2, 1, 2, 2))
+    ),
     Target("state.safetensors", load_tree, lambda path: save_tree(path, {"step": 1, "parts": [{"a": torch.ones(3)}]})),
     Target(
         "inception.safetensors",
         lambda path: read_network("inception", path, "numpy")[1],
-        lambda path: write_codes(path, torch.ones(2, 1, 2, 2)),
+        lambda path: checkpoints.write_codes(path, torch.ones(2, 1, 2, 2)),
     ),
     Target("foreign.ckpt", read_tensors, lambda path: torch.save({"state_dict": {"a": torch.ones(3)}}, path)),
     Target("features.npz", lambda path: read_features([path]), features),

