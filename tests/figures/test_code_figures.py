@@ -59,7 +59,7 @@ def codes(half_cells: bool, log2: int | None = None, megabytes: float = 0) -> di
 
 def job(figure: str) -> FigureJob:
     models = {"small": "bright-4x4x4-aaaaaa"} if figure == "rate_quality" else {}
-    return FigureJob.model_validate({"figure": figure, "title": "demo", "models": models})
+    return FigureJob.model_validate({"figure": figure, "models": models})
 
 
 @pytest.fixture

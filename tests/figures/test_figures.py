@@ -63,7 +63,7 @@ def test_pictures_have_whole_pixels_and_equal_bytes_twice(figure: str, folder: P
     made = []
     for turn in ("first", "second"):
         png = folder / turn / f"{figure}.png"
-        settings = json.dumps({"figure": figure, "title": "Title"})
+        settings = json.dumps({"figure": figure})
         make_figure(settings, png, inputs(folder, figure), png.with_suffix(".pdf"))
         made.append(png.read_bytes())
     assert made[0] == made[1]
@@ -121,7 +121,7 @@ def test_plots_are_written_twice_alike_as_png_and_pdf(figure: str, folder: Path)
     made = []
     for turn in ("first", "second"):
         png, pdf = folder / turn / "plot.png", folder / turn / "plot.pdf"
-        make_figure(json.dumps({"figure": figure, "title": "Title"}), png, inputs(folder, figure), pdf=pdf)
+        make_figure(json.dumps({"figure": figure}), png, inputs(folder, figure), pdf=pdf)
         made.append((png.read_bytes(), pdf.read_bytes()))
     assert made[0] == made[1]
     assert made[0][1].startswith(b"%PDF") and b"CreationDate" not in made[0][1]

@@ -30,7 +30,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.process import cores
 from bright_pipeline.base.progress import Progress, logger
-from bright_pipeline.data.listing import RawFile, checkpoint_files, missing_list, printable, raw_files
+from bright_pipeline.data.listing import RawFile, Read, missing_list, printable, raw_files
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.settings.dataset import Dataset, EmbeddedSource, Source
 from bright_pipeline.settings.fields import Section
@@ -38,8 +38,6 @@ from bright_pipeline.settings.weights import ForeignWeights, OwnWeights
 
 FINGERPRINTS = Path("results/fingerprints")
 LAST_SEEN = Path("results/work/fingerprints.json")
-
-Read = Source | ForeignWeights | OwnWeights
 
 SHOWN_FROM = 8 * 2**20  # bytes: below, no progress bar
 FILES_AT_A_TIME = 1024
@@ -145,7 +143,7 @@ class Fingerprints:
         if self.trusted:
             return stored
         try:
-            files = _files(read, where)
+            files = raw_files(read, where)
         except InputError as error:
             if stored is not None:
                 logger.warning("%s; its stored fingerprint is used", error)
@@ -178,13 +176,6 @@ class Fingerprints:
         return sha256
 
 
-def _files(read: Read, where: str) -> list[RawFile]:
-    """The files of a collection or a checkpoint; InputError if they are missing."""
-    if isinstance(read, ForeignWeights | OwnWeights):
-        return checkpoint_files(read, where)
-    return raw_files(read, where)
-
-
 def check_as_planned(planned: str | None, read: Read | Path, where: str) -> None:
     """InputError if what a stage has read, a Path for a list, is not what the run was planned with.
 
@@ -192,7 +183,7 @@ def check_as_planned(planned: str | None, read: Read | Path, where: str) -> None
     """
     if planned is None:
         return
-    sha256 = _list_sha256(read) if isinstance(read, Path) else fingerprint(_files(read, where), where).sha256
+    sha256 = _list_sha256(read) if isinstance(read, Path) else fingerprint(raw_files(read, where), where).sha256
     if sha256 != planned:
         LAST_SEEN.unlink(missing_ok=True)  # the next plan reads all files, also where size and time are the old ones
         raise InputError(f"{where}: changed since the run was planned; start it again")
@@ -217,7 +208,7 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
 def missing_files(read: Read, where: str) -> str | None:
     """One line if a collection or a checkpoint is missing, otherwise None."""
     try:
-        _files(read, where)
+        raw_files(read, where)
     except InputError as error:
         return str(error)
     return None

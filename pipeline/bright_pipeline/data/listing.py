@@ -16,6 +16,8 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.settings import dataset as kinds
 from bright_pipeline.settings.weights import ForeignWeights, OwnWeights
 
+Read = kinds.Source | ForeignWeights | OwnWeights  # files that a run reads: a collection, or a checkpoint
+
 LARGEST_LIST = 1_000_000_000  # bytes
 EMBEDDED = Path(__file__).parent / "embedded"
 LMDB_FILE = "data.mdb"
@@ -74,14 +76,16 @@ def printable(name: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
 
 
-def raw_files(source: kinds.Source, where: str) -> list[RawFile]:
-    """The files of a source, ordered by name; `where` is the config's key, for errors.
+def raw_files(source: Read, where: str) -> list[RawFile]:
+    """The files of a collection or a checkpoint, ordered by name; `where` is the config's key, for errors.
 
     InputError if it is missing, or contains nothing readable, as the folder of a disk that is not mounted.
     """
     match source:
         case kinds.EmbeddedSource():
             return [_raw_file("", embedded_path(source), embedded_sha256(source))]
+        case ForeignWeights() | OwnWeights():
+            return checkpoint_files(source, where)
         case kinds.FolderSource():
             files = folder_images(source.path, where)[0]
         case kinds.HuggingFaceSource():

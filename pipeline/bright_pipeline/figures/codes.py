@@ -84,7 +84,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
             f" not {all_hits.shape} and {reachable.shape}"
         )
     groups = all_hits[:, reachable.astype(bool)]
-    figure, axes = panels(len(groups), job.columns or HITS_COLUMNS, job.title)
+    figure, axes = panels(len(groups), HITS_COLUMNS)
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):
         share, variation = statistics(hits)
         ordered = np.sort(hits)[::-1]
@@ -94,7 +94,7 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
         axis.plot(rank, ordered[picked], color=PALETTE[0])
         axis.axhline(hits.mean(), color=PALETTE[3], linewidth=0.8, linestyle="--")
         axis.set(title=f"group {index + 1}: {share:.1%} hit, CV {variation:.2f}", xlim=(0, 100), ylim=(0, None))
-    columns = min(job.columns or HITS_COLUMNS, len(groups))
+    columns = min(HITS_COLUMNS, len(groups))
     for axis in axes[::columns]:
         axis.set_ylabel("hits of an entry")
     for axis in axes[-columns:]:
@@ -108,7 +108,7 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     colours = colours_of(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
     rows = [UNITS[0], *([UNITS[1]] if bright else [])]
-    figure, axes = panels(2 * len(rows), 2, job.title, width=3.4, height=2.3)
+    figure, axes = panels(2 * len(rows), 2, width=3.4, height=2.3)
     for index, axis in enumerate(axes):
         (unit, axis_label, linear_to), (metric, name) = rows[index // 2], METRICS[index % 2]
         if lacks(axis, metric, name, (point for curve in curves.values() for point in curve)):
@@ -129,7 +129,7 @@ def code_range(job: FigureJob, inputs: Inputs) -> Figure:
     """For each autoencoder, every channel's range (thin) and mean ± one standard deviation (thick)."""
     measured = summaries(inputs, CODES.name)
     colours = colours_of(list(measured))
-    figure, (axis,) = panels(1, 1, job.title, width=max(4.0, 1.4 * len(measured)), height=2.8)
+    figure, (axis,) = panels(1, 1, width=max(4.0, 1.4 * len(measured)), height=2.8)
     for position, (label, summary) in enumerate(measured.items()):
         channels = summary.details["codes"]["channels"]
         count = len(channels["mean"])
@@ -155,7 +155,7 @@ def table_size(job: FigureJob, inputs: Inputs) -> Figure:
         log2 = int(summary.traits["table_entries"].removeprefix("2^"))
         points.append((summary.values["codes.table_megabytes"].number, log2, quality[label].values))
     points.sort(key=lambda point: point[:2])
-    figure, axes = panels(2, 2, job.title, width=3.4, height=2.5)
+    figure, axes = panels(2, 2, width=3.4, height=2.5)
     for axis, (metric, name) in zip(axes, METRICS, strict=True):
         if lacks(axis, metric, name, (values for _, _, values in points)):
             continue
@@ -202,7 +202,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     points.sort(key=lambda point: (point.values["bits"][0], point.variant))
     markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))
-    figure, axes = panels(4, 2, job.title, width=3.4, height=2.5)
+    figure, axes = panels(4, 2, width=3.4, height=2.5)
     for index, axis in enumerate(axes):
         (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
         if lacks(axis, metric, name, (point.values for point in points)):
@@ -225,7 +225,7 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
 def spectra(job: FigureJob, inputs: Inputs) -> Figure:
     """The principal standard deviations of each autoencoder's codes, largest first."""
     measured = {label: summary.details["spectrum"] for label, summary in summaries(inputs, CODES.name).items()}
-    figure, (axis,) = panels(1, 1, job.title, width=4.4, height=2.8)
+    figure, (axis,) = panels(1, 1, width=4.4, height=2.8)
     for label, colour in colours_of(list(measured)).items():
         deviations = measured[label]["deviations"]
         ranks = 100 * (np.arange(len(deviations)) + 0.5) / max(len(deviations), 1)
@@ -258,7 +258,7 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
         points.append(Point(name, decoders[0].traits["method"], STAGED[job.lengths[name]["stage_images"] > 0], values))
     varied = [axis for axis in LENGTH_AXES if len({point.values[axis[0]][0] for point in points}) > 1]
     across = varied or LENGTH_AXES[:1]
-    figure, axes = panels(len(DISTANCES) * len(across), len(across), job.title, width=3.0, height=2.5)
+    figure, axes = panels(len(DISTANCES) * len(across), len(across), width=3.0, height=2.5)
     colours = colours_of(list(dict.fromkeys(point.curve for point in points)))
     markers = dict(zip(STAGED, MARKERS, strict=False))
     curves = list(dict.fromkeys((point.curve, point.variant) for point in points))

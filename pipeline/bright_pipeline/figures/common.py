@@ -34,7 +34,6 @@ mpl.rc("grid", color="#DDDDDD", linewidth=0.6)
 mpl.rc("lines", linewidth=1.2)
 mpl.rc("legend", frameon=False, fontsize=7)
 mpl.rc(("xtick", "ytick"), labelsize=7)
-mpl.rc("figure", titlesize=10)
 mpl.rc("pdf", fonttype=42)
 
 Inputs = dict[str, list[Path]]
@@ -97,18 +96,14 @@ def spaced_images(paths: list[Path], count: int) -> list[np.ndarray]:
     return [archive.read(index) for index in spaced(len(archive), count)]
 
 
-def panels(
-    count: int, columns: int, title: str = "", width: float = 2.3, height: float = 1.8
-) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels, row by row, and a title; width and height in inches per panel."""
+def panels(count: int, columns: int, width: float = 2.3, height: float = 1.8) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, row by row; width and height in inches per panel."""
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows + 0.35), dpi=DPI, layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for spare in grid[count:]:
         spare.set_visible(False)
-    if title:
-        figure.suptitle(title)
     return figure, list(grid[:count])
 
 

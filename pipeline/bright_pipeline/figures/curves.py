@@ -37,7 +37,7 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
     if not quantities:
         raise InputError("histories: no column besides step, images and seconds")
     colours = colours_of(list(histories))
-    figure, axes = panels(len(quantities), job.columns or COLUMNS, job.title, width=3.0, height=2.0)
+    figure, axes = panels(len(quantities), COLUMNS, width=3.0, height=2.0)
     for axis, quantity in zip(axes, quantities, strict=True):
         logged = {label: history for label, history in histories.items() if quantity in history}
         for label, history in logged.items():
@@ -73,7 +73,7 @@ def studies(job: FigureJob, inputs: Inputs) -> Figure:
     labels = dict.fromkeys(line for _, _, rows in trials for line in rows.sort_values("trial")["line"])
     in_legend = colours_of([line for line in labels if line != AS_CONFIGURED])
     colours = in_legend | {AS_CONFIGURED: "0.3"}
-    figure, axes = panels(len(trials), 4, job.title, width=2.4, height=2.2)
+    figure, axes = panels(len(trials), 4, width=2.4, height=2.2)
     drawn = {}
     for axis, (label, name, rows) in zip(axes, trials, strict=True):
         x = across[label]

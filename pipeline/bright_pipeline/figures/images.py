@@ -26,7 +26,6 @@ DEFAULT_ROWS = 8
 SMALLEST_SIDE = 128  # picture pixels; smaller images are enlarged by a whole factor (nearest neighbour)
 GAP = 4
 MARGIN = 12
-TITLE_HEIGHT = 60
 HEADING_HEIGHT = 34
 LABEL_GAP = 10
 LABEL_POINTS = 8
@@ -40,7 +39,7 @@ def in_rows(images: Sequence[np.ndarray], columns: int, label: str = "") -> list
     return [("" if start else label, images[start : start + columns]) for start in starts]
 
 
-def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = ()) -> Figure:
+def image_grid(rows: Sequence[Row], headings: Sequence[str] = ()) -> Figure:
     """Draw rows of images of one resolution; labels may be empty. Headings name the first columns."""
     sides = {image.shape[0] for _, images in rows for image in images}
     if len(sides) != 1:
@@ -51,7 +50,7 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
     cell = side * scale
     widths = [TextPath((0, 0), label, size=LABEL_POINTS).get_extents().width for label, _ in rows if label]
     left = MARGIN + (ceil(max(widths) * DPI / 72) + LABEL_GAP if widths else 0)
-    top = MARGIN + (TITLE_HEIGHT if title else 0) + (HEADING_HEIGHT if headings else 0)
+    top = MARGIN + (HEADING_HEIGHT if headings else 0)
     columns = max(len(images) for _, images in rows)
     width = left + columns * (cell + GAP) - GAP + MARGIN
     height = top + len(rows) * (cell + GAP) - GAP + MARGIN
@@ -72,35 +71,28 @@ def image_grid(rows: Sequence[Row], title: str = "", headings: Sequence[str] = (
         x = left + column * (cell + GAP) + cell / 2
         y = top - HEADING_HEIGHT / 2
         figure.text(x / width, 1 - y / height, heading, ha="center", va="center", fontsize=LABEL_POINTS - 1)
-    if title:
-        figure.text(0.5, 1 - (MARGIN + TITLE_HEIGHT / 2) / height, title, ha="center", va="center", fontsize=9)
     return figure
 
 
 def overview(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 1: originals, their reconstructions, and generated images."""
-    count = job.columns or COLUMNS
     pairs = (("Original", "validation"), ("Reconstruction", "reconstructions"))
-    rows = [(label, spaced_images(paths_of(inputs, name), count)) for label, name in pairs]
-    return image_grid([*rows, ("Generated", first_images(paths_of(inputs, "samples"), count))], job.title)
+    rows = [(label, spaced_images(paths_of(inputs, name), COLUMNS)) for label, name in pairs]
+    return image_grid([*rows, ("Generated", first_images(paths_of(inputs, "samples"), COLUMNS))])
 
 
 def reconstruction_pairs(job: FigureJob, inputs: Inputs) -> Figure:
     """Figure 6: the originals, and below them each autoencoder's reconstructions of the same images."""
-    count = job.columns or COLUMNS
-    rows = [("Original", spaced_images(paths_of(inputs, "validation"), count))]
+    rows = [("Original", spaced_images(paths_of(inputs, "validation"), COLUMNS))]
     for label, paths in labelled_paths(inputs, "reconstructions").items():
-        rows.append((label or "Reconstruction", spaced_images(paths, count)))
-    return image_grid(rows, job.title)
+        rows.append((label or "Reconstruction", spaced_images(paths, COLUMNS)))
+    return image_grid(rows)
 
 
 def samples(job: FigureJob, inputs: Inputs) -> Figure:
     """Figures 7, 8, 10, 12 and 14: the first samples of each set, one set below the other."""
-    columns = job.columns or COLUMNS
-    count = (job.rows or ROWS.get(job.figure, DEFAULT_ROWS)) * columns
-    sets = labelled_paths(inputs, "samples").items()
-    rows = [row for label, paths in sets for row in in_rows(first_images(paths, count), columns, label)]
-    return image_grid(rows, job.title)
+    count, sets = ROWS.get(job.figure, DEFAULT_ROWS) * COLUMNS, labelled_paths(inputs, "samples").items()
+    return image_grid([row for label, paths in sets for row in in_rows(first_images(paths, count), COLUMNS, label)])
 
 
 def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
@@ -109,13 +101,13 @@ def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
     generated, train = (ImageArchive(paths_of(inputs, name)) for name in ("samples", "train"))
     number = {name: index for index, name in enumerate(train.names)}
     rows: list[Row] = []
-    for index, name in enumerate(generated.names[: job.rows or ROWS.get(job.figure, DEFAULT_ROWS)]):
+    for index, name in enumerate(generated.names[: ROWS.get(job.figure, DEFAULT_ROWS)]):
         nearest = table[table["image"] == name].sort_values("rank")["train_image"].tolist()
         if not nearest:
             break
-        images = [train.read(number[image]) for image in nearest[: (job.columns or NEIGHBOUR_COLUMNS) - 1]]
+        images = [train.read(number[image]) for image in nearest[: NEIGHBOUR_COLUMNS - 1]]
         rows.append(("", [generated.read(index), *images]))
-    return image_grid(rows, job.title, ["Generated", "Nearest"])
+    return image_grid(rows, ["Generated", "Nearest"])
 
 
 def read_neighbours(path: Path) -> pd.DataFrame:
@@ -131,5 +123,5 @@ def exploration(job: FigureJob, inputs: Inputs) -> Figure:
         columns = [str(column) for column in json.loads(path.read_text(encoding="utf-8"))[job.figure]]
     except (ValueError, KeyError) as error:
         raise InputError(f"columns {path}: needs to be JSON with the columns of {job.figure} ({error})") from None
-    images = first_images(paths_of(inputs, "images"), (job.rows or ROWS.get(job.figure, DEFAULT_ROWS)) * len(columns))
-    return image_grid(in_rows(images, len(columns)), job.title, columns)
+    images = first_images(paths_of(inputs, "images"), ROWS.get(job.figure, DEFAULT_ROWS) * len(columns))
+    return image_grid(in_rows(images, len(columns)), columns)

@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 import yaml
-from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGE
 from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
@@ -26,9 +25,6 @@ from bright_pipeline.stages.tables import row_settings, studies
 
 class FigureJob(Section):
     figure: str
-    title: str = Field("", description="The title above the figure.")
-    columns: int | None = Field(None, ge=1, description="Images or panels per row; by default as the figure needs.")
-    rows: int | None = Field(None, ge=1, description="Rows of images; by default as the figure needs.")
     models: dict[str, str] = added({}, "Label of an input -> name of its model in a measurement of several.")
     lengths: dict[str, dict[str, int]] = added(
         {}, "Label of an input -> training images of its autoencoder and of its decoder stage, steps of its diffusion."
