@@ -138,21 +138,14 @@ def never_restart(is_refused):
     )
 
 
-def list_true_changes(listed):
-    """`--list-changes params` lists the files of a change; Snakemake 9 also those of one that is none."""
-    ParamsChange.__iter__ = lambda change: listed(change) if change else iter(())
+# `--list-changes params` lists the files of a change; Snakemake 9 also those of one that is none.
+ParamsChange.__iter__ = lambda change, listed=ParamsChange.__iter__: (
+    listed(change) if change else iter(())
+)
 
-
-list_true_changes(ParamsChange.__iter__)
-
-
-def hide_solver_warning():
-    """Where Snakemake's solver finds no best choice of jobs, a greedy one is as good here: its warning is left out."""
-    text = "Failed to solve scheduling problem with ILP solver"
-    logger.addFilter(lambda record: not str(record.msg).startswith(text))
-
-
-hide_solver_warning()
+# Where Snakemake's solver finds no best choice of jobs, a greedy one is as good here: its warning is left out.
+UNSOLVED = "Failed to solve scheduling problem with ILP solver"
+logger.addFilter(lambda record: not str(record.msg).startswith(UNSOLVED))
 
 
 def add_handlers(start, success, error):

@@ -72,7 +72,11 @@ def doctor(
     states = [network_state(name, networks) for name in manifest()]
     asked = networks_used(jobs)
     stopping = [line for job in jobs(planned).values() for line in wrong_sizes(job)]
-    stopping += [*obstacles(jobs, to_do, networks), *gpu_problems()]
+    stopping += obstacles(jobs, to_do, networks)
+    try:
+        check_torch(len(visible_gpus()))
+    except DeviceError as error:
+        stopping.append(str(error))
     if find_spec("snakemake") is None:
         stopping.append(f"snakemake is not installed: pip install {extra_with('snakemake')}")
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
@@ -131,15 +135,6 @@ def dataset_table(jobs: Jobs) -> str:
             raw = raw_images(source_at(entry.path), f"samples.{name}")
             rows.append((f"samples {name}", str(entry.path), raw, "yes" if jobs(samples, name).complete else "no"))
     return table(rows, ("dataset", "source", "raw images", "prepared"))
-
-
-def gpu_problems() -> list[str]:
-    """A line if jobs on the GPUs that this machine lists would stop."""
-    try:
-        check_torch(len(visible_gpus()))
-    except DeviceError as error:
-        return [str(error)]
-    return []
 
 
 def machine_facts() -> dict[str, str]:

@@ -146,10 +146,9 @@ class Config(Section):
 
     def _check_decoder_stage(self, stage: Any) -> None:
         """Require the architecture and the images of the entry whose encoder a decoder stage keeps."""
-        first = self.autoencoders[stage.initial_weights.entry]
+        start = stage.initial_weights.entry
         for key in ("dataset", *stage.architecture()):
-            if key not in ("decoder_stage", "initial_weights") and getattr(stage, key) != getattr(first, key):
-                start = stage.initial_weights.entry
+            if key != "initial_weights" and getattr(stage, key) != getattr(self.autoencoders[start], key):
                 raise ValueError(f"{key}: must be as in {start}, whose encoder the decoder stage keeps")
 
     def _check_study(self, study: Study) -> None:

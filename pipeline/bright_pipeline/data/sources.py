@@ -8,8 +8,8 @@ import errno
 import gzip
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -156,14 +156,8 @@ class LmdbImages(_File):
             raise InputError(f"{self.where}: {self.path}: {truncated}")
         return environment
 
-    @contextmanager
-    def _lmdb_errors(self) -> Iterator[None]:
-        import lmdb
-
-        try:
-            yield
-        except lmdb.Error as error:
-            raise InputError(f"{self.where}: {self.path}: not a readable LMDB ({error})") from None
+    def _lmdb_errors(self) -> AbstractContextManager[None]:
+        return readable(f"{self.where}: {self.path}: not a readable LMDB")
 
 
 class IdxImages(_File):

@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from importlib.util import cache_from_source, find_spec, resolve_name
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -274,24 +275,16 @@ def used_libraries() -> dict[str, str]:
 @cache
 def versions(modules: frozenset[str]) -> dict[str, str]:
     """The versions of Python and of the packages that provide these modules."""
-    packages = (distribution(name) for name in modules - NO_NUMBERS.keys())
-    found = {package.name.lower().replace("_", "-"): package.version for package in packages if package is not None}
+    installed, found = tuple(metadata.distributions()), dict[str, str]()
+    for module in modules - NO_NUMBERS.keys():  # a package with the module's name, or one that contains the module
+        containing = (one for one in installed if module in (one.read_text("top_level.txt") or "").split())
+        with suppress(metadata.PackageNotFoundError, StopIteration):
+            package = next(chain(metadata.Distribution.discover(name=module), containing))
+            found[package.name.lower().replace("_", "-")] = package.version
     if "torch" in sys.modules:  # its kernels of another instruction set round differently
         capability = sys.modules["torch"].backends.cpu.get_cpu_capability()
         found["cpu"] = "portable" if is_portable() else capability
     return dict(sorted(({"python": platform.python_version()} | found).items()))
-
-
-def distribution(module: str) -> metadata.Distribution | None:
-    """The installed package with a module's name, or the one that contains the module; None if there is none."""
-    with suppress(metadata.PackageNotFoundError):
-        return metadata.distribution(module)
-    return next((one for one in _installed() if module in (one.read_text("top_level.txt") or "").split()), None)
-
-
-@cache
-def _installed() -> tuple[metadata.Distribution, ...]:
-    return tuple(metadata.distributions())
 
 
 def _modules(roots: list[str]) -> list[Module]:

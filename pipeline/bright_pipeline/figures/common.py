@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.base.parsing import named_paths
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import atomic_path
@@ -69,10 +69,8 @@ def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
 
 def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
     """Read a csv with these columns; `where` starts the error message."""
-    try:
+    with readable(f"{where}: not a csv"):
         frame = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{where}: not a csv ({error})") from None
     if absent := [column for column in needed if column not in frame]:
         raise InputError(f"{where}: the columns {', '.join(absent)} are missing; found {', '.join(frame)}")
     return frame

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.figures.common import DPI, Inputs, first_images, labelled_paths, paths_of, read_csv, spaced_images
 from bright_pipeline.stages.figures import FigureJob
@@ -119,9 +119,7 @@ def read_neighbours(path: Path) -> pd.DataFrame:
 def exploration(job: FigureJob, inputs: Inputs) -> Figure:
     """Beyond the paper: a sheet of `bright_pipeline.explore_codes` with the names of its columns."""
     path = paths_of(inputs, "columns")[0]
-    try:
+    with readable(f"columns {path}: needs to be JSON with the columns of {job.figure}"):
         columns = [str(column) for column in json.loads(path.read_text(encoding="utf-8"))[job.figure]]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"columns {path}: needs to be JSON with the columns of {job.figure} ({error})") from None
     images = first_images(paths_of(inputs, "images"), ROWS.get(job.figure, DEFAULT_ROWS) * len(columns))
     return image_grid(in_rows(images, len(columns)), columns)

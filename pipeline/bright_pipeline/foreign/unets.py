@@ -19,7 +19,7 @@ from typing import Any
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.foreign.files import read_tensors
 from bright_pipeline.models.checkpoints import fill
 from bright_pipeline.settings.diffusion import UNet
@@ -117,10 +117,8 @@ def import_unet_folder(model: UNet2DModel, folder: Path) -> None:
     """Fill an untrained UNet2DModel with a folder's weights; InputError lists the keys of its config that differ."""
     place = folder / "unet" if (folder / "unet" / "config.json").exists() else folder
     file = place / "config.json"
-    try:
+    with readable(f"{file}: not a readable config of diffusers"):
         given: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{file}: not a readable config of diffusers ({' '.join(str(error).split())})") from None
     if given.get("_class_name") != "UNet2DModel":
         raise InputError(f"{file}: of {given.get('_class_name')}, where a UNet2DModel is needed")
     parameters = inspect.signature(UNet2DModel.__init__).parameters.values()

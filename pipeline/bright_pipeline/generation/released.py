@@ -10,10 +10,9 @@ import tempfile
 import urllib.request as requests
 import zipfile
 from collections.abc import Iterable
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
-from bright_pipeline.base.errors import InputError, error_text, readable
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.engine.atomic import new_folder, write_text
 from bright_pipeline.engine.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.settings.weights import EXPORTED
@@ -97,15 +96,13 @@ def _download(url: str, path: Path, limit: int) -> None:
     for handler in ("Proxy", "HTTPS", "HTTPRedirect", "HTTPDefaultError", "Unknown"):
         opener.add_handler(getattr(requests, f"{handler}Handler")())
     opener.add_handler(requests.HTTPErrorProcessor())
-    try:
+    with readable(f"{url}: download failed", "; give a folder instead if offline"):
         request = requests.Request(url, headers={"User-Agent": "bright-pipeline"})
         with opener.open(request, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
             while chunk := answer.read(2**20):
                 if (size := size + len(chunk)) > limit:
                     raise InputError(f"{url}: more than {limit:,} bytes, which is too large for a release")
                 file.write(chunk)
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: no valid host or path
-        raise InputError(f"{url}: download failed ({error_text(error)}); give a folder instead if offline") from None
 
 
 def _unpack(archive: Path, folder: Path, url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 from pydantic import Field
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.base.parsing import parse_settings
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.settings.fields import Section
@@ -120,10 +120,8 @@ def build_claims(job: TableJob, tables: Sequence[tuple[str, Path]], published_fo
     """A line for each comparison of each claim, from the csv of the other tables by name."""
     read: Tables = {}
     for name, path in tables:
-        try:
+        with readable(f"table {path}: a csv of make_table is needed"):
             frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"table {path}: a csv of make_table is needed ({error})") from None
         if "source" not in frame or "method" not in frame:
             raise InputError(f"table {path}: lacks source or method; its columns: {', '.join(frame)}")
         read[name] = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

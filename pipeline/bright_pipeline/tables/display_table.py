@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import readable
 
 SUBJECTS = ("Method", "Autoencoder", "It says")  # the column that names a row, and stays in view
 LAST = ("Source", "Protocol")  # columns that explain a row, behind its numbers
@@ -152,14 +152,12 @@ def sentences(start: str, parts: list[str], between: str = ", ") -> list[str]:
 
 def read_display(path: Path, name: str = "", latex: Path | None = None) -> DisplayTable:
     """The table in a `table.json`, with its name and its LaTeX."""
-    try:
+    with readable(f"table {path}: not a table as make_table writes it"):
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [[_read_cell(cell) for cell in row] for row in content.pop("rows")]
         columns = [(str(quantity), str(part)) for quantity, part in content.pop("columns")]
         text = "" if latex is None else latex.read_text(encoding="utf-8")
         return DisplayTable(rows=rows, columns=columns, name=name, latex=text, **content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"table {path}: not a table as make_table writes it ({error!r})") from None
 
 
 def _read_cell(cell: str | dict[str, Any]) -> DisplayCell:

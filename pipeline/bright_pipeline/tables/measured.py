@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.evaluation.summary import Summary, Value, read_summary
 from bright_pipeline.models.metric_networks.manifest import is_unchecked
 from bright_pipeline.settings.quantities import GENERATED, KINDS, RATIO, TIMED_TRAINING, Kind, Quantity
@@ -29,13 +29,11 @@ Protocol = dict[str, Any]
 
 def read_history(path: Path) -> Summary:
     """The seconds of a training, from the last row of its history (csv)."""
-    try:
+    with readable(f"history {path}: a training's csv with rows and `seconds` is needed"):
         with path.open(encoding="utf-8", newline="") as file:
             seconds = float(list(csv.DictReader(file))[-1]["seconds"])
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds {seconds}")
-    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
-        raise InputError(f"history {path}: a training's csv with rows and `seconds` is needed ({error!r})") from None
     return Summary(kind=TIMED_TRAINING.name, values={"training.seconds": Value(number=seconds)})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.settings.study import Grid
 from bright_pipeline.stages.tables import StudyJob
 from bright_pipeline.tables.display import rounded
@@ -49,12 +49,10 @@ def build_study(job: StudyJob, named: Sequence[tuple[str, Path]]) -> FramedTable
 def _measured(job: StudyJob, path: Path) -> dict[str, float]:
     """Means over the tuning images: the metrics, and the loss l2_weight MSE + perceptual_weight LPIPS."""
     needed = ["psnr", "ssim", *([job.perceptual] if job.perceptual != "none" else [])]
-    try:
+    with readable(f"metrics {path}: a csv with the columns {', '.join(needed)} is needed"):
         images = pd.read_csv(path, usecols=lambda name: name in METRICS)
         if absent := [name for name in needed if name not in images]:
             raise ValueError(f"without {', '.join(absent)}")
-    except (ValueError, OSError) as error:
-        raise InputError(f"metrics {path}: a csv with the columns {', '.join(needed)} is needed ({error})") from None
     squared = float((PEAK**2 * 10.0 ** (-images["psnr"] / 10)).mean())
     perceptual = float(images[job.perceptual].mean()) if job.perceptual != "none" else 0.0
     loss = job.l2_weight * squared + job.perceptual_weight * perceptual

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.models.metric_networks import manifest
 
@@ -77,14 +77,12 @@ def read_network(name: str, path: Path | str, framework: Literal["pt", "numpy"] 
     path = Path(path)
     if not path.is_file():
         raise InputError(manifest.missing_line(name, path.parent))
-    try:
-        with safe_open(path, framework=framework) as file:
-            metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (not a dict)
-            check_layout(name, shapes, f"network {name}: {path}")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise InputError(f"network {name}: {path} is not a whole safetensors file ({error})") from None
+    damaged = readable(f"network {name}: {path} is not a whole safetensors file")
+    with damaged, safe_open(path, framework=framework) as file:
+        metadata = dict(json.loads((file.metadata() or {}).get(METADATA_KEY, "{}")))
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (not a dict)
+        check_layout(name, shapes, f"network {name}: {path}")
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     digest = weights_sha256(tensors)
     expected = manifest.network(name).weights_sha256 or metadata.get("weights_sha256") or ""
     check_sha256(digest, str(expected), f"network {name}: {path}")
