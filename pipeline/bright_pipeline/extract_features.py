@@ -15,7 +15,7 @@ from bright_pipeline.stages.evaluation import Extraction
 def extract_features(
     job: Extraction,
     images: Annotated[list[Path], typer.Option(help="A zip of PNGs; several are one set, in order.")],
-    weights: Annotated[Path, typer.Option(help="The network's weights, from `bright_pipeline.fetch_network`.")],
+    weights: Annotated[Path, typer.Option(help="The network's weights, from `bright fetch_network`.")],
     features: Annotated[Path, typer.Option(help="Where the features go (npz).")],
     first: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     last: Annotated[int | None, typer.Option(help="Index after the last image; by default, and at most, all.")] = None,

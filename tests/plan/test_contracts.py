@@ -30,7 +30,6 @@ from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSet
 from snakemake.workflow import Workflow
 
 REPOSITORY = Path(__file__).parents[2]
-WITH_JOBS = [stage for stage in all_stages().values() if stage.name != "fetch_network"]
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +67,15 @@ def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others
     contracts, commands = ({file.stem for file in folder.glob("*.py")} for folder in (package / "stages", package))
     assert contracts == {*CONTRACTS, "__init__", "common"}
     assert commands - {"__init__"} == all_stages().keys()
-    rules = {rule.name: Path(rule.snakefile).stem for rule in workflow.rules if rule.output and rule.name != "publish"}
+    made = [rule for rule in workflow.rules if rule.output and rule.name not in ("publish", "fetch_network")]
+    rules = {rule.name: Path(rule.snakefile).stem for rule in made}
     assert rules.keys() == all_stages().keys()
     for name, file in rules.items():
         contract = importlib.import_module(f"bright_pipeline.stages.{file}")
         assert all_stages()[name] in [value for value in vars(contract).values() if isinstance(value, Stage)]
 
 
-@pytest.mark.parametrize("stage", WITH_JOBS, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", all_stages().values(), ids=lambda stage: stage.name)
 def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Stage, workflow: Workflow) -> None:
     rule, folder = workflow.get_rule(stage.name), f"results/store/{stage.folder}/{{name}}-{{digest}}"
     files = {name: strip_wildcard_constraints(path) for name, path in rule.output.items()}
@@ -88,7 +88,7 @@ def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Sta
     assert ("mem_mb" in by_job) == (not stage.local)
 
 
-@pytest.mark.parametrize("name", [stage.name for stage in WITH_JOBS])
+@pytest.mark.parametrize("name", all_stages())
 def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name, one_of_each, workflow) -> None:
     shard, rule = one_of_each[name], workflow.get_rule(name)
     assert any(isinstance(source, Output) for source in shard.sources) <= bool(rule.input)

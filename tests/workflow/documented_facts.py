@@ -62,7 +62,7 @@ def graph_has_every_stage(run: Run, place: Place, places: Places, line: str) -> 
 
 
 def every_job_has_its_command(run: Run, place: Place, places: Places, line: str) -> None:
-    launched = r"^Shell command: .*?python -P -m bright_pipeline\.(?:engine\.launch .* -- bright_pipeline\.)?(\w+) "
+    launched = r"^Shell command: .*? -m bright_pipeline\.(?:engine\.launch .* -- bright_pipeline\.|commands )?(\w+) "
     printed = re.findall(launched, run.text, re.MULTILINE)
     assert printed
     assert {stage: printed.count(stage) for stage in printed} == run.jobs

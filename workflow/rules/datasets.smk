@@ -34,5 +34,5 @@ rule fetch_network:
         "Fetching network {wildcards.network}"
     shell:
         start(
-            "bright_pipeline.fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
+            "bright_pipeline.commands fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
         )

@@ -28,7 +28,7 @@ def stage_jobs():
     pending = [
         (job, find(job.wildcards))
         for job in pending_jobs()
-        if job.rule.name in all_stages() and job.rule.name != "fetch_network"
+        if job.rule.name in all_stages()
     ]
     for job, shard in pending:
         if shard.job.stage.name != job.rule.name:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bright_pipeline.engine.command import LogOption
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.base.progress import log_to, logger
@@ -26,9 +27,10 @@ def fetch_network(
     output: Annotated[
         Path | None, typer.Option(help=f"The safetensors file to write; default: NAME.safetensors in {NETWORKS}.")
     ] = None,
+    log: LogOption = None,
 ) -> None:
     """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
-    log_to(None)
+    log_to(log)
     if name is not None and every is None:
         fetch(name, output or network_path(name, NETWORKS))
     elif every is not None and name is None and output is None:

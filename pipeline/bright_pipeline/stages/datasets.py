@@ -12,7 +12,7 @@ from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.jobs import Job, Stage, Use
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.settings.dataset import Dataset
-from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.settings.fields import operational
 from bright_pipeline.stages.common import Jobs
 
 ASSUMED_IMAGES = 10_000  # for training, where no source has a count
@@ -51,7 +51,6 @@ PREPARE_DATASET = Stage(
     uses=lambda job, images: [Use("compute", "", OF_AN_IMAGE * job.jobs(known_images)[job.settings["name"]].total)],
     size=lambda job, images: job.jobs(known_images)[job.settings["name"]].total * png_bytes(job, job.settings["name"]),
 )
-FETCH_NETWORK = Stage("fetch_network", "networks", Section, local=True)  # its command takes a name, and no settings
 
 
 def dataset(jobs: Jobs, name: str) -> Job:
