@@ -90,12 +90,12 @@ def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
     if "anyOf" in facts:
         return joined([_type(part, schema) for part in facts["anyOf"] if part.get("type") != "null"], "or")
     match facts.get("type"):
-        case "array" if "prefixItems" in facts:
-            return f"list of {len(facts['prefixItems'])} {_type(facts['prefixItems'][0], schema)}s"
         case "array":
-            inner = _type(facts["items"], schema)
+            parts = facts.get("prefixItems", [])
+            inner = _type(parts[0] if parts else facts["items"], schema)
             noun, space, limits = inner.partition(" ")
-            return f"list of {inner}" if inner.startswith("`") else f"list of {noun}s{space}{limits}"
+            several = inner if inner.startswith("`") else f"{noun}s{space}{limits}"
+            return f"list of {len(parts)} {several}" if parts else f"list of {several}"
         case "object":
             return "entries by name" if facts.get("additionalProperties") else "section"
         case "string":
@@ -103,10 +103,10 @@ def _type(facts: dict[str, Any], schema: dict[str, Any]) -> str:
         case "boolean":
             return "true or false"
         case str(name):
+            below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
             if (low := facts.get("minimum")) is not None:
-                return f"{name} from {low:g}" + (f" to {facts['maximum']:g}" if "maximum" in facts else "")
+                return f"{name} from {low:g}" + (f" to {facts['maximum']:g}" if "maximum" in facts else below)
             if "exclusiveMinimum" in facts:
-                below = f" and below {facts['exclusiveMaximum']:g}" if "exclusiveMaximum" in facts else ""
                 return f"{name} above {facts['exclusiveMinimum']:g}{below}"
             return name
         case _:
