@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.jobs import Job, closure, targets
@@ -31,15 +30,14 @@ DISK = {64: "5 GB", 128: "6 GB"}  # of 20,000 training images
 
 def gpu_hours(prices: Iterable[JobPrice], device: Device) -> tuple[float, float]:
     """GPU-hours of these jobs on a device, by their operations."""
-    ranges = [device.seconds(cost.work, cost.precision) for one in prices for cost in one.costs]
-    low, high = (sum(ends) / 3600 for ends in zip(*ranges, strict=True))
+    low, high = sum(device.seconds(cost) for one in prices for cost in one.costs) / 3600
     return low, high
 
 
 def paper_estimate() -> tuple[Jobs, Estimate]:
     """The jobs of the paper's config, and their estimate as COMMAND makes it."""
     plan = Jobs(read_config(ROOT / "config" / "paper.yaml"), every_network=True)
-    return plan, make_estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
+    return plan, Estimate(plan, "config/paper.yaml", DEVICES["a100"], gpus=8)
 
 
 def hours_of_tables(plan: Jobs, estimate: Estimate) -> str:
@@ -72,7 +70,7 @@ def one_gpu_table(page: str) -> str:
         small = re.sub(rf"\b{key}: \w+", f"{key}: {value}", small)
     rows = []
     for pixels, settings in ((64, small), (128, config)):
-        estimate = make_estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
+        estimate = Estimate(Jobs(load_config(yaml.safe_load(settings))), "one-gpu.yaml", DEVICES["rtx3090"], 1)
         memory = max(one.gib for one in estimate.prices if one.gib is not None)
         for name, card in SMALL_CARDS.items():
             hours = []

@@ -25,14 +25,13 @@ from typing import Any
 import torch
 from accelerate.state import AcceleratorState
 from bright_pipeline.base.paths import NETWORKS
-from bright_pipeline.commands.estimate import make_estimate
 from bright_pipeline.config.root import Config, read_config
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.jobs import Use
 from bright_pipeline.estimation import costs
 from bright_pipeline.estimation.devices import GIBI, Device, choose_device, needed_gib
 from bright_pipeline.estimation.prices import RATES
-from bright_pipeline.estimation.report import hours, total
+from bright_pipeline.estimation.report import Estimate, hours, total
 from bright_pipeline.models.autoencoder import inference_precision
 from bright_pipeline.models.checkpoints import pick_device
 from bright_pipeline.models.metric_networks.manifest import PERCEPTUAL_NETWORKS, network_path
@@ -88,7 +87,7 @@ def uses(config: Config, settings: Any) -> list[Use]:
 def output(config: Config, use: Use, device: torch.device, batch: int) -> Callable[[], Tensor]:
     """A call of an untrained model, the same on each device."""
     torch.manual_seed(0)
-    call = costs.CALLS[use.work](config, replace_batch(use, batch), device)
+    call = costs.call_of(config, use._replace(batch=batch), device)
 
     def run() -> Tensor:
         with torch.no_grad(), inference_precision(use.precision, device):
@@ -96,10 +95,6 @@ def output(config: Config, use: Use, device: torch.device, batch: int) -> Callab
             return found if isinstance(found, Tensor) else found.sample
 
     return run
-
-
-def replace_batch(use: Use, batch: int) -> Use:
-    return use._replace(batch=batch)
 
 
 def timed(call: Callable[[], object], device: torch.device) -> float:
@@ -152,16 +147,16 @@ def check_price(
         report.add(what, "the card's memory is too small for its batch")
         return
     cost = costs.use_cost(config, use)
-    work = cost.work * (1 / steps)
-    low, high = card.seconds(work, cost.precision)
+    cost = replace(cost, work=cost.work / steps)
+    low, high = card.seconds(cost)
     peak = torch.cuda.max_memory_allocated() / GIBI if on_gpu else 0.0
     at_peak = replace(card, plain=(1.0, 1.0), measured={f"{use.work} {cost.precision}": 1.0})
-    fastest, _ = at_peak.seconds(work, cost.precision, use.work)
+    fastest, _ = at_peak.seconds(cost, use.work)
     report.shares[f"{use.work} {cost.precision}"].append(fastest * 1.2 / seconds)
     words = f"{seconds:.3g} s, estimated {low:.3g} to {high:.3g}"
     if on_gpu:
-        words += f"; {peak:.1f} GiB, estimated {cost.step.peak / GIBI:.1f} ({needed_gib(cost):.1f} with the context)"
-        report.peaks.append(peak / (cost.step.peak / GIBI))
+        words += f"; {peak:.1f} GiB, estimated {cost.peak / GIBI:.1f} ({needed_gib(cost):.1f} with the context)"
+        report.peaks.append(peak / (cost.peak / GIBI))
     print(f"    {words}", flush=True)
     if seconds > high:
         report.add(f"speed of {what}", f"{seconds / high:.1f} times as slow as the upper end of its estimate")
@@ -256,7 +251,7 @@ def known_card() -> Device:
 
 def summarize(report: Report, card: Device, shares: dict[str, float], path: str) -> None:
     """Five lines: what works, what does not, rates, memory, and the price of the config."""
-    estimate = make_estimate(Jobs(read_config(Path(path)), every_network=True), path, card, 1)
+    estimate = Estimate(Jobs(read_config(Path(path)), every_network=True), path, card, 1)
     price = hours(total(estimate.prices, of_gpus=card.is_gpu, whole=True))
     ratios = f"{min(report.peaks):.2f} to {max(report.peaks):.2f} of the estimate" if report.peaks else "not measured"
     print(f"\nworks: {len(report.works)} of {len(report.works) + len(report.problems)} checks")

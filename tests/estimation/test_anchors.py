@@ -1,5 +1,6 @@
 """The range of an estimate contains what published trainings cost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def test_the_price_of_a_published_training_contains_its_published_cost(config: C
     training = settings.training
     cost = use_cost(config, Use("train", settings))
     done = getattr(training, "images", None) or training.steps * training.batch
-    low, high = np.array(DEVICES[card].seconds(cost.work, cost.precision)) * images / done
+    low, high = DEVICES[card].seconds(cost) * images / done
     if first_stage is not None:
         encoding = use_cost(config, Use("encode", config.autoencoders[first_stage], images, 8))
-        low, high = np.array([low, high]) + DEVICES[card].seconds(encoding.work, "tf32")
+        low, high = np.array([low, high]) + DEVICES[card].seconds(replace(encoding, precision="tf32"))
     print(f"{entry}: {low / DAY:.1f} to {high / DAY:.1f} GPU-days, published {published / DAY:.1f}")
     assert low < published < high < 3 * low

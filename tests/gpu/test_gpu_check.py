@@ -43,6 +43,14 @@ def test_a_right_model_works(precision: str) -> None:
     assert report.shares[f"denoise {precision}"][0] > 0
 
 
+def test_the_cpu_s_reference_does_not_launch_kernels_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bright_pipeline.models.retrieval_triton.launch", None)
+    report, settings = gpu_check.Report(), config()
+    use = Use("decode", settings.autoencoders["main"], 4, 4)
+    gpu_check.check_output(report, settings, "autoencoders.main", use, HERE, SLOW)
+    assert (report.works, report.problems) == (["decode autoencoders.main in fp32"], [])
+
+
 def test_a_wrong_kernel_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A normalization that is wrong in 16 bits alone, as the CPU's float32 is the reference."""
     right = torch.nn.functional.silu

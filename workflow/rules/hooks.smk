@@ -12,7 +12,6 @@ from bright_pipeline.base.amounts import readable_duration
 from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.commands.status import job_states, outlook
-from bright_pipeline.estimation.devices import memory_of_card
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
@@ -46,15 +45,6 @@ def check_before_the_first_job():
     asked = needed().among([shard for _, shard in pending])
     for line in skipped_metrics(asked.jobs):
         print(line, file=sys.stderr)
-    # Cards that a profile names (`gpu_model`), and whose memory is too small.
-    warnings = {
-        f"{shard.job.entry}: needs {mib / 1024:.0f} GiB, more than {model} has"
-        for job, shard in pending
-        if (model := job.resources.get("gpu_model"))
-        and (mib := gpu_mem_mb(job.wildcards) or 0) > 1024 * memory_of_card(str(model))
-    }
-    for line in sorted(warnings):
-        print(f"warning: {line}", file=sys.stderr)
     if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))
     for job in asked.jobs:

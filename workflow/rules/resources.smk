@@ -3,7 +3,7 @@
 from math import ceil
 
 from bright_pipeline.engine.records import record_path, request_mb
-from bright_pipeline.estimation.devices import plan_prices
+from bright_pipeline.estimation.prices import requests
 from bright_pipeline.plan.checks import obstacles
 from bright_pipeline.stages.common import CORES_PER_GPU
 
@@ -39,9 +39,7 @@ def prices():
     """Upper ends of seconds, and MiB of GPU memory, of each job of the run; none where this process submits none."""
     if not is_cluster_run() or obstacles(jobs, needed()):
         return {}
-    return plan_prices(
-        jobs.user_config, [*gpu_models(), *(name for name, _ in cards())]
-    )
+    return requests(jobs, dict(cards()))
 
 
 def runtime(wildcards, attempt):

@@ -96,11 +96,6 @@ def gpu_model(rule):
     return None if named is None or named.is_evaluable() else named.value
 
 
-def gpu_models():
-    """The GPUs that a profile names for any rule."""
-    return sorted(set(filter(None, (gpu_model(rule.name) for rule in workflow.rules))))
-
-
 def resource_of_a_profile(rule, name):
     """The text that a profile gives a rule's resource; none without one."""
     given = workflow.get_rule(rule).resources.get(name)

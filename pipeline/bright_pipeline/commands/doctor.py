@@ -29,8 +29,7 @@ from bright_pipeline.engine.damage import wrong_sizes
 from bright_pipeline.engine.gpus import check_torch, driver_and_cuda, visible_gpus
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.run import unfinished
-from bright_pipeline.estimation.costs import memory_warnings
-from bright_pipeline.estimation.devices import choose_card, this_device
+from bright_pipeline.estimation.devices import GIBI
 from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.models.metric_networks.files import NetworkState, network_state
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
@@ -43,7 +42,6 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import samples
 
-GIBI = 2**30
 RESULTS = Path("results")
 LIBRARIES = (
     *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid"),
@@ -62,11 +60,8 @@ table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths
 def doctor(
     config: ConfigArgument = DEMO,
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
-    device: Annotated[str | None, typer.Option(help="The GPU for trainings; default: this machine's.")] = None,
 ) -> None:
     """Check metric networks, datasets and the machine for a run; exit code 1 if it cannot run."""
-    if device is not None:
-        choose_card(device)
     jobs = Jobs(read_config(config))
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
@@ -91,9 +86,6 @@ def doctor(
             print(f"{'skipped' if skipped else 'not needed now'}: {state.line}")
     if needed > free:
         print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
-    entries = [job.entry for job in to_do.jobs if job.is_training and job.jobs is jobs]
-    for line in memory_warnings(jobs.config, entries, device or this_device()):
-        print(f"may run out of memory: {line}")
     for line in stopping:
         print(f"stops a run: {line}")
     if stopping:

@@ -5,16 +5,11 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import ConfigArgument, run_stage
-from bright_pipeline.base.paths import DEMO, NETWORKS
+from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.jobs import planned
-from bright_pipeline.estimation.devices import DEVICES, Device, choose_device
-from bright_pipeline.estimation.prices import job_prices, longest_chain
+from bright_pipeline.estimation.devices import DEVICES, choose_device
 from bright_pipeline.estimation.report import Estimate, text
-from bright_pipeline.models.metric_networks.manifest import available, fetchable
-from bright_pipeline.settings.quantities import IMAGE_NETWORKS
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.datasets import known_images
 
 
 def estimate(
@@ -34,22 +29,10 @@ def estimate(
     """
     chosen = choose_device(device, tflops)
     jobs = Jobs(read_config(config), every_network=all_networks)
-    result = make_estimate(jobs, str(config), chosen, gpus)
+    result = Estimate(jobs, str(config), chosen, gpus)
     print(text(result))
     if device is not None and result.too_large:
         raise typer.Exit(1)
-
-
-def make_estimate(jobs: Jobs, config: str, device: Device, gpus: int) -> Estimate:
-    """The estimate of a config's run on this many GPUs; config: its readable name."""
-    from bright_pipeline.estimation.space import missing_space  # imports torch
-
-    prices = job_prices(jobs, device)
-    chain_s, chain = longest_chain(jobs(planned).values(), prices)
-    networks = [] if jobs.every_network else [*IMAGE_NETWORKS, *jobs.config.evaluation.networks]
-    absent: list[str] = [network for network in networks if not (available(network, NETWORKS) or fetchable(network))]
-    space = missing_space(jobs)
-    return Estimate(config, device, gpus, jobs(known_images), prices, chain_s, chain, space, absent)
 
 
 if __name__ == "__main__":

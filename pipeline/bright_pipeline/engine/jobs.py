@@ -32,6 +32,7 @@ class Use(NamedTuple):
     items: float = 1  # how many of them, such as images
     batch: int = 1  # of them at once
     precision: str = "fp32"
+    resolution: int = 0  # of images, for a network that reads them as they are
 
 
 @dataclass(frozen=True)

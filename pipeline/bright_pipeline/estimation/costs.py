@@ -7,12 +7,13 @@ adds no floating-point operations.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -25,8 +26,8 @@ from bright_pipeline.config.root import Config
 from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.code import code_digest
 from bright_pipeline.engine.jobs import Use
-from bright_pipeline.estimation.devices import Cost, UseCost, Work, choose_card, fits, too_large, trainings
-from bright_pipeline.estimation.fake_gpu import NAME, FakeGPU, NotCounted
+from bright_pipeline.estimation.devices import Cost
+from bright_pipeline.estimation.fake_gpu import NAME, FakeGPU
 from bright_pipeline.families import generator_family, load
 from bright_pipeline.models.autoencoder import HALF
 from bright_pipeline.models.checkpoints import make_autoencoder, make_generator
@@ -56,9 +57,6 @@ class Images:
     def __len__(self) -> int:
         return ITEMS
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.images[index]
-
     def batches(self, order: StepOrder) -> Iterator[Tensor]:
         """uint8 batches (n, C, R, R)."""
         return (self.images[rows] for rows in order)
@@ -76,11 +74,8 @@ def make_task(config: Config, settings: Any, perceptual: Weights | None, acceler
     if getattr(settings, "autoencoder", None) is None:
         data = Images(image_shape(config, settings))
     else:  # random codes, and the untrained autoencoder that decodes them
-        first_stage = config.autoencoders[settings.autoencoder]
-        channels, resolution, _ = image_shape(config, first_stage)
-        decoder = make_autoencoder(first_stage, resolution, channels).to(accelerator.device)
-        height, width, depth = first_stage.code_size
-        data = TrainingCodes(torch.rand(ITEMS, depth, height, width), decoder.eval().requires_grad_(False))
+        decoder: Any = untrained(config, config.autoencoders[settings.autoencoder]).to(accelerator.device)
+        data = TrainingCodes(torch.rand(ITEMS, *model_shape(config, settings)), decoder.eval().requires_grad_(False))
     if isinstance(settings, AutoencoderSettings):
         from bright_pipeline.training.autoencoder import AutoencoderTask
 
@@ -101,21 +96,13 @@ class Accelerator:
         self.device, self.num_processes = device, execution.processes
         self.dtype = HALF.get(execution.precision)
 
-    def prepare(self, optimizer: Any) -> Any:
-        return optimizer
+    prepare = reduce = staticmethod(lambda value, *how: value)
+    backward = staticmethod(Tensor.backward)
+    # foreach is PyTorch's default on a GPU, but not for fake tensors.
+    clip_grad_norm_ = staticmethod(partial(torch.nn.utils.clip_grad_norm_, foreach=True))
 
     def autocast(self) -> AbstractContextManager[None]:
         return nullcontext() if self.dtype is None else torch.autocast(NAME, self.dtype)
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()
-
-    def clip_grad_norm_(self, parameters: Any, largest: float) -> Tensor:
-        # foreach is PyTorch's default on a GPU, but not for fake tensors.
-        return torch.nn.utils.clip_grad_norm_(parameters, largest, foreach=True)
-
-    def reduce(self, tensor: Tensor, how: str) -> Tensor:
-        return tensor
 
 
 def simulated_task(config: Config, settings: Any, gpu: FakeGPU) -> TrainingTask:
@@ -139,9 +126,9 @@ def simulated_task(config: Config, settings: Any, gpu: FakeGPU) -> TrainingTask:
 
 
 def prepare_retrieval(model: nn.Module, device: torch.device) -> None:
-    """Make `auto` and `triton` read tables with this project's kernels, as on most GPUs."""
+    """Make `auto` and `triton` read tables with this project's kernels on the simulated GPU, as on most GPUs."""
     for tables in model.modules():
-        if not isinstance(tables, HashTableGroups):
+        if not isinstance(tables, HashTableGroups) or device.type != NAME:
             continue
         if tables.settings.retrieval in {"auto", "triton"} and tables.settings.coordinates:
             tables.strategies[device] = TritonRetrieval(tables.levels, tables.feature_size)
@@ -150,84 +137,66 @@ def prepare_retrieval(model: nn.Module, device: torch.device) -> None:
             tables.retrieve(torch.zeros(1, channels, side, side, device=device))
 
 
-def counted(gpu: FakeGPU, call: Callable[[], object]) -> Cost:
-    """The cost of a call on the simulated GPU."""
-    with gpu.counting():
-        call()
-    operations = sum(gpu.operations.values())
-    return Cost(operations, gpu.work, gpu.most_kept, gpu.peak, gpu.to_device, gpu.to_host)
-
-
 def counted_batch(config: Config, use: Use) -> Cost:
     """The cost of one batch of a use without training."""
-    with FakeGPU() as gpu, torch.no_grad():
-        half = HALF.get(use.precision)
-        with nullcontext() if half is None else torch.autocast(NAME, half):
-            return counted(gpu, CALLS[use.work](config, use, gpu.device))
+    half = HALF.get(use.precision)
+    autocast = nullcontext() if half is None else torch.autocast(NAME, half)
+    with FakeGPU() as gpu, torch.no_grad(), autocast:
+        call = call_of(config, use, gpu.device)
+        return Cost(*gpu.measure(call), use.batch, use.precision)
 
 
-def noise(*shape: int, device: torch.device) -> Tensor:
-    """The same numbers on each device."""
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(0)).to(device)
+def model_shape(config: Config, settings: Any) -> tuple[int, int, int]:
+    """(C, H, W) of what a model reads or generates: images, or codes of its autoencoder."""
+    if (first_stage := getattr(settings, "autoencoder", None)) is None:
+        return image_shape(config, settings)
+    height, width, depth = config.autoencoders[first_stage].code_size
+    return depth, height, width
 
 
-def _coder(config: Config, use: Use, device: torch.device) -> tuple[Any, tuple[int, int, int]]:
-    """An untrained autoencoder, and the shape of its images."""
-    channels, resolution, _ = shape = image_shape(config, use.model)
-    model = make_autoencoder(use.model, resolution, channels).to(device).eval().requires_grad_(False)
+def untrained(config: Config, settings: Any, shape: tuple[int, int, int] | None = None) -> nn.Module:
+    """The model of an entry's settings, for data of this shape; the UNet alone of a diffusion model."""
+    channels, height, width = shape or model_shape(config, settings)
+    if isinstance(settings, AutoencoderSettings):
+        return make_autoencoder(settings, height, channels)
+    if isinstance(settings, Denoising):
+        return build_unet(settings.unet, CodeSize(height, width, channels))
+    return make_generator(settings, (channels, height, width))
+
+
+def call_of(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
+    """A batch of a use, with an untrained model and noise, which is the same on each device.
+
+    A step of a UNet, the whole pass of another generator; one row of codes that are drawn token by token.
+    """
+
+    def noise(*shape: int) -> Tensor:
+        return torch.rand(use.batch, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    if use.work == "features":
+        make, side = ARCHITECTURES[use.model]
+        side = side or use.resolution
+        return partial(make().to(device).eval(), noise(3, side, side))
+    channels, height, width = shape = model_shape(config, use.model)
+    model: Any = untrained(config, use.model, (channels, height // _rows(config, use), width)).to(device).eval()
     prepare_retrieval(model, device)
-    return model, shape
-
-
-def _encode(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
-    model, shape = _coder(config, use, device)
-    return partial(model.encode, noise(use.batch, *shape, device=device))
-
-
-def _decode(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
-    model, _ = _coder(config, use, device)
-    height, width, depth = use.model.code_size
-    return partial(model.decode, noise(use.batch, depth, height, width, device=device))
-
-
-def _denoise(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
-    """One step of a UNet, or the whole pass of another generator."""
-    first_stage = getattr(use.model, "autoencoder", None)
-    size = config.autoencoders[first_stage].code_size if first_stage else None
-    shape = image_shape(config, use.model) if size is None else (size.channels, size.height, size.width)
-    if not isinstance(use.model, Denoising):
-        channels, height, width = shape
-        model = make_generator(use.model, (channels, height // _rows(config, use), width)).to(device).eval()
-        return partial(model.sample, [*range(use.batch)], 0, Sampler())
-    unet = build_unet(use.model.unet, CodeSize(*shape[1:], shape[0])).to(device).eval()
-    noisy, times = (
-        noise(use.batch, *shape, device=device),
-        torch.zeros(use.batch, dtype=torch.long, device=device),
-    )
-    return partial(unet, noisy, times)
+    if use.work == "encode":
+        return partial(model.encode, noise(*shape))
+    if use.work == "decode":
+        height, width, depth = use.model.code_size
+        return partial(model.decode, noise(depth, height, width))
+    if isinstance(use.model, Denoising):
+        return partial(model, noise(*shape), torch.zeros(use.batch, dtype=torch.long, device=device))
+    return partial(model.sample, [*range(use.batch)], 0, Sampler())
 
 
 def _rows(config: Config, use: Use) -> int:
-    """The rows of codes that a generator draws token by token: one of them is counted, for all."""
-    first_stage = getattr(use.model, "autoencoder", None)
-    return (
-        1 if first_stage is None or isinstance(use.model, Denoising) else config.autoencoders[first_stage].code_size[0]
-    )
+    """How often a generator repeats what is counted: for each row of the codes that it draws token by token."""
+    by_token = use.work == "denoise" and not isinstance(use.model, Denoising) and use.model.autoencoder is not None
+    return model_shape(config, use.model)[1] if by_token else 1
 
 
-def _features(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
-    """A metric network's architecture in torchvision, or a similar one."""
-    make, side = ARCHITECTURES[use.model]
-    model = make().to(device).eval()
-    return partial(model, noise(use.batch, 3, side, side, device=device))
-
-
-CALLS: dict[str, Callable[[Config, Use, torch.device], Callable[[], object]]] = {
-    "encode": _encode,
-    "decode": _decode,
-    "denoise": _denoise,
-    "features": _features,
-}
+# Metric networks in torchvision, or similar ones, and the size to which images are resized; LPIPS reads their own size.
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "inception": (partial(models.inception_v3, init_weights=False), 299),
     "clip": (models.vit_b_32, 224),
@@ -235,8 +204,8 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "dinov2": (partial(models.VisionTransformer, 224, 14, 24, 16, 1024, 4096), 224),
     "clip_l14_336": (partial(models.VisionTransformer, 336, 14, 24, 16, 1024, 4096), 336),
     "efficientnet_lite0": (models.efficientnet_b0, 112),
-    "lpips_alex": (models.alexnet, 256),
-    "lpips_vgg": (models.vgg16, 256),
+    "lpips_alex": (lambda: models.alexnet().features[:-1], 0),
+    "lpips_vgg": (lambda: models.vgg16().features[:-1], 0),
 }
 
 COUNTED = WORK / "costs.json"  # of earlier calls: counting all of the paper's config takes minutes
@@ -249,72 +218,54 @@ def _version() -> str:
 
 
 @cache
-def _costs() -> dict[str, UseCost]:
+def _costs() -> dict[str, Cost]:
     """The costs of earlier calls with the same version."""
     try:
-        counted = read_json(COUNTED, str(COUNTED))
-        return {key: _read(cost) for key, cost in counted["costs"].items() if counted["version"] == _version()}
+        kept = read_json(COUNTED, str(COUNTED))
+        costs = kept["costs"] if kept["version"] == _version() else {}
+        return {key: Cost(**cost | {"work": np.array(cost["work"])}) for key, cost in costs.items()}
     except (InputError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _read(values: dict[str, Any]) -> UseCost:
-    step = Cost(**values["step"] | {"work": Work(**values["step"]["work"])})
-    return UseCost(**values | {"step": step, "work": Work(**values["work"])})
-
-
-def use_cost(config: Config, use: Use) -> UseCost:
+def use_cost(config: Config, use: Use) -> Cost:
     """The cost of a use; equal uses are counted once. NotCounted if it cannot be simulated."""
     if use.work == "compute":  # on a CPU
-        nothing = Cost(0, Work(), 0, 0, 0, 0)
-        return UseCost(use.batch, 1, use.precision, 0, 0, nothing, Work(products=use.items))
-    key = use.work + str(use.model)
-    if not isinstance(use.model, str):
-        reads = getattr(use.model, "autoencoder", None)
-        decoder = config.autoencoders[reads].architecture() if reads else None
-        own = use.model.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
-        if use.work != "train":
-            own = use.model.architecture()
-        elif "training" in own:  # a study trains at many rates, which change no operation
-            own["training"] = {name: value for name, value in own["training"].items() if "learning_rate" not in name}
-        shape = [*image_shape(config, use.model)] if reads is None else None
-        key = json.dumps([use.work, own, decoder, shape, use.batch, use.precision], sort_keys=True)
+        return Cost(np.array([0.0, use.items]))
+    settings = _counted_settings(config, use)
+    key = json.dumps([use.work, settings, use.batch, use.precision, use.resolution], sort_keys=True)
     if key not in (costs := _costs()):
-        costs[key] = training_cost(config, use.model) if use.work == "train" else _inference_cost(config, use)
+        costs[key] = training_cost(config, use.model) if use.work == "train" else counted_batch(config, use)
+        kept = {key: asdict(cost) | {"work": cost.work.tolist()} for key, cost in costs.items()}
         with suppress(OSError):
             COUNTED.parent.mkdir(parents=True, exist_ok=True)
-            write_json(COUNTED, {"version": _version(), "costs": {key: asdict(cost) for key, cost in costs.items()}})
+            write_json(COUNTED, {"version": _version(), "costs": kept})
     cost = costs[key]
-    return cost if use.work == "train" else replace(cost, work=cost.work * (use.items / use.batch))
+    return cost if use.work == "train" else replace(cost, work=cost.work * (_rows(config, use) * use.items / use.batch))
 
 
-def _inference_cost(config: Config, use: Use) -> UseCost:
-    batch = counted_batch(config, use)
-    rows = _rows(config, use) if use.work == "denoise" else 1
-    return UseCost(use.batch, 1, use.precision, 0, 0, batch, batch.work * rows)
+def _counted_settings(config: Config, use: Use) -> Any:
+    """What the cost of a use depends on."""
+    if isinstance(use.model, str):
+        return use.model
+    if use.work != "train":
+        return use.model.architecture(), model_shape(config, use.model)
+    first_stage = getattr(use.model, "autoencoder", None)
+    decoder = _counted_settings(config, Use("decode", config.autoencoders[first_stage])) if first_stage else None
+    own = use.model.model_dump(mode="json", exclude={"seed", "dataset", "autoencoder"})
+    if "training" in own:  # a study trains at many rates, which change no operation
+        own["training"] = {name: value for name, value in own["training"].items() if "learning_rate" not in name}
+    return own, decoder, model_shape(config, use.model)
 
 
-def training_cost(config: Config, settings: Any) -> UseCost:
+def training_cost(config: Config, settings: Any) -> Cost:
     """The cost of the training of an entry. NotCounted if it cannot be simulated."""
-    execution, steps, work = settings.execution, [], Work()
+    execution, work, largest = settings.execution, np.zeros(2), 0
     with FakeGPU() as gpu:
         task = simulated_task(config, settings, gpu)
-        weights = gpu.held
         for step, share in task.kinds_of_steps().items():
             task.start(step)
-            steps.append(counted(gpu, partial(task.step, step)))
-            work += steps[-1].work * (share * task.steps * execution.processes)
-    parameters = sum(one.numel() for module in task.modules.values() for one in module.parameters())
-    largest, batch = max(steps, key=lambda cost: cost.peak), task.batch // execution.processes
-    return UseCost(batch, execution.processes, execution.precision, parameters, weights, largest, work)
-
-
-def memory_warnings(config: Config, entries: Iterable[str], card: str) -> list[str]:
-    """`too_large` of those entries that train on GPUs; none for an unknown card (the driver's name)."""
-    known, lines = trainings(config), []
-    with suppress(InputError, NotCounted):
-        device = choose_card(card)
-        for entry in (one for one in entries if device.memory_gib and one in known and known[one].execution.gpus):
-            cost = use_cost(config, Use("train", known[entry]))
-            lines += [] if fits(cost, device) else [too_large(entry, cost, device)]
-    return lines
+            of_step, peak = gpu.measure(partial(task.step, step))
+            work += of_step * (share * task.steps * execution.processes)
+            largest = max(largest, peak)
+    return Cost(work, largest, task.batch // execution.processes, execution.precision, execution.processes, True)

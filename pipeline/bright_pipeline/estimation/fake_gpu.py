@@ -2,7 +2,7 @@
 
 Within `FakeGPU` the CPU's tensors are real and those on `device` are fake. The project's own code runs unchanged on it,
 with autograd and autocast. It fails as on a GPU where one operation mixes tensors of two devices, and wherever the host
-would wait for a value of the device. It counts the device's operations and memory.
+would wait for a value of the device. It counts the device's floating-point operations and memory.
 
 The device is torch's private-use backend. Its autocast has CUDA's rules for the operators that are used here; its
 attention is CUDA's memory-efficient one.
@@ -11,11 +11,10 @@ attention is CUDA's memory-efficient one.
 import functools
 import math
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._subclasses import fake_tensor
@@ -26,8 +25,6 @@ from torch.utils import swap_tensors
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
-
-from bright_pipeline.estimation.devices import Work
 
 NAME = "fakegpu"
 BLOCK = 512  # bytes: the granularity of CUDA's allocator
@@ -45,8 +42,6 @@ TO_FLOAT = (
     *("sum", "sum.dim_IntList", "upsample_nearest2d", "upsample_bilinear2d"),
 )
 WIDEST = ("cat", "stack", "addcmul", "addcdiv")  # run in the widest type of their tensors
-OPERATORS = ("aten", "bright")  # namespaces of torch and of this project's kernels
-NO_WORK = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "_unsafe_view", "lift_fresh")
 
 
 class NotCounted(RuntimeError):
@@ -104,16 +99,9 @@ def _cast_first(operator: Any, choose: Callable[[list[Tensor]], torch.dtype]) ->
 
 
 def _fused_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
+) -> Tensor:  # fmt: skip
     fused = aten._scaled_dot_product_efficient_attention
     return fused(query, key, value, attn_mask, torch.is_grad_enabled(), dropout_p, is_causal, scale=scale)[0]
 
@@ -145,14 +133,9 @@ class FakeGPU(TorchDispatchMode):
         super().__init__()
         self.device = fake_device()
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
-        self.operations: Counter[str] = Counter()
-        """The device's operations by operator, without views and allocations; each is about one kernel."""
-        self.work = Work()  # floating-point operations of convolutions and matrix products
-        self.to_device = self.to_host = 0  # copies
-        self.held = self.peak = self.kept = self.most_kept = 0
-        """Bytes on the device now and at most; those that graphs keep for backward passes now and at most."""
+        self.work = np.zeros(2)  # floating-point operations of convolutions, and of matrix products
+        self.held = self.peak = 0  # bytes on the device now, and at most
         self._known = WeakIdKeyDictionary()
-        self._saved = WeakIdKeyDictionary()
 
     def __enter__(self) -> "FakeGPU":
         # Dispatch modes do not reach the autograd engine's own threads.
@@ -166,26 +149,11 @@ class FakeGPU(TorchDispatchMode):
         torch.utils.swap_tensors = swap_tensors
         torch.autograd.set_multithreading_enabled(self._threads)
 
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """Reset the counts. Tensors that are on the device already do not count as kept for a backward pass."""
-        self.operations, self.work, self.to_device, self.to_host = Counter(), Work(), 0, 0
-        self.peak, self.kept, self.most_kept = self.held, 0, 0
-        before = WeakIdKeyDictionary(dict.fromkeys(self._known.keys()))
-
-        def keep(tensor: Tensor) -> Tensor:
-            if tensor.device != self.device:
-                return tensor
-            storage = tensor.untyped_storage()
-            if storage in self._known and storage not in before and storage not in self._saved:
-                size = self._saved[storage] = self._known[storage]
-                self.kept += size
-                self.most_kept = max(self.most_kept, self.kept)
-                weakref.finalize(storage, self._free, kept=size)
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            yield
+    def measure(self, call: Callable[[], object]) -> tuple[np.ndarray, int]:
+        """The work of a call, and the bytes on the device at most."""
+        self.work, self.peak = np.zeros(2), self.held
+        call()
+        return self.work, self.peak
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.prim.device.default and isinstance(args[0], FakeTensor):
@@ -209,33 +177,19 @@ class FakeGPU(TorchDispatchMode):
                 out = func(*args, **kwargs)
         except (fake_tensor.DataDependentOutputException, fake_tensor.DynamicOutputShapeException) as error:
             raise NotCounted(f"{func}: the host waits for a value of the device") from error
-        self._count(func, args, kwargs, out, fake, list(_tensors((out,))))
+        self._count(func, args, kwargs, out)
         return out
 
-    def _count(self, func: Any, args: Any, kwargs: Any, out: Any, fake: list[Tensor], made: list[Tensor]) -> None:
-        read, written = ({_device(one) == self.device for one in some} for some in (fake, made))
-        if True not in read | written:
-            return
-        for one in made:
+    def _count(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        for one in _tensors((out,)):
             if _device(one) == self.device and (storage := one.untyped_storage()) not in self._known:
                 size = self._known[storage] = -(-storage.nbytes() // BLOCK) * BLOCK
                 self.held += size
                 self.peak = max(self.peak, self.held)
-                weakref.finalize(storage, self._free, held=size)
-        if func is aten._to_copy.default and read != written:
-            self.to_device += written == {True}
-            self.to_host += written == {False}
-            return
-        name = func._schema.name.removeprefix("aten::")
-        if func.namespace not in OPERATORS or func.is_view or name in NO_WORK:
-            return
-        if not made and not name.startswith("_f"):
-            return
-        self.operations[name] += 1
+                weakref.finalize(storage, self._free, size)
         if func._overloadpacket in flop_registry:
-            done = flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
-            self.work += Work(convolutions=done) if "convolution" in name else Work(products=done)
+            is_product = "convolution" not in func._schema.name
+            self.work[int(is_product)] += flop_registry[func._overloadpacket](*args, **kwargs, out_val=out)
 
-    def _free(self, held: int = 0, kept: int = 0) -> None:
-        self.held -= held
-        self.kept -= kept
+    def _free(self, size: int) -> None:
+        self.held -= size

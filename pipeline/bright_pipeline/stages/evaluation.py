@@ -130,9 +130,10 @@ def feature_uses(job: Job, images: int) -> Iterator[Use]:
 
 def neighbour_uses(job: Job, images: int) -> Iterator[Use]:
     """LPIPS's network on the training images."""
-    settings = job.jobs.config.samples[job.entry.partition(".")[2]]
-    count = job.jobs(known_images)[job.jobs.config.dataset_of(settings)].total
-    yield Use("features", "lpips_alex", count, job.settings["micro_batch"])
+    config = job.jobs.config
+    data = config.dataset_of(config.samples[job.entry.partition(".")[2]])
+    count, resolution = job.jobs(known_images)[data].total, config.datasets[data].resolution
+    yield Use("features", "lpips_alex", count, job.settings["micro_batch"], resolution=resolution)
 
 
 def score_uses(job: Job, images: int) -> Iterator[Use]:

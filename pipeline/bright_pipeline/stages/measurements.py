@@ -119,7 +119,8 @@ def inference_uses(*works: str, split: str = "", items: float = 0, networks: Seq
         for work in works:
             yield Use(work, model, count, batch)
         for name in networks:
-            yield Use("features", name, 2 * count, batch)
+            resolution = job.jobs.config.datasets[model.dataset].resolution
+            yield Use("features", name, 2 * count, batch, resolution=resolution)
 
     return uses
 
