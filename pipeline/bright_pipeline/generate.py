@@ -17,20 +17,14 @@ from bright_pipeline.data.fingerprint import check_as_planned
 from bright_pipeline.data.listing import printable
 from bright_pipeline.data.sources import open_source, source_at
 from bright_pipeline.families import generator_family
-from bright_pipeline.settings.diffusion import (
-    DiffusionSamples,
-    FilesSamples,
-    GaussianSamples,
-    GeneratorSamples,
-    RealSamples,
-)
+from bright_pipeline.settings import diffusion as kinds
 from bright_pipeline.stages.generation import GenerationJob
 
 if TYPE_CHECKING:
     import numpy as np  # engine.command comes before it
 
 
-def file_reader(job: GenerationJob, samples: FilesSamples, last: int) -> "Callable[[int], np.ndarray]":
+def file_reader(job: GenerationJob, samples: kinds.FilesSamples, last: int) -> "Callable[[int], np.ndarray]":
     """Read the image with an index among those of a folder or zip, by name; InputError names a damaged or misfit one.
 
     Nothing is resized.
@@ -85,7 +79,7 @@ def generate_shard(
     train: Annotated[Path | None, typer.Option(help="The training split (kind real).")] = None,
 ) -> None:
     reason = f"samples of kind {job.samples.kind} need it"
-    if isinstance(job.samples, FilesSamples):
+    if isinstance(job.samples, kinds.FilesSamples):
         check_read = partial(check_as_planned, job.sha256, source_at(job.samples.path), str(job.samples.path))
         copy(images, first, last, job.channels, file_reader(job, job.samples, last), check_read)
         return
@@ -99,21 +93,21 @@ def generate_shard(
     draw: Draw
     decoder, channels = None, None
     match job.samples:
-        case RealSamples():
+        case kinds.RealSamples():
             source = ImageArchive(needed(train, "--train", reason))
             if len(source) < last:
                 raise InputError(f"{train}: {len(source)} images, where the sample set needs {last}; lower its count")
             order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed_for(job.seed, "order")))
             copy(images, first, last, source.channels, lambda index: source.read(int(order[index])))
             return
-        case DiffusionSamples():
+        case kinds.DiffusionSamples():
             from bright_pipeline.models.diffusion import load_diffusion
 
             denoiser = load_diffusion(needed(diffusion, "--diffusion", reason))
             draw = partial(denoiser.sample, seed=job.seed, sampler=job.samples.sampler)
-        case GaussianSamples():
+        case kinds.GaussianSamples():
             draw = gaussian_draw(read_codes(needed(codes, "--codes", reason)), job.seed)
-        case GeneratorSamples():
+        case kinds.GeneratorSamples():
             model = load_generator(needed(generator, "--generator", reason))
             draw = partial(model.sample, seed=job.seed, sampler=job.samples.sampler)
             if generator_family(model.settings.family).reads == "images":

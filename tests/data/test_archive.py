@@ -11,16 +11,7 @@ import numpy as np
 import pytest
 import torch
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.data.archive import (
-    ArchiveWriter,
-    ImageArchive,
-    content_digest,
-    image_name,
-    to_model,
-    to_rgb,
-    to_uint8,
-    to_unit,
-)
+from bright_pipeline.data import archive as module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -32,9 +23,9 @@ def pixels(seed: int, channels: int = 3, size: int = 8) -> np.ndarray:
 
 
 def write(path: Path, images: list[np.ndarray], names: list[str] | None = None) -> Path:
-    with ArchiveWriter(path, images[0].shape[2]) as archive:
+    with module.ArchiveWriter(path, images[0].shape[2]) as archive:
         for index, image in enumerate(images):
-            archive.add(names[index] if names else image_name(index), image)
+            archive.add(names[index] if names else module.image_name(index), image)
     return path
 
 
@@ -51,7 +42,7 @@ def zip_of(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP
 )
 def test_images_are_read_as_they_were_written(tmp_path_factory, seed, channels, size, count) -> None:
     images = [pixels(seed + index, channels, size) for index in range(count)]
-    archive = ImageArchive(write(tmp_path_factory.mktemp("archive") / "a.zip", images))
+    archive = module.ImageArchive(write(tmp_path_factory.mktemp("archive") / "a.zip", images))
     assert (len(archive), archive.channels, archive.resolution) == (count, channels, size)
     for index, image in enumerate(images):
         assert np.array_equal(archive.read(index), image)
@@ -67,7 +58,7 @@ def test_equal_images_give_equal_bytes_in_an_uncompressed_zip(tmp_path: Path) ->
     with zipfile.ZipFile(first) as archive:
         assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
         assert archive.namelist() == [f"00000/img0000000{index}.png" for index in range(3)]
-    assert image_name(12345) == "00012/img00012345.png"
+    assert module.image_name(12345) == "00012/img00012345.png"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +73,7 @@ def test_an_interrupted_write_leaves_the_old_archive(tmp_path: Path, name: str, 
     for before in (None, b"the old archive"):
         if before is not None:
             (tmp_path / "a.zip").write_bytes(before)
-        with pytest.raises(ValueError, match=line), ArchiveWriter(tmp_path / "a.zip", 1) as archive:
+        with pytest.raises(ValueError, match=line), module.ArchiveWriter(tmp_path / "a.zip", 1) as archive:
             archive.add("x.png", pixels(0)[:, :, 0])  # gray may lack its channel dimension
             archive.add(name, image)
         assert [path.read_bytes() for path in tmp_path.iterdir()] == ([] if before is None else [before])
@@ -92,8 +83,8 @@ def test_several_archives_are_one_sequence_in_the_given_order(tmp_path: Path) ->
     images = [pixels(index) for index in range(4)]
     late = write(tmp_path / "a.zip", images[2:])
     early = write(tmp_path / "b.zip", images[:2], ["z.png", "y.png"])
-    archive = ImageArchive([early, late])
-    assert archive.names == ["y.png", "z.png", image_name(0), image_name(1)]
+    archive = module.ImageArchive([early, late])
+    assert archive.names == ["y.png", "z.png", module.image_name(0), module.image_name(1)]
     assert np.array_equal(archive.tensor().permute(0, 2, 3, 1).numpy(), np.stack([images[i] for i in (1, 0, 2, 3)]))
 
 
@@ -107,7 +98,7 @@ def test_foreign_archives_are_read(tmp_path: Path) -> None:
         "c/three.png": encoded(colours.convert("P", palette=Image.Palette.ADAPTIVE)),
         "c/gray.png": encoded(colours.convert("L")),
     }
-    archive = ImageArchive(zip_of(tmp_path / "a.zip", members, zipfile.ZIP_DEFLATED))
+    archive = module.ImageArchive(zip_of(tmp_path / "a.zip", members, zipfile.ZIP_DEFLATED))
     assert archive.names == ["a/two.png", "b/one.JPG", "c/gray.png", "c/three.png"]
     assert archive.tensor().shape == (4, 3, 8, 8)
     assert np.array_equal(archive.read(2)[:, :, 0], np.asarray(colours.convert("L")))
@@ -135,13 +126,13 @@ def test_unusable_archives_are_one_line_naming_the_file(tmp_path: Path, make: ob
     path = tmp_path / "a.zip"
     make(path)  # type: ignore[operator]
     with pytest.raises(InputError, match=line) as error:
-        ImageArchive(path).tensor()
+        module.ImageArchive(path).tensor()
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_threads_and_forked_processes_read_one_archive_which_survives_pickling(tmp_path: Path) -> None:
-    archive = ImageArchive(write(tmp_path / "a.zip", [pixels(index, 1) for index in range(50)]))
+    archive = module.ImageArchive(write(tmp_path / "a.zip", [pixels(index, 1) for index in range(50)]))
     with ThreadPoolExecutor(8) as threads:
         read = list(threads.map(archive.read, list(range(50)) * 4))
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -152,10 +143,10 @@ def test_threads_and_forked_processes_read_one_archive_which_survives_pickling(t
 
 def test_the_content_digest_is_of_pixels_not_of_encoding_or_names(tmp_path: Path) -> None:
     images = [pixels(index) for index in range(3)]
-    ours = content_digest(ImageArchive(write(tmp_path / "a.zip", images)))
+    ours = module.content_digest(module.ImageArchive(write(tmp_path / "a.zip", images)))
     theirs = {f"x{index}.bmp": encoded(Image.fromarray(image), "bmp") for index, image in enumerate(images)}
-    assert content_digest(ImageArchive(zip_of(tmp_path / "b.zip", theirs))) == ours
-    assert content_digest(ImageArchive(write(tmp_path / "c.zip", images[::-1]))) != ours
+    assert module.content_digest(module.ImageArchive(zip_of(tmp_path / "b.zip", theirs))) == ours
+    assert module.content_digest(module.ImageArchive(write(tmp_path / "c.zip", images[::-1]))) != ours
     independent = hashlib.sha256()
     for index, image in enumerate(images):
         shape = b"".join(side.to_bytes(8, "little") for side in (8, 8, 3))
@@ -165,13 +156,15 @@ def test_the_content_digest_is_of_pixels_not_of_encoding_or_names(tmp_path: Path
 
 def test_ranges_and_channels_are_converted_and_numbers_that_are_not_finite_refused() -> None:
     levels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
-    assert torch.equal(to_uint8(to_model(levels)), levels)
-    assert (to_model(levels).min(), to_model(levels).max()) == (-1, 1)
-    assert torch.equal(to_uint8(torch.tensor([-9.0, 9.0, 0.001])), torch.tensor([0, 255, 128], dtype=torch.uint8))
-    assert torch.equal(to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)), torch.tensor([0.0, 0.2, 1.0]))
+    assert torch.equal(module.to_uint8(module.to_model(levels)), levels)
+    assert (module.to_model(levels).min(), module.to_model(levels).max()) == (-1, 1)
+    assert torch.equal(
+        module.to_uint8(torch.tensor([-9.0, 9.0, 0.001])), torch.tensor([0, 255, 128], dtype=torch.uint8)
+    )
+    assert torch.equal(module.to_unit(torch.tensor([0, 51, 255], dtype=torch.uint8)), torch.tensor([0.0, 0.2, 1.0]))
     gray, colour = torch.rand(2, 1, 4, 4), torch.rand(2, 3, 4, 4)
-    assert torch.equal(to_rgb(gray), torch.cat([gray] * 3, 1)) and torch.equal(to_rgb(colour), colour)
+    assert torch.equal(module.to_rgb(gray), torch.cat([gray] * 3, 1)) and torch.equal(module.to_rgb(colour), colour)
     for number in (float("nan"), float("inf"), -float("inf")):
         colour[1, 2, 3, 0] = number
         with pytest.raises(InputError, match="NaN or infinite"):
-            to_uint8(colour)
+            module.to_uint8(colour)

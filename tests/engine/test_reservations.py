@@ -11,18 +11,10 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import is_locked, lock_holder, lock_work_folder
 from bright_pipeline.commands.prune import prune
 from bright_pipeline.commands.verify import Damage, move_away
+from bright_pipeline.engine import reservations as module
 from bright_pipeline.engine.atomic import atomic_path
 from bright_pipeline.engine.checksums import read_sums
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.reservations import (
-    RESERVATIONS,
-    Reservations,
-    in_use,
-    remove_states,
-    reservation_path,
-    reserve,
-    to_make,
-)
 from bright_pipeline.engine.run import unfinished
 from bright_pipeline.stages.tables import tables
 from finished_plan import TINY, finish, make, tiny_plan
@@ -63,18 +55,18 @@ class Other:
 
 def test_claim_of_a_folder_ends_with_its_run() -> None:
     folder, renamed, free = (Path(f"results/store/tables/{name}") for name in ("a-0123456789ab", "b-0123456789ab", "c"))
-    assert not in_use(folder) and not RESERVATIONS.exists(), "looking writes nothing"
-    other = Other(reservation_path(folder))
-    assert in_use(folder) and in_use(renamed), "the digest counts, not the name"
-    assert not in_use(free)
+    assert not module.in_use(folder) and not module.RESERVATIONS.exists(), "looking writes nothing"
+    other = Other(module.reservation_path(folder))
+    assert module.in_use(folder) and module.in_use(renamed), "the digest counts, not the name"
+    assert not module.in_use(free)
     other.end()
-    assert not in_use(folder)
+    assert not module.in_use(folder)
 
 
 def test_claims_are_all_or_none() -> None:
     first, second = Path("a-000000000001"), Path("b-000000000002")
     other = Other(second)
-    reservations = Reservations()
+    reservations = module.Reservations()
     assert reservations.take([first, second]) == second
     Other(first).end()  # a third process gets the released reservation
     other.end()
@@ -86,13 +78,13 @@ def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> No
     jobs = tiny_plan()
     table = jobs(tables)["table2"]
     make([job for job in jobs(planned).values() if job is not table])
-    other, lines = Other(*to_make(unfinished(jobs))), list[str]()
+    other, lines = Other(*module.to_make(unfinished(jobs))), list[str]()
 
     def report(line: str) -> None:
         lines.append(line)
         make([table])  # the other run has made it, and goes on with its own results
 
-    needed, _ = reserve(jobs, lambda: unfinished(jobs), report)
+    needed, _ = module.reserve(jobs, lambda: unfinished(jobs), report)
     other.end()
     assert needed.jobs == []
     assert lines == [f"waiting for another run on this store, which makes results/store/tables/{table.digest}"]
@@ -100,13 +92,13 @@ def test_run_waits_for_another_runs_results_and_does_not_make_them_again() -> No
 
 def test_missing_networks_are_claimed() -> None:
     jobs = tiny_plan()
-    paths = to_make(unfinished(jobs))
+    paths = module.to_make(unfinished(jobs))
     weights = Path("results/networks/lpips_alex.safetensors")
     assert weights in paths
     weights.parent.mkdir(parents=True)
     weights.touch()
-    assert len(to_make(unfinished(jobs))) == len(paths) - 1
-    assert not RESERVATIONS.exists()
+    assert len(module.to_make(unfinished(jobs))) == len(paths) - 1
+    assert not module.RESERVATIONS.exists()
 
 
 def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +107,7 @@ def test_files_that_another_run_writes_are_not_moved_away(capsys: pytest.Capture
     table = folder / "table.csv"
     table.touch()
     damages = [Damage("any", (table,))]
-    other = Other(reservation_path(folder))
+    other = Other(module.reservation_path(folder))
     assert move_away(damages) == 0
     assert table.exists()
     assert f"left, since a run or a training writes there now: {table}" in capsys.readouterr().err
@@ -128,7 +120,7 @@ def test_results_are_not_pruned_while_another_checkout_makes_anything(capsys: py
     finish(tiny_plan())
     unused = Path("results/store/tables/table2-0123456789ab")
     unused.mkdir(parents=True)
-    other = Other(reservation_path(Path("results/store/tables/table5-ba9876543210")))
+    other = Other(module.reservation_path(Path("results/store/tables/table5-ba9876543210")))
     prune([TINY])
     assert str(unused) in capsys.readouterr().out
     with pytest.raises(InputError, match="a run on these results is active, perhaps of another checkout"):
@@ -150,14 +142,14 @@ def test_states_of_finished_trainings_are_removed_unless_something_still_needs_t
     finish(plan)
     weights = Path(second.outputs[0])
     weights.write_text("[]")  # of equal size
-    other, training = Other(reservation_path(third.folder)), lock_work_folder(first.work)
-    remove_states(plan)
+    other, training = Other(module.reservation_path(third.folder)), lock_work_folder(first.work)
+    module.remove_states(plan)
     assert all(job.state.exists() for job in trainings), "it trains, its weights are damaged, another run makes it"
     training.close()
     other.end()
     weights.unlink()
     plan.store.forget()
-    remove_states(plan)
+    module.remove_states(plan)
     assert [job.state.exists() for job in trainings] == [False, True, False], "the second is not finished"
     assert (first.work / "history.csv").exists() and list(read_sums(first.work)) == ["history.csv"]
 

@@ -11,15 +11,7 @@ import torch
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from bright_pipeline.dump_codes import dump_codes
 from bright_pipeline.evaluation import code_noise
-from bright_pipeline.evaluation.code_noise import (
-    half_cell,
-    noise_curve,
-    noise_numbers,
-    noise_sizes,
-    perturb,
-    tolerated,
-    uniform,
-)
+from bright_pipeline.evaluation import code_noise as module
 from bright_pipeline.evaluation.codes import perplexity, storage, usage
 from bright_pipeline.evaluation.decoding_speed import decoding_speeds, take_turns
 from bright_pipeline.evaluation.reconstruction import image_metrics
@@ -56,21 +48,21 @@ def test_use_counts_reachable_entries_alone() -> None:
 
 
 def test_noise_grows_in_deviations_and_in_half_cells() -> None:
-    sizes = noise_sizes(deviation=0.2, half_cell=1 / 64)
+    sizes = module.noise_sizes(deviation=0.2, half_cell=1 / 64)
     assert sizes[0] == (0, 0, 0) and [size.amplitude for size in sizes] == sorted(size.amplitude for size in sizes)
     assert any(size.half_cells == 1 and size.deviations == pytest.approx(5 / 64) for size in sizes)
     assert any(size.deviations == pytest.approx(0.4) and size.amplitude == pytest.approx(0.08) for size in sizes)
-    assert all(size.half_cells is None for size in noise_sizes(0.2, None))
+    assert all(size.half_cells is None for size in module.noise_sizes(0.2, None))
 
 
 def test_noise_is_named_by_image_and_stays_within_the_codes_bounds() -> None:
-    noise = uniform(7, [0, 5], (2, 3, 3))
-    assert torch.equal(noise[1], uniform(7, [5], (2, 3, 3))[0]) and not torch.equal(noise[0], noise[1])
-    many = uniform(7, list(range(50)), (8, 8, 8))
+    noise = module.uniform(7, [0, 5], (2, 3, 3))
+    assert torch.equal(noise[1], module.uniform(7, [5], (2, 3, 3))[0]) and not torch.equal(noise[0], noise[1])
+    many = module.uniform(7, list(range(50)), (8, 8, 8))
     assert many.abs().max() <= 1 and many.std() == pytest.approx(1 / math.sqrt(3), abs=0.01)
     codes = torch.full((2, 2, 3, 3), 0.95)
-    moved = perturb(codes, noise, 0.2, (0.0, 1.0))
-    assert moved.max() == 1 and torch.equal(perturb(codes, noise, 0.2, None), codes + 0.2 * noise)
+    moved = module.perturb(codes, noise, 0.2, (0.0, 1.0))
+    assert moved.max() == 1 and torch.equal(module.perturb(codes, noise, 0.2, None), codes + 0.2 * noise)
 
 
 def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
@@ -78,11 +70,11 @@ def test_tolerated_noise_is_where_the_line_crosses_one_decibel() -> None:
         return {"deviations": size, "half_cells": 2 * size, "psnr": psnr, "lpips_alex": 0.1 + size}
 
     curve = [point(0, 24), point(0.1, 23.5), point(0.5, 22.5), point(0.6, 23.9)]
-    assert tolerated(curve, "deviations") == pytest.approx(0.3)
-    numbers, expected = noise_numbers(curve), {"tolerated_half_cells": 0.6, "psnr_fall": 1.5, "lpips_rise": 0.5}
+    assert module.tolerated(curve, "deviations") == pytest.approx(0.3)
+    numbers, expected = module.noise_numbers(curve), {"tolerated_half_cells": 0.6, "psnr_fall": 1.5, "lpips_rise": 0.5}
     assert {name: numbers[name] for name in expected} == pytest.approx(expected)
-    assert tolerated(curve[:2], "deviations") == 0.1, "none has fallen so far"
-    other = noise_numbers([one | {"half_cells": None} for one in curve])
+    assert module.tolerated(curve[:2], "deviations") == 0.1, "none has fallen so far"
+    other = module.noise_numbers([one | {"half_cells": None} for one in curve])
     assert other.keys() == {"psnr_quiet", "tolerated_deviations"}
 
 
@@ -91,7 +83,7 @@ def test_trainings_noise_has_half_the_interval_as_its_deviation(tiny_autoencoder
     settings = Autoencoder.model_validate(tiny_autoencoder())
     code = torch.full((1, 2, 4, 4), 0.5, dtype=torch.float64)
     moved = key_noise.perturb(code, settings.tables.finest_resolution, torch.ones_like(code)) - code
-    assert half_cell(settings) == pytest.approx(2 * moved.max().item())
+    assert module.half_cell(settings) == pytest.approx(2 * moved.max().item())
 
 
 @pytest.fixture
@@ -107,19 +99,24 @@ def trained(tmp_path: Path, tiny_autoencoder: Any) -> tuple[Path, Autoencoder]:
 def test_without_noise_the_curve_has_the_reconstructions_metrics(networks_folder, tmp_path, tiny_images, trained):
     model, originals = load_autoencoder(trained[0]), ImageArchive(tiny_images)
     weights = networks_folder / "lpips_alex.safetensors"
-    curve = noise_curve(model, originals, 14, noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights)
+    curve = module.noise_curve(
+        model, originals, 14, module.noise_sizes(0.1, 1 / 16), seed=3, micro_batch=8, lpips_alex=weights
+    )
     with torch.no_grad():
         made = to_uint8(model(to_model(originals.tensor())))
     found = image_metrics(originals.tensor(), made, {"lpips_alex": LpipsDistance("lpips_alex", weights)})
     assert curve[0]["psnr"] == pytest.approx(float(found["psnr"].mean()), rel=1e-6)
     assert curve[0]["lpips_alex"] == pytest.approx(float(found["lpips_alex"].mean()), rel=1e-4)
     again, once = (
-        [point["psnr"] for point in noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), 3, size, weights)]
+        [
+            point["psnr"]
+            for point in module.noise_curve(model, originals, 5, module.noise_sizes(0.1, 1 / 16), 3, size, weights)
+        ]
         for size in (3, 8)
     )
-    without = noise_curve(model, originals, 5, noise_sizes(0.1, 1 / 16), 3, 8, None)
+    without = module.noise_curve(model, originals, 5, module.noise_sizes(0.1, 1 / 16), 3, 8, None)
     assert "lpips_alex" not in without[0] and [point["psnr"] for point in without] == once
-    assert noise_numbers(without).keys() == noise_numbers(curve).keys() - {"lpips_rise"}
+    assert module.noise_numbers(without).keys() == module.noise_numbers(curve).keys() - {"lpips_rise"}
     assert again == pytest.approx(once, rel=1e-6)
 
 

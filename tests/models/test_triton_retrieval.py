@@ -7,15 +7,8 @@ from itertools import product
 
 import pytest
 import torch
+from bright_pipeline.models import retrieval_triton as own
 from bright_pipeline.models.retrieval import KERNELS, difference, differentiated
-from bright_pipeline.models.retrieval_triton import (
-    TritonRetrieval,
-    keys_gradient,
-    retrieve,
-    sum_unit,
-    table_sums,
-    tables_gradient,
-)
 from reference_hash_grid import assert_equal_to_1e_5, make_tables, unit_keys
 
 pytest.importorskip("triton", reason="needs triton: torch's CUDA builds bring it, PyPI has it")
@@ -36,7 +29,7 @@ def case(images=2, seed=0, **geometry):
 
 
 def kernels(groups):
-    return TritonRetrieval(groups.levels, groups.feature_size)
+    return own.TritonRetrieval(groups.levels, groups.feature_size)
 
 
 @pytest.mark.parametrize(
@@ -68,8 +61,8 @@ def test_the_gradient_of_the_tables_does_not_depend_on_the_order_of_its_sum():
     upstream = torch.randn(16, 2, 4, 4, 4, generator=random) * 10.0 ** torch.randint(-6, 6, (16, 1, 1, 1, 1))
     order = torch.randperm(16, generator=random)
     upstream, entries = upstream.to(DEVICE), tables.shape[1]
-    found = tables_gradient(upstream, keys, geometry, entries)
-    other = tables_gradient(upstream[order].contiguous(), keys[order].contiguous(), geometry, entries)
+    found = own.tables_gradient(upstream, keys, geometry, entries)
+    other = own.tables_gradient(upstream[order].contiguous(), keys[order].contiguous(), geometry, entries)
     assert torch.equal(found, other)
 
 
@@ -78,7 +71,7 @@ def test_gradients_of_any_size_are_added(size):
     groups, tables, keys = case(resolutions=2)
     geometry = kernels(groups).geometry(DEVICE)
     upstream = torch.ones(2, 2, 4, 4, 4, device=DEVICE)
-    one, other = (tables_gradient(upstream * by, keys, geometry, tables.shape[1]) for by in (1.0, size))
+    one, other = (own.tables_gradient(upstream * by, keys, geometry, tables.shape[1]) for by in (1.0, size))
     torch.testing.assert_close(other, one * size, rtol=1e-5, atol=1e-30)
 
 
@@ -87,7 +80,7 @@ def test_a_gradient_that_is_not_finite_stays_so_and_a_key_that_is_none_gives_suc
     groups, tables, keys = case(resolutions=2)
     upstream = torch.ones(2, 2, 4, 4, 4, device=DEVICE)
     upstream[0, 0, 0, 0, 0] = value
-    assert not tables_gradient(upstream, keys, kernels(groups).geometry(DEVICE), tables.shape[1]).isfinite().any()
+    assert not own.tables_gradient(upstream, keys, kernels(groups).geometry(DEVICE), tables.shape[1]).isfinite().any()
     expected = kernels(groups)(tables, keys)
     keys[0, 1, 0, 2, 3] = torch.nan
     features = kernels(groups)(tables, keys)
@@ -120,10 +113,10 @@ def test_the_operators_keep_to_their_schemas_and_know_their_shapes():
     upstream = torch.ones(1, 1, 2, 2, 2, device=DEVICE)
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     given = (tables.clone().requires_grad_(), keys.clone().requires_grad_(), geometry)
-    torch.library.opcheck(retrieve, given, test_utils=checks)
-    unit = sum_unit(upstream, 4)
-    torch.library.opcheck(table_sums, (upstream, unit, keys, geometry, tables.shape[1]), test_utils=checks)
-    torch.library.opcheck(keys_gradient, (upstream, tables, keys, geometry), test_utils=checks)
+    torch.library.opcheck(own.retrieve, given, test_utils=checks)
+    unit = own.sum_unit(upstream, 4)
+    torch.library.opcheck(own.table_sums, (upstream, unit, keys, geometry, tables.shape[1]), test_utils=checks)
+    torch.library.opcheck(own.keys_gradient, (upstream, tables, keys, geometry), test_utils=checks)
 
 
 @pytest.mark.slow

@@ -9,15 +9,7 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.tables import TableJob
-from bright_pipeline.tables.claims import (
-    FAILS,
-    HOLDS,
-    NOT_MEASURED,
-    NOT_PUBLISHED,
-    UNDECIDED,
-    build_claims,
-    read_claims,
-)
+from bright_pipeline.tables import claims as module
 from bright_pipeline.tables.render import FramedTable, to_csv, to_json, to_latex, to_markdown
 from built_tables import NO_KEYS, PUBLISHED_FOLDER, Built, csv_rows, published_csv
 from documented import README, ROOT
@@ -42,7 +34,7 @@ def claimed(tmp_path: Path, built: Built) -> Claims:
             path = tmp_path / f"{name}.csv"
             path.write_text(to_csv(table))
             tables.append((name, path))
-        return build_claims(CLAIMS, tables, PUBLISHED_FOLDER)
+        return module.build_claims(CLAIMS, tables, PUBLISHED_FOLDER)
 
     return claims
 
@@ -71,17 +63,17 @@ TEXTS = {
 def test_the_texts_percentages_follow_from_the_published_tables_or_do_not_hold(claimed: Claims) -> None:
     table = claimed()
     assert {says: saying(table, says)["text_published"] for says in TEXTS} == TEXTS
-    assert saying(table, next(iter(TEXTS)))["verdict_published"] == HOLDS
+    assert saying(table, next(iter(TEXTS)))["verdict_published"] == module.HOLDS
     lpips = {row["method"] + row["code_size"]: float(row["lpips"]) for row in published_csv("table2")[:4]}
     wanted = 100 - 100 * lpips["BRIGHT16x16x16"] / lpips["VQGAN16x16"]
     assert float(saying(table, next(iter(TEXTS)))["recomputed_published"]) == pytest.approx(wanted)
-    failing = {row["says"] for row in csv_rows(table) if row["verdict_published"] == FAILS}
+    failing = {row["says"] for row in csv_rows(table) if row["verdict_published"] == module.FAILS}
     # Table 8 itself has the better LPIPS with the smaller block; Tables 5 and 6 have lower FIDs than BRIGHT's.
     assert "LPIPS lower with the larger block" in failing
     assert {"FFHQ: FID lower than StyleGAN2's", "Church: FID lower than LDM's"} <= failing
     assert "decoder with tables smaller than VQGAN's, 32x32" in failing
-    assert saying(table, "100% of the finest tables' entries are hit")["verdict_published"] == NOT_PUBLISHED
-    assert {row["verdict_measured"] for row in csv_rows(table)} == {NOT_MEASURED}
+    assert saying(table, "100% of the finest tables' entries are hit")["verdict_published"] == module.NOT_PUBLISHED
+    assert {row["verdict_measured"] for row in csv_rows(table)} == {module.NOT_MEASURED}
 
 
 def test_other_images_are_compared_with_the_first_row_of_the_method_on_the_same_dataset(claimed: Claims) -> None:
@@ -119,26 +111,30 @@ def test_counts_codes_and_metrics_on_other_features_are_measured(claimed: Claims
     table = claimed(table7=counts, table5=samples, section34=[codes("main"), vqgan])
     # Counts of the paper's own models are measured ones.
     row = saying(table, "11.4M numbers in the tables, C_key = 1")
-    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (HOLDS, FAILS, "k1")
+    assert (row["verdict_published"], row["verdict_measured"], row["ours_row_measured"]) == (
+        module.HOLDS,
+        module.FAILS,
+        "k1",
+    )
     assert float(row["ours_measured"]) == 10.607648
     # A metric on other features is shown under its name and decides nothing.
     row = saying(table, "FFHQ: FID lower than LDM's")
-    assert row["verdict_measured"] == NOT_MEASURED and row["ours_measured"] == ""
+    assert row["verdict_measured"] == module.NOT_MEASURED and row["ours_measured"] == ""
     assert row["on_other_features"] == "FD (EfficientNet-Lite0): 539.0 against 700.0"
     assert row["on_other_features"] in to_markdown(table)
     row = saying(table, "larger share of entries in use than VQGAN's")
-    assert (row["verdict_published"], row["verdict_measured"]) == (NOT_PUBLISHED, ONE)
+    assert (row["verdict_published"], row["verdict_measured"]) == (module.NOT_PUBLISHED, ONE)
     assert row["text_measured"] == "68.1 against 90.0"
-    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == HOLDS
+    assert saying(table, "30.5M numbers in the tables, C_key = 2")["verdict_measured"] == module.HOLDS
 
 
 @pytest.mark.parametrize(
     ("shares", "verdicts"),
     [
-        ([100.0, 100.0, 100.0], (HOLDS, HOLDS)),
-        ([99.0, 99.2, 99.1], (FAILS, HOLDS)),
-        ([99.9, 99.8, 99.99], (UNDECIDED, HOLDS)),  # the mean is 99.90, the claim 100 within 0.05
-        ([88.0, 95.0, 90.0], (FAILS, UNDECIDED)),  # against 90 of VQGAN's
+        ([100.0, 100.0, 100.0], (module.HOLDS, module.HOLDS)),
+        ([99.0, 99.2, 99.1], (module.FAILS, module.HOLDS)),
+        ([99.9, 99.8, 99.99], (module.UNDECIDED, module.HOLDS)),  # the mean is 99.90, the claim 100 within 0.05
+        ([88.0, 95.0, 90.0], (module.FAILS, module.UNDECIDED)),  # against 90 of VQGAN's
         ([88.0, 89.0], ("2 trainings: no verdict",) * 2),
     ],
 )
@@ -155,15 +151,15 @@ def test_a_verdict_takes_three_trainings_and_more_than_their_spread(claimed, sha
 def test_wrong_claims_and_tables_get_one_line(tmp_path: Path) -> None:
     (tmp_path / "claims.yaml").write_text("claims: [")
     with pytest.raises(InputError, match="not a readable YAML"):
-        read_claims(tmp_path)
+        module.read_claims(tmp_path)
     table = tmp_path / "table2.csv"
     table.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="lacks source or method"):
-        build_claims(CLAIMS, [("table2", table)], PUBLISHED_FOLDER)
+        module.build_claims(CLAIMS, [("table2", table)], PUBLISHED_FOLDER)
 
 
 def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
-    claims = read_claims(PUBLISHED_FOLDER)
+    claims = module.read_claims(PUBLISHED_FOLDER)
     for name, row in claims.rows.items():
         if row.table in PUBLISHED_TABLES:
             wanted = row.columns | {"method": row.method}
@@ -178,7 +174,7 @@ def test_every_claim_speaks_of_rows_and_columns_that_there_are() -> None:
 def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> None:
     table = claimed()
     latex = to_latex(table)
-    comparisons = [one for claim in read_claims(PUBLISHED_FOLDER).claims for one in claim.comparisons]
+    comparisons = [one for claim in module.read_claims(PUBLISHED_FOLDER).claims for one in claim.comparisons]
     assert len(json.loads(to_json(table))["rows"]) == len(comparisons) == len(csv_rows(table))
     assert "As shown in Table 8, setting" in to_markdown(table) and r"LPIPS 55\% better than VQGAN's" in latex
     assert "≈" not in latex and "“" not in latex
@@ -187,7 +183,7 @@ def test_all_forms_show_each_comparison_and_each_sentence(claimed: Claims) -> No
 def test_readme_and_results_count_the_verdicts_on_the_published_tables(claimed: Claims) -> None:
     rows = csv_rows(claimed())
     verdicts = [row["verdict_published"] for row in rows]
-    holds, fails, others = (verdicts.count(verdict) for verdict in (HOLDS, FAILS, NOT_PUBLISHED))
+    holds, fails, others = (verdicts.count(verdict) for verdict in (module.HOLDS, module.FAILS, module.NOT_PUBLISHED))
     counts = f"{holds} hold, {fails} do not, {others} are not in its tables"
     results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert f"as {len(rows)} comparisons | recomputed: {holds} hold and {fails} do not hold" in results

@@ -17,14 +17,8 @@ from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.traits import traits
+from bright_pipeline.settings import diffusion as kinds
 from bright_pipeline.settings.dataset import FolderSource, ZipSource
-from bright_pipeline.settings.diffusion import (
-    DiffusionSamples,
-    FilesSamples,
-    GaussianSamples,
-    GeneratorSamples,
-    Samples,
-)
 from bright_pipeline.settings.evaluation import SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
@@ -241,10 +235,10 @@ def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
     return score(jobs, f"samples.{name}", name, facts, generated, reference, ranges=-(-count // how.shard))
 
 
-def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
+def method(jobs: Jobs, settings: kinds.Samples, labelled: bool = False) -> str:
     """The method of a sample set, as the tables print it. labelled: with its decoder's label, for readers only."""
     match settings:
-        case DiffusionSamples():
+        case kinds.DiffusionSamples():
             model = jobs.config.diffusions[settings.diffusion]
             if model.weights is not None:
                 return "LDM*"  # Table 5's row of the released checkpoint
@@ -253,11 +247,11 @@ def method(jobs: Jobs, settings: Samples, labelled: bool = False) -> str:
             label = decoder.label if labelled else None
             words = ", ".join(filter(None, ["LDM", label or traits(decoder).get("ablation")]))
             return f"BRIGHT ({words})" if decoder.family == "bright" else words
-        case GeneratorSamples():
+        case kinds.GeneratorSamples():
             return generator_family(jobs.config.generators[settings.generator].family).method
-        case FilesSamples():
+        case kinds.FilesSamples():
             return settings.method
-        case GaussianSamples():
+        case kinds.GaussianSamples():
             return GAUSSIAN
         case _:
             return REAL

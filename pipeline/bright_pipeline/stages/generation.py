@@ -12,36 +12,19 @@ from bright_pipeline.data.sources import source_at
 from bright_pipeline.engine.jobs import Inputs, Job, Stage, Use, spans
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyGenerator, generator_family
-from bright_pipeline.settings.diffusion import (
-    Denoising,
-    Diffusion,
-    DiffusionSamples,
-    FilesSamples,
-    GaussianSamples,
-    GeneratorSamples,
-    RealSamples,
-    Samples,
-)
+from bright_pipeline.settings import diffusion as kinds
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.generator import GeneratorSettings
-from bright_pipeline.stages.autoencoders import (
-    PLANNED_WEIGHTS,
-    autoencoder,
-    family_code,
-    initial_weights,
-    missing_initial_weights,
-    ready_weights,
-    training_use,
-)
+from bright_pipeline.stages import autoencoders
 from bright_pipeline.stages.common import Jobs, trained
 from bright_pipeline.stages.datasets import dataset, image_size, png_bytes, split_count
 from bright_pipeline.stages.measurements import EXPLORE_CODES, codes, with_autoencoder
 
 
 class DiffusionJob(Section):
-    diffusion: Diffusion
+    diffusion: kinds.Diffusion
     seed: int = 0
-    initial_sha256: str | None = operational(None, PLANNED_WEIGHTS)
+    initial_sha256: str | None = operational(None, autoencoders.PLANNED_WEIGHTS)
 
 
 class GeneratorJob(Section):
@@ -52,7 +35,7 @@ class GeneratorJob(Section):
 class GenerationJob(Section):
     """Make the images [first, last) of a sample set."""
 
-    samples: Samples
+    samples: kinds.Samples
     seed: int = 0
     resolution: int | None = Field(None, description="Resolution of the dataset that files imitate and must have.")
     channels: Literal[1, 3] = Field(3, description="Channels of that dataset; files are read as gray (1) or RGB (3).")
@@ -63,10 +46,10 @@ def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the files of a sample set are missing, or if a dataset has too few images for it."""
     name = job.entry.partition(".")[2]
     match job.jobs.config.samples[name]:
-        case FilesSamples(path=path):
+        case kinds.FilesSamples(path=path):
             if line := missing_files(source_at(path), f"samples.{name}"):
                 yield line
-        case RealSamples() as real if (most := split_count(job.jobs, real.dataset, "train")) < real.count:
+        case kinds.RealSamples() as real if (most := split_count(job.jobs, real.dataset, "train")) < real.count:
             yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
 
 
@@ -77,8 +60,8 @@ TRAIN_DIFFUSION = Stage(
     trained("diffusion"),
     gpu=True,
     memory_mb=24_000,
-    problems=missing_initial_weights,
-    uses=training_use,
+    problems=autoencoders.missing_initial_weights,
+    uses=autoencoders.training_use,
 )
 TRAIN_GENERATOR = Stage(
     "train_generator",
@@ -87,7 +70,7 @@ TRAIN_GENERATOR = Stage(
     trained("generator"),
     gpu=True,
     memory_mb=24_000,
-    uses=training_use,
+    uses=autoencoders.training_use,
 )
 
 
@@ -103,7 +86,7 @@ def sampling_uses(job: Job, images: int) -> Iterator[Use]:
     settings, decoder = config.samples[name], model_of(job.jobs, name)
     how = settings.micro_batch, job.settings["samples"]["precision"]
     if (model := denoiser(config, settings)) is not None:
-        steps = settings.sampler.steps if isinstance(model, Denoising) else 1
+        steps = settings.sampler.steps if isinstance(model, kinds.Denoising) else 1
         yield Use("denoise", model, images * steps, *how)
     if decoder is not None:
         yield Use("decode", config.autoencoders[decoder], images, *how)
@@ -127,9 +110,11 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     """The job that trains a diffusion model, imports its weights, or takes them from another training."""
     settings = jobs.config.diffusions[name]
     model = jobs.config.autoencoders[settings.autoencoder]
-    if (ready := ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
+    if (ready := autoencoders.ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
         return ready
-    initial, facts, planned = initial_weights(jobs, diffusion, settings.initial_weights, f"diffusions.{name}")
+    initial, facts, planned = autoencoders.initial_weights(
+        jobs, diffusion, settings.initial_weights, f"diffusions.{name}"
+    )
     inputs = _codes_of(jobs, settings.autoencoder)
     if settings.splits != "train":
         inputs["validation_codes"] = jobs(codes, settings.autoencoder, "validation")["codes.safetensors"]
@@ -139,7 +124,7 @@ def diffusion(jobs: Jobs, name: str) -> Job:
         {"diffusion": settings, "seed": jobs.seed(settings.seed, "diffusion"), **planned},
         inputs=inputs | initial,
         facts=facts,
-        code=family_code(model),
+        code=autoencoders.family_code(model),
     )
 
 
@@ -147,7 +132,7 @@ def _codes_of(jobs: Jobs, name: str) -> Inputs:
     """The codes of the training split, and the autoencoder that decodes samples."""
     return {
         "codes": jobs(codes, name)["codes.safetensors"],
-        "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
+        "autoencoder": jobs(autoencoders.autoencoder, name)["autoencoder.safetensors"],
     }
 
 
@@ -156,11 +141,11 @@ def generator(jobs: Jobs, name: str) -> Job:
     settings = jobs.config.generators[name]
     family = generator_family(settings.family)
     size = image_size(jobs.config, settings.dataset) if settings.dataset else {}
-    if (ready := ready_weights(jobs, generator, name, size)) is not None:
+    if (ready := autoencoders.ready_weights(jobs, generator, name, size)) is not None:
         return ready
-    code = (*family_code(settings), family.task.partition(":")[0])
+    code = (*autoencoders.family_code(settings), family.task.partition(":")[0])
     if settings.autoencoder is not None:  # it decodes samples
-        code += family_code(jobs.config.autoencoders[settings.autoencoder])
+        code += autoencoders.family_code(jobs.config.autoencoders[settings.autoencoder])
     if family.reads == "images":
         inputs: Inputs = {"images": jobs(dataset, settings.dataset or "")["train.zip"]}
     else:
@@ -177,18 +162,20 @@ def generator(jobs: Jobs, name: str) -> Job:
 def samples(jobs: Jobs, name: str) -> Job:
     """The job that makes a sample set. Image i depends on (seed, i) alone, so the count is not in the digest."""
     settings = jobs.config.samples[name]
-    if isinstance(settings, FilesSamples):
+    if isinstance(settings, kinds.FilesSamples):
         return jobs(files, name)
     config, decoder = jobs.config, model_of(jobs, name)
-    decoding: Inputs = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)["autoencoder.safetensors"]}
-    code = () if decoder is None else family_code(config.autoencoders[decoder])
+    decoding: Inputs = (
+        {} if decoder is None else {"autoencoder": jobs(autoencoders.autoencoder, decoder)["autoencoder.safetensors"]}
+    )
+    code = () if decoder is None else autoencoders.family_code(config.autoencoders[decoder])
     match settings:
-        case DiffusionSamples():
+        case kinds.DiffusionSamples():
             inputs = {**decoding, "diffusion": jobs(diffusion, settings.diffusion)["diffusion.safetensors"]}
-        case GeneratorSamples():
+        case kinds.GeneratorSamples():
             inputs = {"generator": jobs(generator, settings.generator)["generator.safetensors"], **decoding}
-            code = (*family_code(config.generators[settings.generator]), *code)
-        case GaussianSamples():
+            code = (*autoencoders.family_code(config.generators[settings.generator]), *code)
+        case kinds.GaussianSamples():
             inputs = {"codes": jobs(codes, settings.autoencoder)["codes.safetensors"], **decoding}
         case _:
             inputs = {"train": jobs(dataset, settings.dataset)["train.zip"]}
@@ -200,12 +187,12 @@ def samples(jobs: Jobs, name: str) -> Job:
     return jobs.job(GENERATE, f"samples.{name}", values, numerical, inputs=inputs, ranges=ranges, code=code)
 
 
-def denoiser(config: Config, settings: Samples) -> Diffusion | GeneratorSettings | None:
+def denoiser(config: Config, settings: kinds.Samples) -> kinds.Diffusion | GeneratorSettings | None:
     """The trained model that draws a sample set."""
     match settings:
-        case DiffusionSamples():
+        case kinds.DiffusionSamples():
             return config.diffusions[settings.diffusion]
-        case GeneratorSamples():
+        case kinds.GeneratorSamples():
             return config.generators[settings.generator]
         case _:
             return None
@@ -230,14 +217,14 @@ def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:
         settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
         inputs["diffusion"] = jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]
     if decoder != name:
-        inputs["decoder"] = jobs(autoencoder, decoder)["autoencoder.safetensors"]
+        inputs["decoder"] = jobs(autoencoders.autoencoder, decoder)["autoencoder.safetensors"]
     return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings, inputs=inputs)
 
 
-def explorer_models(jobs: Jobs, name: str, sampled: str | None) -> tuple[str, DiffusionSamples | None]:
+def explorer_models(jobs: Jobs, name: str, sampled: str | None) -> tuple[str, kinds.DiffusionSamples | None]:
     """The autoencoder that decodes in the explorer, and the samples it shows: those of the same encoder's codes."""
     wanted, encoder_of = jobs.config.samples.get(sampled or ""), jobs.config.encoder_of
-    if not isinstance(wanted, DiffusionSamples):
+    if not isinstance(wanted, kinds.DiffusionSamples):
         return name, None
     decoder = jobs.config.autoencoder_of(wanted) or name
     return (decoder, wanted) if encoder_of(decoder) == encoder_of(name) else (name, None)
@@ -249,9 +236,9 @@ def sample_sets(jobs: Jobs) -> list[Job]:
     return [of_seed(samples, name) for _, of_seed in jobs.every_seed for name in names]
 
 
-def sample_seed(jobs: Jobs, settings: Samples) -> int:
+def sample_seed(jobs: Jobs, settings: kinds.Samples) -> int:
     """The seed of a sample set; images from files have none, so that several training seeds share them."""
-    return 0 if isinstance(settings, FilesSamples) else jobs.seed(settings.seed, "samples")
+    return 0 if isinstance(settings, kinds.FilesSamples) else jobs.seed(settings.seed, "samples")
 
 
 def files(jobs: Jobs, name: str) -> Job:
