@@ -56,7 +56,10 @@ def psnr(originals: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 # Of each image, besides LPIPS: functions of originals and reconstructions (N, C, R, R) in [0, 1] to (N,).
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ssim": ssim, "psnr": psnr}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ssim": ssim,
+    "psnr": psnr,
+}
 
 
 def authors_metrics(originals: Tensor, decoded: Tensor, lpips: FrozenModule | None) -> dict[str, Tensor]:
