@@ -14,17 +14,7 @@ from matplotlib.lines import Line2D
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.arrays import arrays
 from bright_pipeline.evaluation.summary import Summary, read_summary
-from bright_pipeline.figures.common import (
-    PALETTE,
-    Inputs,
-    colours_of,
-    labelled_paths,
-    logarithmic,
-    number_points,
-    panels,
-    paths_of,
-    summaries,
-)
+from bright_pipeline.figures.common import PALETTE, Inputs, colours_of, labelled_paths, logarithmic, panels, paths_of
 from bright_pipeline.settings.quantities import CODES, EFFICIENTNET, RECONSTRUCTIONS, TIMED_DECODING
 from bright_pipeline.stages.figures import FigureJob
 
@@ -53,6 +43,11 @@ def statistics(hits: np.ndarray) -> tuple[float, float]:
     """The share of entries hit and the coefficient of variation of the hits (0 without hits)."""
     mean = hits.mean()
     return float((hits > 0).mean()), float(hits.std() / mean) if mean else 0.0
+
+
+def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
+    """Label -> summary of `name:LABEL=path`."""
+    return {label: read_summary(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
 
 
 def lacks(axis: Axes, metric: str, name: str, numbers: Iterable[Mapping[str, Any]]) -> bool:
@@ -107,10 +102,9 @@ def noise_robustness(job: FigureJob, inputs: Inputs) -> Figure:
     curves = {label: summary.details["noise"] for label, summary in summaries(inputs, CODES.name).items()}
     colours = colours_of(list(curves))
     bright = {label: curve for label, curve in curves.items() if curve[0]["half_cells"] is not None}
-    rows = [UNITS[0], *([UNITS[1]] if bright else [])]
-    figure, axes = panels(2 * len(rows), 2, width=3.4, height=2.3)
-    for index, axis in enumerate(axes):
-        (unit, axis_label, linear_to), (metric, name) = rows[index // 2], METRICS[index % 2]
+    units = UNITS if bright else UNITS[:1]
+    figure, axes = panels(2 * len(units), 2, width=3.4, height=2.3)
+    for axis, ((unit, axis_label, linear_to), (metric, name)) in zip(axes, product(units, METRICS), strict=True):
         if lacks(axis, metric, name, (point for curve in curves.values() for point in curve)):
             continue
         for label, curve in (curves if unit == "deviations" else bright).items():
@@ -183,6 +177,18 @@ def over_seeds(summaries: list[Summary], name: str) -> tuple[float, float]:
     return fmean(numbers), stdev(numbers) if len(numbers) > 1 else 0.0
 
 
+def draw_curve(
+    axis: Axes, points: Iterable[tuple[int, Point]], x: str, y: str, colour: str, markers: Mapping[str, str]
+) -> None:
+    """A line through numbered points, with the marker of each and a bar of its standard deviation."""
+    drawn = [(number, markers[point.variant], point.values[x][0], *point.values[y]) for number, point in points]
+    *_, xs, ys, deviations = zip(*drawn, strict=True)
+    axis.errorbar(xs, ys, deviations if any(deviations) else None, color=colour, elinewidth=0.8)
+    for number, marker, across, mean, _ in drawn:
+        axis.scatter(across, mean, s=18, color=colour, marker=marker)
+        axis.annotate(str(number), (across, mean), xytext=(3, 2), textcoords="offset points", fontsize=6)
+
+
 def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     """PSNR and LPIPS against bits and decoding time of an image; bars: a standard deviation over training seeds."""
     (speeds,) = paths_of(inputs, TIMED_DECODING.name)
@@ -203,19 +209,12 @@ def rate_quality(job: FigureJob, inputs: Inputs) -> Figure:
     points.sort(key=lambda point: (point.values["bits"][0], point.variant))
     markers = dict(zip(dict.fromkeys(point.variant for point in points), cycle(MARKERS)))
     figure, axes = panels(4, 2, width=3.4, height=2.5)
-    for index, axis in enumerate(axes):
-        (x, axis_label, ticks), (metric, name) = AXES[index // 2], METRICS[index % 2]
+    for axis, ((x, axis_label, ticks), (metric, name)) in zip(axes, product(AXES, METRICS), strict=True):
         if lacks(axis, metric, name, (point.values for point in points)):
             continue
         for curve, colour in colours.items():
-            on_curve = [point for point in points if point.curve == curve]
-            centres = [(point.values[x][0], point.values[metric][0]) for point in on_curve]
-            axis.plot(*zip(*centres, strict=True), color=colour)
-            for point, (across, mean) in zip(on_curve, centres, strict=True):
-                axis.scatter(across, mean, s=18, color=colour, marker=markers[point.variant])
-                if deviation := point.values[metric][1]:
-                    axis.vlines(across, mean - deviation, mean + deviation, color=colour, linewidth=0.8)
-        number_points(axis, ((n, p.values[x][0], p.values[metric][0]) for n, p in enumerate(points, 1)))
+            on_curve = ((number, point) for number, point in enumerate(points, 1) if point.curve == curve)
+            draw_curve(axis, on_curve, x, metric, colour, markers)
         logarithmic(axis, "x", axis_label, ticks)
         axis.set_ylabel(name)
     legend_below(figure, colours, {f"code {size}": marker for size, marker in markers.items()}, points)
@@ -265,12 +264,8 @@ def sample_quality(job: FigureJob, inputs: Inputs) -> Figure:
     for axis, ((y, y_label), (x, x_label)) in zip(axes, product(DISTANCES, across), strict=True):
         for curve in curves:
             comparable = _comparable([point for point in points if (point.curve, point.variant) == curve], x)
-            on_curve = sorted(point.values[x] + point.values[y] for point in comparable)
-            xs, _, ys, deviations = zip(*on_curve, strict=True)
-            colour, marker = colours[curve[0]], markers[curve[1]]
-            axis.errorbar(xs, ys, deviations, color=colour, marker=marker, markersize=3.5, lw=0.8, elinewidth=0.8)
-            numbers = ((points.index(point) + 1, point.values[x][0], point.values[y][0]) for point in comparable)
-            number_points(axis, numbers)
+            on_curve = sorted(comparable, key=lambda point: point.values[x] + point.values[y])
+            draw_curve(axis, ((points.index(p) + 1, p) for p in on_curve), x, y, colours[curve[0]], markers)
         axis.set(xlabel=x_label, ylabel=y_label)
         if x != "psnr":
             logarithmic(axis, "x", x_label)

@@ -3,7 +3,7 @@
 Inputs of figures and pages are `name=path`, repeated for several files, or `name:LABEL=path`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from colorsys import hls_to_rgb, rgb_to_hls
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.base.parsing import named_paths
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.engine.atomic import atomic_path
-from bright_pipeline.evaluation.summary import Summary, read_summary
 
 DPI = 200
 # Okabe and Ito's palette for colour-blind readers (https://jfly.uni-koeln.de/color).
@@ -60,11 +59,6 @@ def labelled_paths(inputs: Inputs, name: str) -> dict[str, list[Path]]:
     """Label -> paths of `name:LABEL=path`; a bare `name=path` has the label ""."""
     labels = [key for key in inputs if key.partition(":")[0] == name]
     return {key.partition(":")[2]: paths_of(inputs, key) for key in labels or [name]}
-
-
-def summaries(inputs: Inputs, name: str) -> dict[str, Summary]:
-    """Label -> summary of `name:LABEL=path`."""
-    return {label: read_summary(paths[0]) for label, paths in labelled_paths(inputs, name).items()}
 
 
 def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
@@ -112,12 +106,6 @@ def logarithmic(axes: Axes, which: str, label: str, minor: Sequence[int] = (2, 3
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("{x:g}")
     axis.set_minor_locator(LogLocator(subs=minor))
-
-
-def number_points(axes: Axes, points: Iterable[tuple[int, float, float]]) -> None:
-    """Write numbers beside points (number, x, y); the legend has their names."""
-    for number, x, y in points:
-        axes.annotate(str(number), (x, y), xytext=(3, 2), textcoords="offset points", fontsize=6)
 
 
 def save(figure: Figure, png: Path | None, pdf: Path | None, dark: Path | None = None) -> None:

@@ -74,18 +74,13 @@ def image_grid(rows: Sequence[Row], headings: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def overview(job: FigureJob, inputs: Inputs) -> Figure:
-    """Figure 1: originals, their reconstructions, and generated images."""
-    pairs = (("Original", "validation"), ("Reconstruction", "reconstructions"))
-    rows = [(label, spaced_images(paths_of(inputs, name), COLUMNS)) for label, name in pairs]
-    return image_grid([*rows, ("Generated", first_images(paths_of(inputs, "samples"), COLUMNS))])
-
-
 def reconstruction_pairs(job: FigureJob, inputs: Inputs) -> Figure:
-    """Figure 6: the originals, and below them each autoencoder's reconstructions of the same images."""
+    """Figures 1 and 6: originals, each autoencoder's reconstructions of the same images, and in figure 1 samples."""
     rows = [("Original", spaced_images(paths_of(inputs, "validation"), COLUMNS))]
     for label, paths in labelled_paths(inputs, "reconstructions").items():
         rows.append((label or "Reconstruction", spaced_images(paths, COLUMNS)))
+    if "samples" in inputs:
+        rows.append(("Generated", first_images(paths_of(inputs, "samples"), COLUMNS)))
     return image_grid(rows)
 
 
