@@ -1,5 +1,6 @@
 """From a built table to the table that people read: rounded cells under short headings, and the notes below them."""
 
+import re
 from collections.abc import Sequence
 from math import floor, log10, sqrt
 from typing import Any
@@ -16,6 +17,7 @@ from bright_pipeline.tables.pairing import Cell, Line
 MISSING = "missing"
 COLUMNS_NAMED = 3  # columns alike in direction are named up to this number, then counted
 MOST_OF_NAMES = 125  # characters
+BRACKETED = re.compile(r" \([^)]*\)")
 BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
 CHEAPER = "less is cheaper for"
 
@@ -228,25 +230,28 @@ def footnotes(table: BuiltTable) -> list[str]:
 
 def _columns(names: list[str]) -> str:
     """All names, words in brackets that they share once at the end; of names that take too long, the first."""
-    shared = {name.partition(" (")[2] for name in names} if len(names) > 1 else {""}
-    words = f" ({next(iter(shared))}" if len(shared) == 1 and "" not in shared else ""
-    all_names = f"{', '.join(name.removesuffix(words) for name in names)}{words}"
+    (words, *_), *others = (BRACKETED.findall(name) or [""] for name in names)
+    words = words if others and all(words in of_name for of_name in others) else ""
+    all_names = f"{', '.join(name.replace(words, '') for name in names)}{words}"
     return all_names if len(all_names) < MOST_OF_NAMES else listed(names, COLUMNS_NAMED)
 
 
 def _protocols(table: BuiltTable) -> list[str]:
-    """The protocol of the columns that share it, for each dataset; the rows of each version of a library."""
-    columns: dict[tuple[str, ...], list[str]] = {}
+    """For each dataset, the parts of a protocol that the same columns share; the rows of each version of a library."""
+    columns: dict[tuple[str, str], list[str]] = {}  # of a dataset and a part of a protocol
     for quantity in table.entry.quantities:
         for dataset, protocol in table.protocols.get(quantity.key, {}).items():
-            if protocol:
-                columns.setdefault((dataset, *protocol_parts(protocol)), []).append(quantity.name)
+            for part in protocol_parts(protocol):
+                columns.setdefault((dataset, part), []).append(quantity.name)
+    shared: dict[tuple[str, ...], list[str]] = {}  # parts of a dataset and its columns
+    for (dataset, part), names in columns.items():
+        shared.setdefault((dataset, *names), []).append(part)
     rows: dict[str, dict[str, dict[str, None]]] = {}  # library -> version -> names of rows
     for measurement in (line.measurement for line in table.lines if line.measurement is not None):
         for value in measurement.values.values():
             for library, version in value.protocol.get("versions", {}).items():
                 rows.setdefault(library, {}).setdefault(str(version), {})[measurement.name] = None
-    notes = [(f"Protocol on {dataset} of {_columns(names)}", words) for (dataset, *words), names in columns.items()]
+    notes = [(f"Protocol on {dataset} of {_columns(names)}", parts) for (dataset, *names), parts in shared.items()]
     notes += [
         (f"Measured with {library} {version}", list(names))
         for library, versions in sorted(rows.items())

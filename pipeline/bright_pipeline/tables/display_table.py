@@ -1,11 +1,12 @@
 """A table as people read it, each number with its text: `table.json`, which the page and `tools/document.py` read."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from bright_pipeline.base.errors import readable
 
@@ -30,6 +31,12 @@ class DisplayCell(NamedTuple):
         return f"{self.text} {self.spread}".rstrip()
 
 
+JsonCell = Annotated[
+    DisplayCell,
+    PlainSerializer(lambda cell: cell.text if cell.number is None else cell._asdict()),
+    BeforeValidator(lambda given: {"text": given} if isinstance(given, str) else given),
+]
+"""In `table.json` a cell of words is a string, a number an object with its text."""
 Heading = tuple[str, str]
 """A column: the quantity, and published, measured or difference; "" where a column belongs to no quantity."""
 Columns = Mapping[Heading, Sequence[str | DisplayCell]]
@@ -41,7 +48,7 @@ class DisplayTable:
 
     title: str
     columns: list[Heading]
-    rows: list[list[DisplayCell]]
+    rows: list[list[JsonCell]]
     notes: list[str]
     entries: list[str | None]  # the config entry of each row, such as `autoencoders.main`; None for a published row
     hint: str = ""  # which columns and rows to compare
@@ -51,12 +58,6 @@ class DisplayTable:
     alignment: str = ""  # LaTeX's: words to the left, numbers to the right
     name: str = ""  # in the config
     latex: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The content of `table.json`: a cell of words is a string, a number an object with its text."""
-        fields = ("title", "hint", "columns", "entries", "notes", "seeded", "unmeasured", "changes")
-        rows = [[cell.text if cell.number is None else cell._asdict() for cell in row] for row in self.rows]
-        return {name: getattr(self, name) for name in fields} | {"rows": rows}
 
     def cell(self, row: list[DisplayCell], name: str, part: str = "") -> DisplayCell:
         """The cell of a row in a column; an empty one where the table has no such column."""
@@ -113,6 +114,9 @@ class DisplayTable:
         return [note for note in self.notes if note not in self.missing]
 
 
+TABLE = TypeAdapter(DisplayTable)
+
+
 def display_table(
     title: str, columns: Columns, notes: list[str], entries: list[str | None], **rest: Any
 ) -> DisplayTable:
@@ -153,16 +157,5 @@ def sentences(start: str, parts: list[str], between: str = ", ") -> list[str]:
 def read_display(path: Path, name: str = "", latex: Path | None = None) -> DisplayTable:
     """The table in a `table.json`, with its name and its LaTeX."""
     with readable(f"table {path}: not a table as make_table writes it"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = [[_read_cell(cell) for cell in row] for row in content.pop("rows")]
-        columns = [(str(quantity), str(part)) for quantity, part in content.pop("columns")]
-        text = "" if latex is None else latex.read_text(encoding="utf-8")
-        return DisplayTable(rows=rows, columns=columns, name=name, latex=text, **content)
-
-
-def _read_cell(cell: str | dict[str, Any]) -> DisplayCell:
-    """A cell of a `table.json`, whose lists become tuples."""
-    if isinstance(cell, str):
-        return DisplayCell(cell)
-    fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in cell.items()}
-    return DisplayCell(**fields)
+        table = TABLE.validate_json(path.read_bytes())
+        return replace(table, name=name, latex="" if latex is None else latex.read_text(encoding="utf-8"))

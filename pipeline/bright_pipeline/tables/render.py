@@ -1,6 +1,5 @@
 """A table as csv (machines), Markdown and LaTeX (people) and json (the page); the same table gives the same bytes."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.stages.tables import StudyJob, TableJob
 from bright_pipeline.tables.build import BuiltTable
 from bright_pipeline.tables.display import display
-from bright_pipeline.tables.display_table import DisplayTable, one_line
+from bright_pipeline.tables.display_table import TABLE, DisplayTable, one_line
 
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
 FORMULA = ("=", "+", "-", "@")  # how a formula begins
@@ -93,7 +92,7 @@ def to_markdown(table: AnyTable) -> str:
 
 
 def to_json(table: AnyTable) -> str:
-    return json.dumps(displayed(table).as_json(), indent=1, ensure_ascii=False) + "\n"
+    return TABLE.dump_json(displayed(table), indent=1, exclude={"alignment", "name", "latex"}).decode() + "\n"
 
 
 def escape_markdown(text: str) -> str:
