@@ -86,9 +86,7 @@ def make_jobs():
         check_identities(jobs(planned).values())
     # Cluster jobs rely on the main process's check, and --unlock must work whatever is damaged.
     if is_main_process() and "--unlock" not in sys.argv:
-        if damaged := [
-            line for job in jobs(planned).values() for line in wrong_sizes(job)
-        ]:
+        if damaged := [line for job in jobs(planned).values() for line in wrong_sizes(job)]:
             stop("\nerror: ".join(damaged))
     return jobs
 
@@ -110,9 +108,7 @@ def needed():
     if not is_real_run():
         return plan()
     with one_line():
-        planned_shards, this_run["reservations"] = reserve(
-            jobs, plan, lambda line: print(line, file=sys.stderr)
-        )
+        planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
     return planned_shards
 
 
@@ -175,11 +171,7 @@ def command(wildcards):
 def start(command):
     """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
     search = [str(SOURCE) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
-    paths = (
-        shlex.quote(os.pathsep.join(filter(None, search)))
-        .replace("{", "{{")
-        .replace("}", "}}")
-    )
+    paths = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{").replace("}", "}}")
     return f"PYTHONPATH={paths} python -P -m {command}"
 
 

@@ -33,6 +33,4 @@ rule fetch_network:
     message:
         "Fetching network {wildcards.network}"
     shell:
-        start(
-            "bright_pipeline.commands fetch_network {wildcards.network:q} --output {output:q} --log {log:q}"
-        )
+        start("bright_pipeline.commands fetch_network {wildcards.network:q} --output {output:q} --log {log:q}")

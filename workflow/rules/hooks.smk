@@ -24,16 +24,10 @@ over = threading.Event()  # the run has ended
 
 def stage_jobs():
     """Snakemake's jobs of stages that are going to run, with their shards."""
-    pending = [
-        (job, find(job.wildcards))
-        for job in pending_jobs()
-        if job.rule.name in all_stages()
-    ]
+    pending = [(job, find(job.wildcards)) for job in pending_jobs() if job.rule.name in all_stages()]
     for job, shard in pending:
         if shard.job.stage.name != job.rule.name:
-            stop(
-                f"{job.output[0]}: digest {shard.job.digest} is of {shard.job.stage.name}, not of {job.rule.name}"
-            )
+            stop(f"{job.output[0]}: digest {shard.job.digest} is of {shard.job.stage.name}, not of {job.rule.name}")
     return pending
 
 
@@ -50,9 +44,7 @@ def check_before_the_first_job():
     for job in asked.jobs:
         if job.is_training and job.key in asked.forced:
             if is_locked(job.work):
-                stop(
-                    f"{job.entry}: {lock_holder(job.work)} trains in {job.work}; wait for it to end, or stop it"
-                )
+                stop(f"{job.entry}: {lock_holder(job.work)} trains in {job.work}; wait for it to end, or stop it")
             # A forced training starts from the beginning: its saved states are removed.
             shutil.rmtree(job.work, ignore_errors=True)
     with one_line():
@@ -61,9 +53,7 @@ def check_before_the_first_job():
         if this_run["reservations"] is None:  # no store when the plan was made
             reservations = this_run["reservations"] = Reservations()
             if (other := reservations.take(to_make(asked))) is not None:
-                stop(
-                    f"another run on this store makes {other} now: start again after it"
-                )
+                stop(f"another run on this store makes {other} now: start again after it")
     this_run.update(jobs=asked.jobs, start=time.monotonic())
     on_end_request(end_with_jobs)
     print(

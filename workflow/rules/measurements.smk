@@ -6,9 +6,7 @@ rule reconstruct:
     input:
         upstream,
     output:
-        **outputs(
-            "reconstruct", picture=in_report("Reconstructions", "../report/pairs.rst")
-        ),
+        **outputs("reconstruct", picture=in_report("Reconstructions", "../report/pairs.rst")),
     log:
         "results/logs/reconstruct-{name}-{digest}.log",
     threads: cores

@@ -62,9 +62,7 @@ def keep_existing_files():
 def not_shared():
     """What all machines of a run have to share, and `--shared-fs-usage` leaves out."""
     needed = {"input-output", "persistence", "sources", "source-cache"}
-    return sorted(
-        needed - {str(usage) for usage in workflow.storage_settings.shared_fs_usage}
-    )
+    return sorted(needed - {str(usage) for usage in workflow.storage_settings.shared_fs_usage})
 
 
 def forced_names(all_rules):
@@ -128,15 +126,11 @@ def all_local_cores():
 def never_restart(is_refused):
     """Jobs that ended for a reason that no further attempt changes do not start again, whatever `retries` says."""
     times = SnakemakeJob.restart_times.fget
-    SnakemakeJob.restart_times = property(
-        lambda job: 0 if is_refused(job) else times(job)
-    )
+    SnakemakeJob.restart_times = property(lambda job: 0 if is_refused(job) else times(job))
 
 
 # `--list-changes params` lists the files of a change; Snakemake 9 also those of one that is none.
-ParamsChange.__iter__ = lambda change, listed=ParamsChange.__iter__: (
-    listed(change) if change else iter(())
-)
+ParamsChange.__iter__ = lambda change, listed=ParamsChange.__iter__: (listed(change) if change else iter(()))
 
 # Where Snakemake's solver finds no best choice of jobs, a greedy one is as good here: its warning is left out.
 UNSOLVED = "Failed to solve scheduling problem with ILP solver"
