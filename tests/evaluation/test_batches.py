@@ -4,7 +4,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def no_thread_is_left() -> Iterator[None]:
 def test_the_next_batches_are_read_ahead_until_their_reader_stops(stop: BaseException | None) -> None:
     images = Numbered(1000)
     stops = pytest.raises(type(stop)) if stop else nullcontext()
-    with stops, rgb_batches(images, 0, 1000, SIZE) as batches:
+    with stops, closing(rgb_batches(images, 0, 1000, SIZE)) as batches:
         next(batches)
         assert images.second_batch.wait(timeout=60)
         if stop is not None:
@@ -69,15 +69,14 @@ def test_every_image_has_its_place(one, other, size, starts_at, channels, resize
         return pixels.repeat(3, 0).repeat(3, 1)
 
     seen, digests = [], []
-    with rgb_batches(images, first, last, size, starts_at, enlarge if resizes else None) as batches:
-        for batch in batches:
-            side = 6 if resizes else 2
-            assert batch.images.shape == (size, 3, side, side) and batch.images.dtype == torch.uint8
-            start = (first + len(seen)) // size * size
-            places = np.arange(start, start + size).clip(first, last - 1) - starts_at
-            assert torch.equal(batch.images, torch.from_numpy(places)[:, None, None, None].expand_as(batch.images))
-            seen += batch.images[batch.used, 0, 0, 0].tolist()
-            digests += batch.digests
+    for batch in rgb_batches(images, first, last, size, starts_at, enlarge if resizes else None):
+        side = 6 if resizes else 2
+        assert batch.images.shape == (size, 3, side, side) and batch.images.dtype == torch.uint8
+        start = (first + len(seen)) // size * size
+        places = np.arange(start, start + size).clip(first, last - 1) - starts_at
+        assert torch.equal(batch.images, torch.from_numpy(places)[:, None, None, None].expand_as(batch.images))
+        seen += batch.images[batch.used, 0, 0, 0].tolist()
+        digests += batch.digests
     assert seen == list(range(first - starts_at, last - starts_at))
     assert digests == [pixel_digest(np.full((2, 2, channels), index, np.uint8)) for index in seen]
     assert images.read_ones == set(seen)
@@ -90,8 +89,8 @@ def test_an_image_that_cannot_be_read_is_one_line_that_names_it(tmp_path: Path) 
             writer.add_encoded(f"{index}.png", encode_png(pixels)[: 60 if index == 6 else None])
     seen = []
     line = r"images\.zip: 6\.png: not a readable image .*; create the archive again$"
-    with pytest.raises(InputError, match=line), rgb_batches(ImageArchive(tmp_path / "images.zip"), 0, 9, 2) as batches:
-        for batch in batches:
+    with pytest.raises(InputError, match=line):
+        for batch in rgb_batches(ImageArchive(tmp_path / "images.zip"), 0, 9, 2):
             seen += batch.digests
     assert len(seen) == 6
 

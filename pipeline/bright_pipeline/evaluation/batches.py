@@ -6,7 +6,6 @@ Threads decode and resize the next batches while a network computes.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +34,6 @@ def metric_device(threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@contextmanager
 def rgb_batches(
     images: Images,
     first: int,
@@ -43,8 +41,8 @@ def rgb_batches(
     size: int,
     starts_at: int = 0,  # the index of the first of `images`
     resizer: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> Iterator[Iterator[Batch]]:
-    """The images [first, last), uint8 (R, R, 3) or resized by `resizer`, in order, while the context is open.
+) -> Iterator[Batch]:
+    """The images [first, last), uint8 (R, R, 3) or resized by `resizer`, in order.
 
     Batches start at multiples of `size`, so that an image has the same place in its batch in every range; places
     outside the range are filled with copies of the nearest image.
@@ -64,14 +62,11 @@ def rgb_batches(
             tensor = to_rgb(tensor.contiguous())
         return Batch(tensor, slice(begin - start, end - start), list(digests))
 
-    def in_order() -> Iterator[Batch]:
-        waiting: deque[Future[Batch]] = deque()
+    waiting: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(1) as maker:
         for start in range(first - first % size, last, size) if first < last else ():
             waiting.append(maker.submit(batch, start))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(1) as maker:
-        yield in_order()

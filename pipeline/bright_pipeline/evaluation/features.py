@@ -34,11 +34,8 @@ def extract(
     features: list[Tensor] = []
     logits: list[Tensor] = []
     digests: list[bytes] = []
-    with (
-        rgb_batches(images, first, last, micro_batch, starts_at, network.resizer) as batches,
-        Progress(f"features {space}", last - first, "images") as progress,
-    ):
-        for batch in batches:
+    with Progress(f"features {space}", last - first, "images") as progress:
+        for batch in rgb_batches(images, first, last, micro_batch, starts_at, network.resizer):
             batch_features, batch_logits = network(batch.images.to(device))
             features.append(batch_features[batch.used].float().cpu())
             if batch_logits is not None:

@@ -84,11 +84,8 @@ def nearest(
         best = embedded.new_full((len(embedded), neighbours), torch.inf)
         index = torch.zeros(best.shape, dtype=torch.long, device=device)
         first = 0
-        with (
-            rgb_batches(train, 0, len(train), micro_batch) as batches,
-            Progress("nearest neighbours", len(train), "training images") as progress,
-        ):
-            for batch in batches:
+        with Progress("nearest neighbours", len(train), "training images") as progress:
+            for batch in rgb_batches(train, 0, len(train), micro_batch):
                 block = embedding(batch.images.to(device))[batch.used]
                 distances = (norms + block.square().sum(dim=1) - 2 * embedded @ block.T).clamp(min=0)
                 numbers = torch.arange(first, first + len(block), device=device).expand(len(embedded), -1)

@@ -123,17 +123,16 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
         indices,
         [uris[0] for uris in shown],
         {model: [uris[column] for uris in shown] for column, model in enumerate(archives, start=1)},
-        {
-            model: _metric_words(per_image[model], indices) if model in per_image else [""] * len(indices)
-            for model in archives
-        },
+        {model: _metric_words(per_image.get(model), indices) for model in archives},
         len(originals),
         originals.resolution,
     )
 
 
-def _metric_words(path: Path, indices: list[int]) -> list[str]:
-    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images; lines break after a comma only."""
+def _metric_words(path: Path | None, indices: list[int]) -> list[str]:
+    """Such as `PSNR 24.07 dB, SSIM 0.859` for each of these images, lines break after a comma only; "" without path."""
+    if path is None:
+        return [""] * len(indices)
     frame = pd.read_csv(path).iloc[indices]
     formats = {column: form.replace(" ", UNBROKEN) for column, form in METRICS.items() if column in frame}
     return [", ".join(form.format(row[column]) for column, form in formats.items()) for _, row in frame.iterrows()]

@@ -57,8 +57,8 @@ class BuiltTable:
         missing = [key for key, cell in line.cells.items() if cell.is_missing]
         record["missing"] = "; ".join(missing) or None
         record["protocol"] = protocol_words(line, self.entry)
-        protocols = {key: cell.compared.protocol for key, cell in line.cells.items() if cell.compared}
-        protocols = {key: protocol for key, protocol in protocols.items() if protocol}
+        compared = {key: cell.compared for key, cell in line.cells.items() if cell.compared}
+        protocols = {key: value.protocol for key, value in compared.items() if value.protocol}
         record["measured_protocol"] = json.dumps(protocols, sort_keys=True) if protocols else None
         record["provenance"] = measurement and json.dumps(_provenance(measurement, self.job), sort_keys=True)
         record["notes"] = NOTE_SEPARATOR.join([*line.notes, *(self.job.missing if missing else ())]) or None

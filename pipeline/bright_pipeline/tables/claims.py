@@ -30,12 +30,7 @@ HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 NOT_PUBLISHED = "not in the tables"
 SLACK = 1e-9  # differences of printed decimals are not exact in binary
 # The same kind of metric on other features: shown under its own name, without a verdict.
-ON_OTHER_FEATURES = {
-    "fid": "fd_efficientnet_lite0",
-    "is": "score_efficientnet_lite0",
-    "precision": "precision_efficientnet_lite0",
-    "recall": "recall_efficientnet_lite0",
-}
+ON_OTHER_FEATURES = {"fid": "fd", "is": "score", "precision": "precision", "recall": "recall"}
 
 # Heading of a displayed column -> column of the csv.
 HEADINGS = {
@@ -56,7 +51,6 @@ OUTCOME = ("ours", "other", "ours_row", "other_row", "recomputed", "text", "verd
 
 InSize = Literal["lower_by_percent", "higher_by_percent", "costs_percent_more", "costs_more"]
 Relation = InSize | Literal["lower", "higher", "alike", "is", "at_most"]
-WITHOUT_ASSERTED = ("lower", "higher")
 
 
 class ClaimRow(Section):
@@ -142,7 +136,8 @@ def _record(comparison: Comparison, rows: dict[str, ClaimRow], tables: Tables) -
     measured = _from_measured(comparison, sides, tables)
     on_other_features = None
     key, *further = comparison.quantities
-    if measured is None and not further and (other := ON_OTHER_FEATURES.get(key)):
+    if measured is None and not further and key in ON_OTHER_FEATURES:
+        other = f"{ON_OTHER_FEATURES[key]}_efficientnet_lite0"
         outcome = _from_measured(comparison.model_copy(update={"quantities": [other]}), sides, tables)
         on_other_features = outcome and f"{_quantity(sides[0].table, other).name}: {outcome['text']}"
     return {
@@ -244,7 +239,7 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
             margin = asserted - number
         case "is":
             margin = -abs(number - asserted)
-    holds = margin > 0 if comparison.relation in WITHOUT_ASSERTED else margin >= -comparison.tolerance - SLACK
+    holds = margin > 0 if comparison.relation in ("lower", "higher") else margin >= -comparison.tolerance - SLACK
     against = f"{ours.text} against {other.text}" if other else ""
     words = f"{text} ({against})" if text else against or ours.text
     rows = (ours.value, other and other.value, ours.name, other and other.name)

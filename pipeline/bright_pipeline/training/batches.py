@@ -132,6 +132,7 @@ class TrainingCodes:
     def __init__(self, codes: Tensor, decoder: ImageAutoencoder):
         """codes: (count, C_z, H_z, W_z), on the CPU."""
         self.codes, self.decoder = codes, decoder
+        self.shape: tuple[int, int, int] = tuple(codes.shape[1:])
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -140,11 +141,6 @@ class TrainingCodes:
         """Batches of codes (local batch, C_z, H_z, W_z) on the CPU, pinned so that a GPU copies them while it works."""
         batches = (self.codes[rows] for rows in order)
         return (batch.pin_memory() for batch in batches) if torch.cuda.is_available() else batches
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C_z, H_z, W_z)."""
-        return tuple(self.codes.shape[1:])
 
 
 TrainingData = TrainingImages | TrainingCodes

@@ -218,9 +218,7 @@ class TrainingTask:
             numbers.append({key: number.detach() for key, number in parts.items()})
         average_gradients(self.accelerator, self.modules[name])
         means = weighted_means(numbers, batch)
-        norm = None
-        if max_norm is not None:
-            norm = self.accelerator.clip_grad_norm_(self.modules[name].parameters(), max_norm)
+        norm = None if max_norm is None else self.accelerator.clip_grad_norm_(self.modules[name].parameters(), max_norm)
         self.optimizers[name].step()
         if norm is not None and not self.skipped(name):
             means["gradient_norm"] = torch.as_tensor(norm)
