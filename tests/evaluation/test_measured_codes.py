@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from bright_pipeline.data.archive import ArchiveWriter, ImageArchive, to_model, to_uint8
 from bright_pipeline.dump_codes import dump_codes
-from bright_pipeline.evaluation import code_noise
+from bright_pipeline.evaluation import code_noise, decoding_speed
 from bright_pipeline.evaluation import code_noise as module
 from bright_pipeline.evaluation.codes import perplexity, storage, usage
 from bright_pipeline.evaluation.decoding_speed import decoding_speeds, take_turns
@@ -138,13 +139,13 @@ def test_bytes_of_weights_and_codes(tiny_autoencoder: Any) -> None:
     assert found["decoding"] == 4 * (whole - encoder)
 
 
-def test_models_take_turns_after_an_untimed_round() -> None:
+def test_models_take_turns_after_an_untimed_round(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
     ticks = iter(range(1000))
-    seconds = take_turns([lambda: order.append(0), lambda: order.append(1), lambda: order.append(2)], 3,
-                         clock=lambda: float(next(ticks)))  # fmt: skip
+    monkeypatch.setattr(decoding_speed, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    seconds = take_turns([lambda: order.append(0), lambda: order.append(1), lambda: order.append(2)], 3)
     assert order == [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2], "each round begins one further"
-    assert [len(one) for one in seconds] == [3, 3, 3]
+    assert seconds == [[1.0] * 3] * 3
 
 
 def measured(

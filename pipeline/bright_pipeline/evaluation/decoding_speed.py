@@ -16,19 +16,17 @@ from bright_pipeline.base.progress import Progress
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 
 
-def take_turns(
-    calls: Sequence[Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
-) -> list[list[float]]:
+def take_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
     """Seconds of each call in each round. Every round starts one call further; a first, untimed round warms up."""
     seconds: list[list[float]] = [[] for _ in calls]
     with Progress("time decoding", rounds + 1, "rounds") as progress:
         for turn in range(rounds + 1):
             for position in range(len(calls)):
                 number = (position + turn) % len(calls)
-                started = clock()
+                started = time.perf_counter()
                 calls[number]()
                 if turn > 0:
-                    seconds[number].append(clock() - started)
+                    seconds[number].append(time.perf_counter() - started)
             progress.advance(1)
     return seconds
 

@@ -114,9 +114,8 @@ def generator_family(name: str) -> GeneratorFamily:
     return family
 
 
-def load(name: str) -> Any:
-    """The object that "module:attribute" names."""
-    return pkgutil.resolve_name(name)
+load = pkgutil.resolve_name
+"""The object that "module:attribute" names."""
 
 
 class ByFamily:
