@@ -44,6 +44,7 @@ ARGUMENTS = {
     "decode": ["codes.npz", "decoded"],
     "encode": ["images"],
     "evaluate": ["--generated", "images", "--reference", "images"],
+    "explore": [],
     "export": ["main", "exported"],
     "fetch_network": ["efficientnet_lite0", "--output", "network.safetensors"],
     "provenance": ["results/demo/tables/table2.md"],

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from bright_pipeline import load_autoencoder as load_packaged
+from bright_pipeline.commands.explore import explore
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import to_uint8
 from bright_pipeline.generation.explorer import explorer_decoder
@@ -131,6 +133,18 @@ def test_a_brush_moves_the_keys_below_it_as_far_as_training_codes_do(tiny_page, 
     assert np.abs(picture(page) - decoded(changed)).max() <= 1
     page.click("#key-reset")
     assert page.text_content("#difference-words").endswith(": 0 of 1,024 pixels")
+
+
+def test_the_page_of_the_model_in_the_package_decodes_as_python_does(visit, tmp_path: Path) -> None:
+    explore(tmp_path / "explorer.html", count=3)
+    page, packaged = visit((tmp_path / "explorer.html").as_uri()), load_packaged()
+    for number in range(3):
+        page.select_option("#key-first", str(number))
+        expected = np.asarray(packaged.decode(packaged.examples[number : number + 1])[0]).astype(int)
+        assert np.abs(picture(page) - expected).max() <= 2  # the page has keys of five decimals, and weights of 16 bits
+    page.click("#key-sample")
+    assert np.abs(picture(page) - np.asarray(packaged.sample(1)[0])).max() <= 2
+    assert Axe().run(page).response["violations"] == []
 
 
 @pytest.mark.demo

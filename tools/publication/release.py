@@ -17,13 +17,18 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands.export import chosen, export
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.atomic import new_folder
+from bright_pipeline.generation.interactive import PACKAGED_MODEL
 from bright_pipeline.generation.released import write_sums
 from bright_pipeline.stages.page import page
 from runs import finished
 
 
 def release() -> None:
-    """Write the files of the release that pyproject.toml, CITATION.cff and CHANGELOG.md agree on."""
+    """Write the files of the release that pyproject.toml, CITATION.cff and CHANGELOG.md agree on.
+
+    The model in the package is exported first: a change of it is committed with the release.
+    """
+    write_packaged_model()
     version = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changes = section(version)
     with new_folder(Path("release") / version) as folder:
@@ -39,6 +44,13 @@ def release() -> None:
         (folder / "CHANGES.md").write_text(changes, encoding="utf-8")
         write_sums(folder)
     print(f"release/{version}: checksums in SHA256SUMS; CONTRIBUTING.md has the next steps")
+
+
+def write_packaged_model(folder: Path = PACKAGED_MODEL) -> None:
+    """Export the model of the first run with weights of 16 bits, in place of the one in the package."""
+    run, jobs = next(finished())
+    shutil.rmtree(folder, ignore_errors=True)
+    export(f"autoencoders.{released(jobs.config)}", folder, Path(run["config"]), run.get("licence"), half=True)
 
 
 def released(config: Config) -> str:

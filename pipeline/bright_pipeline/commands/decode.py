@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.base.paths import DEMO
 from bright_pipeline.base.progress import Progress, log_to
 from bright_pipeline.commands.encode import ConfigOption, ModelOption
 from bright_pipeline.data.listing import printable
@@ -16,8 +15,8 @@ from bright_pipeline.engine.atomic import new_folder
 def decode(
     codes: Annotated[Path, typer.Argument(help="The file of codes.")],
     images: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
-    model: ModelOption = "main",
-    config: ConfigOption = DEMO,
+    model: ModelOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Write the images of codes as PNGs, each by its number and the name of its original."""
     from bright_pipeline.generation.code_files import read_codes

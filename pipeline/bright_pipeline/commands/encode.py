@@ -9,20 +9,22 @@ import typer
 from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.paths import DEMO
 from bright_pipeline.base.progress import Progress, log_to
 from bright_pipeline.data.listing import folder_images
 
-MODEL = "An autoencoder of the config, a folder of `bright export`, a weights file, or the address of a release."
-ModelOption = Annotated[str, typer.Option(help=MODEL)]
-ConfigOption = Annotated[Path, typer.Option(help="The run's config file.")]
+MODEL = (
+    "An autoencoder of the config, a folder of `bright export`, a weights file, or the address of a release. Default:"
+    " `main` of the config; without both options, the demo's model, which is in the package."
+)
+ModelOption = Annotated[str | None, typer.Option(help=MODEL)]
+ConfigOption = Annotated[Path | None, typer.Option(help="The run's config file; config/demo.yaml beside --model.")]
 
 
 def encode(
     images: Annotated[Path, typer.Argument(help="The folder of images, with its subfolders.")],
     codes: Annotated[Path, typer.Argument(help="The file to write.")] = Path("codes.npz"),
-    model: ModelOption = "main",
-    config: ConfigOption = DEMO,
+    model: ModelOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Crop and resize images as those of the training, and write their codes with the bits that they need.
 

@@ -33,6 +33,7 @@ WEIGHTS = {
     "generator": "the generator's weights, with its settings",
 }
 SUMMARY = "summary.json"
+EXAMPLES = 10  # validation images whose codes are in the folder
 SHOWN, ROW = 16, 8  # images of a sample set, and images in a row
 
 
@@ -41,13 +42,14 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
     config: Annotated[Path, typer.Option(help="The run's config file.")] = DEMO,
     licence: Annotated[str | None, typer.Option("--license", help="Licence of the weights, such as cc-by-4.0.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Weights of 16 bits instead of 32.")] = False,
 ) -> None:
     """Write a trained model into a new folder, with its results as a model card.
 
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     The card has the numbers of the sample sets that these models generated.
     """
-    from bright_pipeline.generation.exported import PREPARATION, SETTINGS, write_weights
+    from bright_pipeline.generation.exported import CODES, PREPARATION, SETTINGS, STEPS, write_weights
     from bright_pipeline.generation.released import write_sums
     from bright_pipeline.page.model_card import Card, model_card
 
@@ -69,7 +71,8 @@ def export(
     with new_folder(folder) as temporary:
         named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
         weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
-        write_weights(temporary, weights, named, *(job.settings["samples"]["sampler"]["steps"] for job in complete[:1]))
+        steps = complete[0].settings["samples"]["sampler"]["steps"] if complete else STEPS
+        write_weights(temporary, weights, named, steps, half)
         # Paths of imported checkpoints and of images are private.
         settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
         settings["dataset"] = {key: getattr(jobs.config.datasets[trained_on], key) for key in PREPARATION}
@@ -79,6 +82,10 @@ def export(
             files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
             files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
             files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
+        validation = Path(jobs(dataset, trained_on).path("validation.zip"))
+        if "autoencoder" in models and validation.exists():
+            files[CODES] = f"codes of {EXAMPLES} validation images, for `bright decode` and `bright explore`"
+            write_examples(temporary, validation, entries["autoencoder"].family)
         card = Card(
             name=folder.name,
             method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
@@ -133,6 +140,18 @@ def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict
     return {
         job.stage.title(job): job.folder / SUMMARY for job in measured if keys & {other.key for other in closure([job])}
     }
+
+
+def write_examples(folder: Path, validation: Path, family: str) -> None:
+    """Encode the first validation images with the model in a folder."""
+    from bright_pipeline.data.archive import ImageArchive
+    from bright_pipeline.generation.code_files import write_codes
+    from bright_pipeline.generation.exported import CODES
+    from bright_pipeline.generation.interactive import load_autoencoder
+
+    images, model = ImageArchive(validation), load_autoencoder(folder, families=[family], device="cpu")
+    codes = model.encode(images.tensor(range(min(EXAMPLES, len(images)))))
+    write_codes(folder / CODES, model.autoencoder, codes, [f"{index:05d}.png" for index in range(len(codes))])
 
 
 def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:

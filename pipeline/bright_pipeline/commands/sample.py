@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from bright_pipeline.engine.command import run_stage
-from bright_pipeline.base.paths import DEMO
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.commands.encode import ConfigOption, ModelOption
 from bright_pipeline.engine.atomic import new_folder
@@ -17,8 +16,8 @@ def sample(
     images: Annotated[Path, typer.Argument(help="The folder to write, new or empty.")],
     seed: Annotated[int, typer.Option(help="Image i depends on the seed and i alone.")] = 0,
     steps: Annotated[int, typer.Option(help="Steps of DDIM.", min=1)] = 50,
-    model: ModelOption = "main",
-    config: ConfigOption = DEMO,
+    model: ModelOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Write new images of the diffusion model on a model's codes as PNGs."""
     from bright_pipeline.generation.interactive import load_autoencoder

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bright_pipeline.base.errors import InputError
@@ -25,14 +26,17 @@ if TYPE_CHECKING:  # a folder with a decoder alone needs no diffusers
 
 UNET = "unet."  # prefix of a generator's UNet
 SETTINGS = "settings.json"
+CODES = "codes.npz"  # of validation images, as `bright encode` writes them
 PREPARATION = ("crop", "filter")  # keys of a dataset in it
 STEPS = 50  # of DDIM, where the run has no sample set of the model
 
 
-def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] = (), steps: int = STEPS) -> None:
+def write_weights(
+    folder: Path, files: dict[str, Path], families: Iterable[str] = (), steps: int = STEPS, half: bool = False
+) -> None:
     """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads.
 
-    steps: of sampling, for other programs.
+    steps: of sampling, for other programs. half: weights of 16 bits.
     """
     from diffusers import UNet2DModel
 
@@ -42,7 +46,10 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
         check(file)
         (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
         with atomic_path(folder / EXPORTED[model_type]) as temporary:
-            shutil.copyfile(file, temporary)
+            if half:
+                _write_half(file, temporary)
+            else:
+                shutil.copyfile(file, temporary)
     cpu = torch.device("cpu")
     if "diffusion" in files:
         trained = load_diffusion(files["diffusion"], cpu)
@@ -59,6 +66,15 @@ def write_weights(folder: Path, files: dict[str, Path], families: Iterable[str] 
                 save_file(weights, temporary, metadata={"format": "pt"})
             facts = {"shape": list(model.shape), "steps": steps}
             _write_configs(folder, unet, model.settings, Rescaling(bounds=(-1.0, 1.0)), facts)
+
+
+def _write_half(file: Path, target: Path) -> None:
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    tensors = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in load_file(file).items()
+    }
+    save_file(tensors, target, metadata=metadata)
 
 
 def _write_configs(
@@ -87,7 +103,7 @@ def is_exported(folder: Path) -> bool:
 def exported_files(folder: Path) -> dict[str, Path]:
     """The weights in a folder, by model type; InputError without any, or where the folder's SHA256SUMS differs."""
     files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}
-    check_sums(folder, [path for path in (*files.values(), folder / SETTINGS) if path.is_file()])
+    check_sums(folder, [path for path in (*files.values(), folder / SETTINGS, folder / CODES) if path.is_file()])
     if "generator" in files:
         files.pop("diffusion", None)  # the generator's own UNet, for diffusers
     if not files or files.keys() == {"diffusion"}:

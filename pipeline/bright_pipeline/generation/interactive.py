@@ -1,11 +1,9 @@
 """Trained models in a Python session or a notebook: encode, decode, sample.
 
-After the demo:
-
-    model = load_autoencoder("main")     # a name in config/demo.yaml, or the path of a weights file
-    codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
-    images = model.decode(codes)         # a list of PIL images
-    new = model.sample(8, seed=1)        # images from the diffusion model on its codes
+model = load_autoencoder()           # the demo's model, which is in the package; or an entry of a config, a file
+codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
+images = model.decode(codes)         # a list of PIL images
+new = model.sample(8, seed=1)        # images from the diffusion model on its codes
 """
 
 from collections.abc import Sequence
@@ -20,12 +18,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from bright_pipeline.base.errors import InputError
-from bright_pipeline.base.paths import DEMO
+from bright_pipeline.base.paths import DEMO, PACKAGE
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
 from bright_pipeline.data.decode import BadImage, decode, square_pixels, to_channels
 from bright_pipeline.data.pictures import contact_sheet
-from bright_pipeline.generation.exported import exported_files, is_exported, preparation
+from bright_pipeline.generation.code_files import read_codes
+from bright_pipeline.generation.exported import CODES, exported_files, is_exported, preparation
 from bright_pipeline.generation.released import fetch_model
 from bright_pipeline.generation.sampling import Draw, decode_finite, sample
 from bright_pipeline.models.autoencoder import ImageAutoencoder
@@ -39,6 +38,7 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import diffusion
 
+PACKAGED_MODEL = PACKAGE / "trained"  # the demo's model, a folder of `bright export`
 MICRO_BATCH = 8  # samples that the networks see at once, whatever the count: image i depends on (seed, i) alone
 if TYPE_CHECKING:  # a decoder needs no diffusers
     from bright_pipeline.models.diffusion import TrainedDiffusion
@@ -53,6 +53,7 @@ class ImageModel:
     autoencoder: ImageAutoencoder
     diffusion: "TrainedDiffusion | None" = None
     dataset: Dataset | None = None  # how pictures become images: crop and filter
+    examples: Tensor | None = None  # key codes (N, C_z, H_z, W_z) of validation images, from an exported folder
 
     @property
     def device(self) -> torch.device:
@@ -141,12 +142,15 @@ class ImageGenerator:
 
 
 def load_autoencoder(
-    name: str | Path,
-    config: str | Path = DEMO,
+    name: str | Path | None = None,
+    config: str | Path | None = None,
     families: Sequence[str] = (),
     device: torch.device | str | None = None,
 ) -> ImageModel:
     """A trained autoencoder: its name in a config, its weights file, a folder of `bright export`, or its https address.
+
+    Without a name it is `main` of the config, and without both the demo's `main-stage`, which is in the package. A name
+    without a config is one of config/demo.yaml.
 
     By name it comes with the first trained diffusion model that the config has on it; from a folder with the one in the
     folder. InputError if the config has no such name, if the model is not trained, or if a checksum differs.
@@ -156,7 +160,7 @@ def load_autoencoder(
     device: such as "cpu" or "mps"; by default the first CUDA GPU, else the CPU.
     """
     chosen = None if device is None else torch.device(device)
-    name = _local(name)
+    name, config = _local(name, config), config or DEMO
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name), chosen, families))
     if is_exported(Path(name)):
@@ -165,7 +169,8 @@ def load_autoencoder(
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")
         denoiser = _denoiser(files["diffusion"], chosen) if "diffusion" in files else None
         network = load_network(files["autoencoder"], chosen, families)
-        return ImageModel(network, denoiser, preparation(network.resolution, Path(name)))
+        examples = read_codes(Path(name) / CODES)[0] if (Path(name) / CODES).exists() else None
+        return ImageModel(network, denoiser, preparation(network.resolution, Path(name)), examples)
     jobs = Jobs(read_config(Path(config)))
     if str(name) not in jobs.config.autoencoders:
         names = ", ".join(jobs.config.autoencoders)
@@ -213,8 +218,10 @@ def side_by_side(*rows: Sequence[Image.Image]) -> Image.Image:
     return contact_sheet([to_model(sheet) for sheet in sheets])
 
 
-def _local(name: str | Path) -> str | Path:
-    """The folder of a model that is named by an address; any other name as it is."""
+def _local(name: str | Path | None, config: str | Path | None = None) -> str | Path:
+    """The folder of a model that is named by an address, or by nothing; any other name as it is."""
+    if name is None:
+        return PACKAGED_MODEL if config is None else "main"
     return fetch_model(name) if isinstance(name, str) and "://" in name else name
 
 

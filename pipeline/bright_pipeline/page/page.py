@@ -3,19 +3,13 @@
 The facts about a run: datasets, trainings, costs of its jobs, and versions and networks behind its results.
 """
 
-import base64
-import hashlib
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from bright_pipeline.base.amounts import readable_bytes, readable_duration
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.data.prepare import outcome
 from bright_pipeline.engine.checksums import result_libraries
@@ -27,12 +21,12 @@ from bright_pipeline.models.metric_networks.manifest import is_unchecked, manife
 from bright_pipeline.page.arrangement import arranged, parts
 from bright_pipeline.page.comparison import differences, headline
 from bright_pipeline.page.gallery import FIGURES_BYTES, figure_picture, gather_pairs, gather_samples
+from bright_pipeline.page.template import template
 from bright_pipeline.stages.page import JobRow, ReportJob
 from bright_pipeline.tables.display_table import read_display
 
 CURVES = "curves"
 EQUAL_BUDGET = "equal_budget"
-WITHIN_WORD = re.compile(r"(?<=[a-z]{3})(?=[A-Z])|(?<=[a-z]\.)(?=\w)")
 SUMMARY_INPUTS = ("summary", "neighbours_summary")
 
 
@@ -69,7 +63,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     explorer = [{"model": name} | read_json(path, str(path)) for name, path in _single(inputs, "explorer").items()]
     as_yaml = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
     split_entries = [(model.entry, model.entry.partition(".")) for model in job.models]
-    return template().render(
+    return template("page.html.j2", parts=parts).render(
         job=job,
         config=as_yaml(job.config),
         entries={
@@ -92,29 +86,6 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         costs=gather_costs(job.jobs, records, trainings),
         provenance=gather_provenance(summaries, results),
     )
-
-
-def template() -> Any:
-    """The page's template with its filters."""
-    environment = Environment(
-        loader=PackageLoader("bright_pipeline.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Callable[..., Any]] = {
-        "bytes": readable_bytes,
-        "duration": readable_duration,
-        "parts": parts,
-        "grouped": lambda number: f"{number:,}",
-        # The source expression of a script in a Content-Security-Policy.
-        "sha256": lambda script: f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        # Long words may break between a small and a capital letter, or behind a full stop.
-        "breakable": lambda heading: Markup("<wbr>").join(WITHIN_WORD.split(heading)),
-    }
-    environment.filters |= filters
-    return environment.get_template("page.html.j2")
 
 
 def _single(inputs: Inputs, name: str) -> dict[str, Path]:
