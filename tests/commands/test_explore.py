@@ -51,12 +51,9 @@ def test_the_page_has_the_models_images_and_samples_or_ones_own(capsys: pytest.C
     Path("photos").mkdir()
     Image.new("RGB", (80, 60), "navy").save("photos/a.jpg")
     explore(Path("mine.html"), images=Path("photos"), count=3)
-    mine = facts(Path("mine.html"))
-    assert (
-        torch.tensor(mine["codes"][0]).view(4, 8, 8).sub(model.encode([Path("photos/a.jpg")], True)[0]).abs().max()
-        < 1e-5
-    )
-    assert len(mine["codes"]) == 1 and mine["samples"] == own["samples"][:3]
+    mine, code = facts(Path("mine.html")), model.encode([Path("photos/a.jpg")], prepare=True)
+    assert torch.tensor(mine["codes"]).view(1, 4, 8, 8).sub(code).abs().max() < 1e-5
+    assert np.abs(np.subtract(mine["samples"], own["samples"][:3])).max() < 1e-4  # drawn in batches of other sizes
 
 
 def test_a_model_that_cannot_be_explored_is_one_line() -> None:
