@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.progress import Progress, log_to
 from bright_pipeline.commands.encode import ConfigOption, ModelOption
 from bright_pipeline.data.listing import printable
@@ -30,7 +29,3 @@ def decode(
                 picture.save(folder / f"{index:05d}-{Path(printable(names[index])).stem}.png")
                 progress.advance()
     print(f"{images}: {len(read)} images")
-
-
-if __name__ == "__main__":
-    run_stage(decode)

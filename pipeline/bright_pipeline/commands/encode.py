@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress, log_to
@@ -59,7 +58,3 @@ def encode(
         f"{codes}: {readable_bytes(size)} for {len(names)} images, {readable_bytes(size / len(names))} each; decoding"
         f" also takes {readable_bytes(decoder)} of weights, whatever the number; the files have {readable_bytes(taken)}"
     )
-
-
-if __name__ == "__main__":
-    run_stage(encode)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import ConfigArgument, run_stage
+from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
 from bright_pipeline.estimation.devices import DEVICES, choose_device
@@ -33,7 +33,3 @@ def estimate(
     print(text(result))
     if device is not None and result.too_large:
         raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    run_stage(estimate)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.commands.encode import ConfigOption, ModelOption
 from bright_pipeline.data.listing import folder_images
@@ -53,7 +52,3 @@ def explore(
     }
     write_text(page, template("explore.html.j2").render(explorer=facts))
     print(f"{page}: open it in a browser")
-
-
-if __name__ == "__main__":
-    run_stage(explore)

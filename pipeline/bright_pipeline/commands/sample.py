@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bright_pipeline.engine.command import run_stage
 from bright_pipeline.base.progress import log_to
 from bright_pipeline.commands.encode import ConfigOption, ModelOption
 from bright_pipeline.engine.atomic import new_folder
@@ -28,7 +27,3 @@ def sample(
         for index, picture in enumerate(loaded.sample(count, seed, steps)):
             picture.save(folder / f"{index:05d}.png")
     print(f"{images}: {count} images")
-
-
-if __name__ == "__main__":
-    run_stage(sample)
