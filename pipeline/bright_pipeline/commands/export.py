@@ -92,6 +92,7 @@ def export(
             tags=tuple(families),
             generates=generates,
             licence=licence,
+            half=half,
             dataset=trained_on,
             data=read_json(manifest, f"manifest {manifest}"),
             summaries=measured(jobs, models, complete),

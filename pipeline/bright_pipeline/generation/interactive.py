@@ -1,9 +1,11 @@
 """Trained models in a Python session or a notebook: encode, decode, sample.
 
-model = load_autoencoder()           # the demo's model, which is in the package; or an entry of a config, a file
-codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
-images = model.decode(codes)         # a list of PIL images
-new = model.sample(8, seed=1)        # images from the diffusion model on its codes
+With the demo's model, which is in the package:
+
+    model = load_autoencoder()           # or the name of an entry, the path of a weights file
+    codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
+    images = model.decode(codes)         # a list of PIL images
+    new = model.sample(8, seed=1)        # images from the diffusion model on its codes
 """
 
 from collections.abc import Sequence
@@ -38,7 +40,7 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import diffusion
 
-PACKAGED_MODEL = PACKAGE / "trained"  # the demo's model, a folder of `bright export`
+PACKAGED_MODEL = PACKAGE / "trained" / "bright-fashion-mnist"  # the demo's model, a folder of `bright export`
 MICRO_BATCH = 8  # samples that the networks see at once, whatever the count: image i depends on (seed, i) alone
 if TYPE_CHECKING:  # a decoder needs no diffusers
     from bright_pipeline.models.diffusion import TrainedDiffusion

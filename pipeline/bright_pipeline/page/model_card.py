@@ -29,6 +29,7 @@ class Card:
     tags: tuple[str, ...]  # the model families
     generates: bool  # whether it makes new images, alone or with the diffusion model in its folder
     licence: str | None  # of the weights, chosen by whoever exports them
+    half: bool  # whether the weights have 16 bits
     dataset: str
     data: dict[str, Any]  # the manifest of the training images
     summaries: dict[str, Path]  # by their titles
