@@ -164,9 +164,9 @@ class FakeGPU(TorchDispatchMode):
         if not fake and kwargs.get("device") != self.device:
             drawn = torch.Tag.nondeterministic_seeded in func.tags
             if drawn and func._schema.name.endswith("_") and tensors[0].numel() > DRAWN:
-                return tensors[0]
+                return tensors[0].zero_()  # rejection sampling would go on for ever with what the memory had
             if drawn and func._overloadpacket in (aten.randn, aten.rand) and math.prod(args[0]) > DRAWN:
-                return aten.empty.memory_format(args[0], **{key: kwargs[key] for key in kwargs.keys() - {"generator"}})
+                return aten.zeros.default(args[0], **{key: kwargs[key] for key in kwargs.keys() - {"generator"}})
             return func(*args, **kwargs)
         if len(fake) < len(tensors):
             args, kwargs = pytree.tree_map_only(
