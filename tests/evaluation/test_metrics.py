@@ -1,6 +1,7 @@
 """Metrics of generation equal independent formulas, stay within their memory and carry their protocol."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_ranges_of_a_set_join_to_the_set_and_nothing_else_does(tmp_path: Path) -
     np.savez(tmp_path / "b.npz", features=np.array([{}], dtype=object))
     with pytest.raises(InputError, match=r"b\.npz: not a file of"):
         read_features([tmp_path / "b.npz"])
+
+
+def test_a_set_is_held_once_while_its_files_are_read(tmp_path: Path) -> None:
+    """The peak leaves room for some of the set's ten files, not for all."""
+    narrow = features_of(2000, 0)
+    whole = replace(narrow, features=gaussian(2000, 600, 0))
+    paths = written(tmp_path, whole, *range(0, 2001, 200))
+    tracemalloc.start()
+    found = read_features(paths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert same(found, whole)
+    assert whole.features.nbytes < peak < 1.5 * whole.features.nbytes
 
 
 TRAITS = {"sample_kind": "diffusion", "method": "BRIGHT (LDM)", "prepared": "center crop, Pillow box, to 256"}

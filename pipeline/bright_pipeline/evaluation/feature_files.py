@@ -5,6 +5,7 @@ The features of a set are in one or several files, each with a range of its imag
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from bright_pipeline.data.arrays import arrays
 from bright_pipeline.engine.atomic import atomic_path
 
 Features = NDArray[np.float32]
+
+_arrays = partial(arrays, where="features", made_by="`bright_pipeline.extract_features`")
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,33 @@ def read_features(paths: list[Path]) -> FeatureSet:
     """The feature set in these files, which must be consecutive ranges of one set; InputError otherwise."""
     if not paths:
         raise InputError("features: no file is given; give at least one from `bright_pipeline.extract_features`")
-    parts: list[FeatureSet] = []
+    parts: list[tuple[Path, NDArray[np.uint8]]] = []
+    facts: dict[str, Any] = {}
     for path in paths:
-        with arrays(path, "features", "`bright_pipeline.extract_features`") as content:
-            facts = json.loads(content["facts"].tobytes())
-            first, logits = facts.pop("first"), content["logits"] if "logits" in content.files else None
-            part = FeatureSet(content["features"], logits, content["image_digests"], facts)
-        if first != (count := sum(map(len, parts))):
+        count = sum(len(digests) for _, digests in parts)
+        with _arrays(path) as content:
+            file_facts = json.loads(content["facts"].tobytes())
+            first, names = file_facts.pop("first"), content.files
+            parts.append((path, content["image_digests"]))
+        if first != count:
             raise InputError(f"features {path}: starts at image {first}, should start at {count}; give all, in order")
-        if facts != (parts or [part])[0].facts:
+        if file_facts != (facts := facts or file_facts):
             raise InputError(f"features {path}: its facts differ from those of {paths[0]}; extract both alike")
-        parts.append(part)
-    parts = [part for part in parts if len(part)] or parts[:1]  # where images were skipped, the last range is empty
-    all_logits = [part.logits for part in parts if part.logits is not None]
-    return FeatureSet(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate(all_logits) if all_logits else None,
-        np.concatenate([part.image_digests for part in parts]),
-        facts,
-    )
+    parts = [part for part in parts if len(part[1])] or parts[:1]  # where images were skipped, the last range is empty
+    digests = np.concatenate([part[1] for part in parts])
+    files = [path for path, _ in parts]
+    logits = _joined(files, "logits", len(digests)) if "logits" in names else None
+    return FeatureSet(_joined(files, "features", len(digests)), logits, digests, facts)
+
+
+def _joined(paths: list[Path], name: str, count: int) -> Features:
+    """An array's `count` rows in all files, each read into its rows: no row is in memory twice."""
+    filled = 0
+    for path in paths:
+        with _arrays(path) as content:
+            rows = content[name]
+        if filled == 0:
+            whole = np.empty((count, *rows.shape[1:]), rows.dtype)
+        whole[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return whole
