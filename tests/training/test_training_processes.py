@@ -1,4 +1,4 @@
-"""Processes of a training: gradients, sums over all rows, and requests to end that all hear at one step."""
+"""Processes of a training: gradients in buckets, sums over all rows, and requests to end that all hear at one step."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 from bright_pipeline.training import processes
-from bright_pipeline.training.processes import EndRequests, average_gradients, average_numbers, batch_gradient_norm
+from bright_pipeline.training.processes import EndRequests, average_numbers, averaged_gradients, batch_gradient_norm
 from torch import Tensor, distributed, nn
 
 
@@ -23,15 +23,18 @@ def group() -> Iterator[None]:
 
 
 @pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of gradients and flags that are sent; every sum is that of two equal processes."""
-    found: list[int] = []
+def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The sizes of what is sent, and what else happens, in their order; every sum is that of two equal processes."""
+    found: list[Any] = []
 
-    def doubled(flat: torch.Tensor) -> None:
+    def doubled(flat: torch.Tensor, async_op: bool) -> Any:
+        assert async_op
         found.append(flat.numel())
         flat *= 2
+        return SimpleNamespace(wait=lambda: found.append("waits"))
 
     monkeypatch.setattr(processes.distributed, "all_reduce", doubled)
+    monkeypatch.setattr(processes, "BUCKET", 150)  # bytes: a layer's weights and its bias, or about that
     return found
 
 
@@ -43,32 +46,64 @@ def layers(*widths: int) -> nn.Sequential:
 ALONE, TWO = (cast(Any, SimpleNamespace(num_processes=count)) for count in (1, 2))
 
 
-def test_unused_weights_are_left_out_and_earlier_parts_averaged_with_the_last(group: None, events: list[int]) -> None:
+def test_buckets_are_sent_from_the_last_layer_on_before_the_pass_has_ended(group: None, events: list[Any]) -> None:
+    model = layers(4, 8, 8, 2)
+    expected = torch.autograd.grad(model(torch.ones(3, 4)).sum(), list(model.parameters()))
+    model[0].weight.register_hook(lambda gradient: events.append("first layer"))
+    with averaged_gradients(TWO, model):
+        model(torch.ones(3, 4)).sum().backward()
+    sent = [event for event in events if isinstance(event, int)]
+    assert sum(sent) == sum(weight.numel() + 1 for weight in model.parameters()), "and which weights were used"
+    assert len(sent) > 1
+    assert events.index("first layer") > 0, "nothing was sent before the pass came to the first layer"
+    assert events.index("waits") > max(place for place, event in enumerate(events) if isinstance(event, int))
+    for weight, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(weight.grad, gradient)
+
+
+def test_their_order_is_the_same_whatever_comes_first(group: None, events: list[Any]) -> None:
+    """All processes must send the same buckets in turn, or their sums would be of different weights."""
+
+    def sent(backwards: bool) -> list[int]:
+        events.clear()
+        one, other = layers(4, 8), layers(8, 2)
+        model = nn.ModuleList([one, other])
+        parts = [one(torch.ones(3, 4)).sum(), other(torch.ones(3, 8)).sum()]
+        with averaged_gradients(TWO, model):
+            for part in reversed(parts) if backwards else parts:
+                part.backward()
+        return [event for event in events if isinstance(event, int)]
+
+    assert sent(backwards=True) == sent(backwards=False)
+
+
+def test_unused_weights_are_left_out_and_earlier_parts_averaged_with_the_last(group: None, events: list[Any]) -> None:
     used, unused = layers(4, 2), layers(4, 2)
     model = nn.ModuleList([used, unused])
     used(torch.ones(1, 4)).sum().backward()  # an earlier part of the batch
-    used(torch.ones(2, 4)).sum().backward()
-    average_gradients(TWO, model)
-    assert events == [sum(weight.numel() + 1 for weight in model.parameters())], "and which weights were used"
+    with averaged_gradients(TWO, model):
+        used(torch.ones(2, 4)).sum().backward()
     assert all(weight.grad is None for weight in unused.parameters())
     assert torch.equal(used[0].bias.grad, torch.full((2,), 3.0))
 
 
-def test_a_weight_that_one_process_uses_gets_the_same_mean_in_both(group: None, events: list[int], monkeypatch) -> None:
+def test_a_weight_that_one_process_uses_gets_the_same_mean_in_both(group: None, events: list[Any], monkeypatch) -> None:
     sent: list[Tensor] = []
 
     def gradients(uses_second: bool) -> list[Tensor | None]:
         """Of a process that uses the first of two layers alone, or both."""
         model, ones = layers(4, 8, 8), torch.ones(3, 4)
-        (model(ones) if uses_second else model[0](ones)).sum().backward()
-        average_gradients(TWO, model)
+        with averaged_gradients(TWO, model):
+            (model(ones) if uses_second else model[0](ones)).sum().backward()
         return [weight.grad for weight in model.parameters()]
 
-    def sent_by_other(flat: Tensor) -> None:
+    def sent_by_other(flat: Tensor, async_op: bool) -> Any:
         sent.append(flat.clone())
+        return SimpleNamespace(wait=lambda: None)
 
-    def summed(flat: Tensor) -> None:
+    def summed(flat: Tensor, async_op: bool) -> Any:
         flat += sent.pop(0)
+        return SimpleNamespace(wait=lambda: None)
 
     found = []
     for uses_second in (True, False):
@@ -162,10 +197,10 @@ def test_fast_steps_ask_about_once_a_second_slow_ones_at_each(monkeypatch: pytes
     assert late == list(range(late[0], STEPS + 1)), "steps that slow down ask more often"
 
 
-def test_one_process_alone_sends_nothing_and_hears_at_once(events: list[int]) -> None:
+def test_one_process_alone_sends_nothing_and_hears_at_once(events: list[Any]) -> None:
     model = layers(4, 2)
-    model(torch.ones(1, 4)).sum().backward()
-    average_gradients(ALONE, model)
+    with averaged_gradients(ALONE, model):
+        model(torch.ones(1, 4)).sum().backward()
     assert events == [] and model[0].bias.grad is not None
     requests = EndRequests(ALONE)
     assert [requests.should_stop(done, asked_here=done >= 3) for done in range(1, 5)] == [False, False, True, True]

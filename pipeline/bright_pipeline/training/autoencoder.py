@@ -16,7 +16,7 @@ from bright_pipeline.models.perceptual import PerceptualLoss, Weights
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.training import losses
 from bright_pipeline.training.batches import MicroBatch, TrainingImages
-from bright_pipeline.training.processes import average_gradients, batch_gradient_norm, weighted_means
+from bright_pipeline.training.processes import batch_gradient_norm, weighted_means
 from bright_pipeline.training.task import PREVIEW_IMAGES, TrainingTask, learning_rate
 
 MEASURED_IMAGES = 1024  # the first training images, whose codes scale the noise of a decoder stage
@@ -154,11 +154,11 @@ class AutoencoderTask(TrainingTask):
                 gradient = gradient + adversarial_gradient
             # The family's own losses, such as a codebook's, have graphs of their own into the encoder.
             scaled = [self._scaled(micro_batch.weighted(loss)) for loss in family_losses.values()]
-            start = [gradient.to(reconstructions.dtype), *[None] * len(scaled)]
-            torch.autograd.backward([reconstructions, *scaled], start)
+            with self.averaging("model", last=micro_batch is batch[-1]):
+                start = [gradient.to(reconstructions.dtype), *[None] * len(scaled)]
+                torch.autograd.backward([reconstructions, *scaled], start)
             numbers.append({key: value.detach() for key, value in (values | family_losses).items()})
             fakes.append(leaf.detach())
-        average_gradients(self.accelerator, self.model)
         means = weighted_means(numbers, batch)
         self.optimizers["model"].step()
         if adversarial and not self.skipped("model"):  # gradients that overflowed have no ratio

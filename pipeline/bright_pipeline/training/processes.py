@@ -1,7 +1,9 @@
 """Sums and means over the processes of a training and over micro-batches: each has its own rows of the global batch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,26 +12,77 @@ from torch import Tensor, distributed, nn
 from bright_pipeline.training.batches import MicroBatch
 
 ASK_S = 1.0  # between two steps at which processes ask each other whether to stop
+BUCKET = 25 * 2**20  # bytes of gradients that are sent at once, as in DDP
 
 
-def average_gradients(accelerator: Accelerator, module: nn.Module) -> None:
-    """Average a module's gradients over processes, after the last backward pass of a step.
+class _Buckets:
+    """Gradients of a module in buckets; each is summed over processes as soon as all of its gradients are ready.
 
-    A weight that no process used keeps no gradient. Unlike DDP this leaves the forward pass as it is, so losses may be
-    split and differentiated twice.
+    All processes send buckets in the same order, the last weights first, which is about the order of a backward pass.
+    """
+
+    def __init__(self, weights: Sequence[nn.Parameter]):
+        self.buckets: list[list[nn.Parameter]] = [[]]
+        room = BUCKET
+        for weight in reversed(weights):
+            if room < 0:
+                self.buckets.append([])
+                room = BUCKET
+            self.buckets[-1].append(weight)
+            room -= weight.numel() * weight.element_size()
+        self.bucket_of = {weight: number for number, bucket in enumerate(self.buckets) for weight in bucket}
+        self.waiting = [len(bucket) for bucket in self.buckets]
+        self.sent: list[tuple[list[nn.Parameter], Tensor, Any]] = []
+
+    def ready(self, weight: Tensor) -> None:
+        """Called when the gradient of a weight is complete."""
+        self.waiting[self.bucket_of[weight]] -= 1
+        while len(self.sent) < len(self.buckets) and self.waiting[len(self.sent)] == 0:
+            self._send()
+
+    def _send(self) -> None:
+        """Send the next bucket: the gradients (zero for unused weights), then a flag for each weight that was used.
+
+        Its length is the same in all processes: another length would make them wait for each other forever.
+        """
+        weights = self.buckets[len(self.sent)]
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        used = weights[0].new_tensor([weight.grad is not None for weight in weights])
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), used])
+        self.sent.append((weights, flat, distributed.all_reduce(flat, async_op=True)))
+
+    def finish(self, processes: int) -> None:
+        """Wait for all sums, and replace the gradients by their means; a weight that no process used keeps none."""
+        while len(self.sent) < len(self.buckets):
+            self._send()
+        for weights, flat, work in self.sent:
+            work.wait()
+            *sums, used = flat.split([*(weight.numel() for weight in weights), len(weights)])
+            for weight, total, users in zip(weights, sums, used, strict=True):
+                if weight.grad is None and users > 0:
+                    weight.grad = torch.empty_like(weight)
+                if weight.grad is not None:
+                    weight.grad.copy_(total.view_as(weight) / processes)
+
+
+@contextmanager
+def averaged_gradients(accelerator: Accelerator, module: nn.Module) -> Iterator[None]:
+    """Around the last backward pass of a step: averages a module's gradients over processes while the pass runs.
+
+    Unlike DDP it does not touch the forward pass, so losses may be split and differentiated twice.
     """
     if accelerator.num_processes == 1 or not distributed.is_initialized():
+        yield
         return
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-    # And a flag for each weight that was used. All processes send the same length: otherwise they would wait forever.
-    flags = weights[0].new_tensor([weight.grad is not None for weight in weights])
-    flat = torch.cat([*(gradient.flatten() for gradient in gradients), flags])
-    distributed.all_reduce(flat)
-    *sums, users = flat.split([*(weight.numel() for weight in weights), len(weights)])
-    for weight, gradient, total, used in zip(weights, gradients, sums, users > 0, strict=True):
-        if used:
-            weight.grad = gradient.copy_(total.view_as(weight) / accelerator.num_processes)
+    buckets = _Buckets(weights)
+    hooks = [weight.register_post_accumulate_grad_hook(buckets.ready) for weight in weights]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    buckets.finish(accelerator.num_processes)
 
 
 def average_numbers(accelerator: Accelerator, numbers: dict[str, Tensor]) -> dict[str, Tensor]:

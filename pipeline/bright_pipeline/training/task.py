@@ -5,7 +5,7 @@ and optimizers, saved and restored by name, its EMA, and the number of the step.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import cos, pi
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ from bright_pipeline.models.execution import compile_networks, enable_checkpoint
 from bright_pipeline.settings.diffusion import Sampler
 from bright_pipeline.settings.execution import Execution
 from bright_pipeline.training.batches import MicroBatch, StepOrder, StepRandom, TrainingData
-from bright_pipeline.training.processes import average_gradients, weighted_means
+from bright_pipeline.training.processes import averaged_gradients, weighted_means
 
 PREVIEW_IMAGES = 8
 PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
@@ -214,15 +214,19 @@ class TrainingTask:
         numbers = []
         for micro_batch in batch:
             value, parts = loss(micro_batch)
-            self.accelerator.backward(micro_batch.weighted(value))
+            with self.averaging(name, last=micro_batch is batch[-1]):
+                self.accelerator.backward(micro_batch.weighted(value))
             numbers.append({key: number.detach() for key, number in parts.items()})
-        average_gradients(self.accelerator, self.modules[name])
         means = weighted_means(numbers, batch)
         norm = None if max_norm is None else self.accelerator.clip_grad_norm_(self.modules[name].parameters(), max_norm)
         self.optimizers[name].step()
         if norm is not None and not self.skipped(name):
             means["gradient_norm"] = torch.as_tensor(norm)
         return means
+
+    def averaging(self, name: str, last: bool) -> AbstractContextManager[None]:
+        """Around a backward pass: gradients add up, and the `last` one of a step averages them over processes."""
+        return averaged_gradients(self.accelerator, self.modules[name]) if last else nullcontext()
 
     @property
     def fused(self) -> bool:
