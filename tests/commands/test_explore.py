@@ -62,4 +62,7 @@ def test_a_model_that_cannot_be_explored_is_one_line() -> None:
         save_autoencoder(Path("model.safetensors"), model, model.settings, RESOLUTION, 1)
         with pytest.raises(InputError, match=words):
             explore(model="model.safetensors")
+    Path("empty").mkdir()
+    with pytest.raises(InputError, match=r"^empty: no image$"):
+        explore(images=Path("empty"))
     assert not Path("explorer.html").exists()

@@ -34,7 +34,8 @@ def explore(
         raise InputError(f"the model cannot be explored: {reason}")
     samples = loaded.sample_codes(count) if loaded.diffusion else None
     if images is not None:
-        names = [file.name for file in folder_images(images, "images")[0][:count]]
+        if not (names := [file.name for file in folder_images(images, "images")[0][:count]]):
+            raise InputError(f"{images}: no image")
         codes = loaded.encode([images / name for name in names], prepare=True)
     elif loaded.examples is not None:
         codes = loaded.examples[:count]
