@@ -15,6 +15,7 @@ from bright_pipeline.base.parsing import parse_settings, shortened
 from bright_pipeline.base.paths import DEMO, PACKAGED_CONFIGS
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.families import AnyAutoencoder, AnyGenerator, generator_family
+from bright_pipeline.settings.autoencoder import Perceptual
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.diffusion import Diffusion, Samples
 from bright_pipeline.settings.evaluation import Evaluation, Figures
@@ -49,14 +50,10 @@ class Config(Section):
     )
     datasets: Entries[Dataset] = Field(description="Image collections by name.")
     autoencoders: Entries[AnyAutoencoder] = Field(description="Autoencoders by name.")
-    diffusions: Entries[Diffusion] = Field(
-        default_factory=dict, description="Diffusion models on the codes of autoencoders, by name."
-    )
-    generators: Entries[AnyGenerator] = Field(
-        default_factory=dict, description="Generators of other model families, by name."
-    )
-    samples: Entries[Samples] = Field(default_factory=dict, description="Sample sets by name.")
-    studies: Entries[Study] = Field(default_factory=dict, description="Searches for training settings, by name.")
+    diffusions: Entries[Diffusion] = setting({}, "Diffusion models on the codes of autoencoders, by name.")
+    generators: Entries[AnyGenerator] = setting({}, "Generators of other model families, by name.")
+    samples: Entries[Samples] = setting({}, "Sample sets by name.")
+    studies: Entries[Study] = setting({}, "Searches for training settings, by name.")
     evaluation: Evaluation = setting(Evaluation(), "How sample sets are evaluated.")
     tables: Tables | None = setting(None, "The rows of the tables; by default all models in Tables 2, 3 and 5.")
     figures: Figures = setting(Figures(), "What the figures show.")
@@ -153,23 +150,17 @@ class Config(Section):
 
     def _check_study(self, study: Study) -> None:
         """Require autoencoders of one dataset, batch and loss, and a loss that can be measured image by image."""
-        models = {name: self._find("autoencoders", name, "autoencoders") for name in study.autoencoders}
-        compared: dict[str, dict[str, Any]] = {"dataset": {}, "training.batch": {}, "losses": {}}
-        for name, model in models.items():
-            losses = model.losses
+        for name in study.autoencoders:
+            losses = self._find("autoencoders", name, "autoencoders").losses
             if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
                 raise ValueError(
                     f"autoencoders: {name}: its losses must be L2 and LPIPS, which are measured: l1_weight 0,"
                     " adversarial {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
                 )
-            compared["dataset"][name] = model.dataset
-            compared["training.batch"][name] = model.training.batch
-            # A family's own terms, such as a commitment loss, may differ: they are not measured.
-            compared["losses"][name] = losses.l2_weight, losses.perceptual_weight, losses.perceptual.model_dump()
-        for key, values in compared.items():
-            first, *others = values
-            if other := next((other for other in others if values[other] != values[first]), None):
-                raise ValueError(f"autoencoders: must have the same {key}, but {other} differs from {first}")
+        # A family's own terms, such as a commitment loss, may differ: they are not measured.
+        measured = ("l2_weight", "perceptual_weight", *(f"perceptual.{key}" for key in Perceptual.model_fields))
+        keys = ["dataset", "training.batch", *(f"losses.{key}" for key in measured)]
+        self._check_same(study.autoencoders, keys, "autoencoders", "all")
 
     def _check_tables(self) -> None:
         """Require rows that exist, and rows that can be compared in one table."""
@@ -185,9 +176,7 @@ class Config(Section):
                     self._find("autoencoders", row, f"tables.{key}")
         for row in tables.table_sizes:
             if getattr(self.autoencoders[row], "features", None) != "hash_tables":
-                raise ValueError(
-                    f"tables.table_sizes: its rows must have hash tables, and {row} has none; leave it out"
-                )
+                raise ValueError(f"tables.table_sizes: its rows need hash tables, and {row} has none; leave it out")
         self._check_same(tables.equal_budget, ["dataset", "training.images"], "tables.equal_budget", "rows")
 
     def _check_scored(self, names: list[str], count: int | None, where: str, list_key: str) -> None:
@@ -229,9 +218,7 @@ class Config(Section):
                 codes = f"codes of {model}" if model else "no codes"
                 raise ValueError(f"{where}.samples: {name} is made from {codes}, which is not in {where}.autoencoders")
             if (other := by_model.setdefault(model, name)) != name:
-                raise ValueError(
-                    f"{where}.samples: {other} and {name} are both made from codes of {model}; leave one of them out"
-                )
+                raise ValueError(f"{where}.samples: {other} and {name} are both made from codes of {model}; keep one")
         self._check_scored(rows.samples, rows.count, where, "samples")
 
     def with_training_seed(self, seed: int) -> "Config":
@@ -292,8 +279,7 @@ def _prefixed(entry: str) -> Iterator[None]:
 
 def read_config(path: Path) -> Config:
     """The config in a YAML file; config/demo.yaml is in the package, too."""
-    packaged = path == DEMO and not path.exists()
-    values = read_yaml(PACKAGED_CONFIGS / DEMO.name if packaged else path, str(path))
+    values = read_yaml(PACKAGED_CONFIGS / DEMO.name if path == DEMO and not path.exists() else path, str(path))
     if not isinstance(values, dict):
         wanted = "a config is a mapping with `run`, `datasets`, `autoencoders`"
         raise InputError(f"{path}: {wanted}, not {shortened(values)}")

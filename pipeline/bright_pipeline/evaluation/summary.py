@@ -14,17 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import explain, read_json
 from bright_pipeline.engine.atomic import write_json
 
 
-class Value(BaseModel):
+class Value(BaseModel, frozen=True, allow_inf_nan=False):
     """A measured number with its uncertainty and its protocol."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     number: int | float
     std: float | None = None  # standard deviation over images, or over the splits or subsets of a metric
@@ -32,10 +30,8 @@ class Value(BaseModel):
     protocol: dict[str, Any] = {}  # how the number was measured; empty for a count
 
 
-class Summary(BaseModel):
+class Summary(BaseModel, frozen=True, allow_inf_nan=False):
     """The values that a stage measured for one model or image set."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     kind: str  # such as `reconstruction` or `generation`: the same kind has the same names of values
     traits: dict[str, Any] = {}  # distinguish rows of a table, such as method and code size; no name from a config

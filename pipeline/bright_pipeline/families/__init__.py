@@ -13,7 +13,6 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from bright_pipeline.base.errors import InputError
@@ -124,7 +123,10 @@ class ByFamily:
     def __init__(self, find: Callable[[str], Family], names: tuple[str, ...], default: str | None):
         self.find, self.names, self.default = find, names, default
 
-    def parse(self, values: dict[str, Any], where: str) -> Any:
+    def parse(self, values: dict[str, Any], where: str, trusted: Iterable[str] | None = None) -> Any:
+        """The settings in an entry. trusted: for the entry in a model's file, further families whose code may run."""
+        if trusted is not None:
+            check_family(values.get("family"), where, trusted)
         return parse_settings(self.settings(values), values, where)
 
     def settings(self, values: dict[str, Any]) -> type[Any]:
@@ -137,9 +139,7 @@ class ByFamily:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
 
-    def __get_pydantic_json_schema__(
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         classes = [self.find(name).settings for name in self.names]
         return {"oneOf": [handler(settings.__pydantic_core_schema__) for settings in classes]}
 

@@ -14,14 +14,7 @@ from torch import Tensor, nn
 from bright_pipeline.base.errors import InputError, error_text, readable
 from bright_pipeline.base.parsing import parse_settings, shortened
 from bright_pipeline.engine.atomic import atomic_path
-from bright_pipeline.families import (
-    autoencoder_family,
-    check_family,
-    generator_family,
-    load,
-    parse_autoencoder,
-    parse_generator,
-)
+from bright_pipeline.families import autoencoder_family, generator_family, load, parse_autoencoder, parse_generator
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
 from bright_pipeline.settings.fields import Section
 from bright_pipeline.settings.generator import GeneratorSettings
@@ -65,8 +58,7 @@ def save_autoencoder(
 def load_autoencoder(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
     """Load an `ImageAutoencoder`, ready to encode and decode; families: those not built in that may run."""
     facts, weights = load_model(path, "autoencoder", AutoencoderFacts)
-    check_family(facts.autoencoder.get("family"), str(path), families)
-    settings = parse_autoencoder(facts.autoencoder, str(path))
+    settings = parse_autoencoder(facts.autoencoder, str(path), families)
     return filled(lambda: make_autoencoder(settings, facts.resolution, facts.channels), weights, path, device)
 
 
@@ -83,8 +75,7 @@ def save_generator(path: Path, model: nn.Module, settings: GeneratorSettings, sh
 def load_generator(path: Path, device: torch.device | None = None, families: Iterable[str] = ()) -> Any:
     """Load a `Generator`, ready to sample; families: those not built in that may run."""
     facts, weights = load_model(path, "generator", GeneratorFacts)
-    check_family(facts.generator.get("family"), str(path), families)
-    settings = parse_generator(facts.generator, str(path))
+    settings = parse_generator(facts.generator, str(path), families)
     return filled(lambda: make_generator(settings, facts.shape), weights, path, device)
 
 

@@ -3,20 +3,11 @@
 from math import log2
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from bright_pipeline.settings import fields
 from bright_pipeline.settings.execution import Execution
-from bright_pipeline.settings.fields import (
-    MOST_BLOCKS,
-    Betas,
-    CodeSizeField,
-    Counts,
-    Label,
-    Section,
-    added,
-    is_power_of_two,
-    setting,
-)
+from bright_pipeline.settings.fields import Betas, Counts, Section, added, is_power_of_two, setting
 from bright_pipeline.settings.weights import ImportedWeights, InitialWeights, SnapshotOf, check_weights
 
 DEFAULT_LEVELS = 5  # number of default channel multipliers: (1, 1, 2, 2, 4)
@@ -50,9 +41,7 @@ class HashTables(Section):
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
         if self.retrieval in {"separable", "triton", "tinycudann"} and not self.coordinates:
-            raise ValueError(
-                f"retrieval: {self.retrieval} needs coordinates: true; without coordinates use gather or auto"
-            )
+            raise ValueError(f"retrieval: {self.retrieval} needs coordinates: true; without them use gather or auto")
 
 
 def check_multipliers(key: str, given: list[int] | None, resolution: int, size: int) -> None:
@@ -77,7 +66,7 @@ class Encoder(Section):
 
     channels: int = setting(32, "Unit channels.", ge=1)
     multipliers: Counts | None = setting(None, "Channel multipliers per level; by default from (1, 1, 2, 2, 4).")
-    blocks: int = setting(2, "Residual blocks per level.", ge=1, le=MOST_BLOCKS)
+    blocks: int = setting(2, "Residual blocks per level.", ge=1, le=fields.MOST_BLOCKS)
     norm_groups: int = NORM_GROUPS
     attention_from: int = setting(64, "Attention at resolutions from this one down to H_z. 0: none.", ge=0)
     activation: Literal["silu", "leaky_relu"] = added("silu", "silu: VQGAN's; leaky_relu: the authors' code's.")
@@ -112,9 +101,7 @@ class Perceptual(Section):
     )
     upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
     resize: int | None = added(
-        None,
-        "Side to which images are resized before the network, in place of `upsample`; the authors' code: 224.",
-        ge=16,
+        None, "Side to which images are resized before the network, in place of `upsample`; authors' code: 224.", ge=16
     )
 
     def _check(self) -> None:
@@ -210,15 +197,14 @@ def _require(schema: dict[str, Any], key: str) -> None:
     schema["required"].insert(0, key)
 
 
-class AutoencoderSettings(Section):
+class AutoencoderSettings(Section, json_schema_extra=lambda schema: _require(schema, "dataset")):
     """Keys of every family of autoencoders (`bright_pipeline/families`)."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: _require(schema, "dataset"))
     REFERENCES = ("dataset",)
 
     dataset: str = setting("", "A name under `datasets`.")  # a config needs it, a network alone does not
     family: str = setting("bright", "A module of `bright_pipeline/families`, or the dotted name of your own module.")
-    code_size: CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
+    code_size: fields.CodeSizeField = Field(description="H_z x W_z x C_z, such as 64x64x4.")
     weights: ImportedWeights = None
     snapshot_of: SnapshotOf = None
     initial_weights: InitialWeights = None
@@ -228,7 +214,7 @@ class AutoencoderSettings(Section):
     training: AutoencoderTraining = setting(AutoencoderTraining(), "Optimization.")
     execution: Execution = setting(Execution(), "How the training runs.")
     seed: int = setting(0, "Added to the run's root seed.")
-    label: Label = None
+    label: fields.Label = None
 
     def _check(self) -> None:
         height, width, _ = self.code_size
@@ -268,9 +254,8 @@ class AutoencoderSettings(Section):
 
     def architecture(self) -> dict[str, Any]:
         """The keys that parameter and operation counts depend on."""
-        other = {"dataset", "weights", "snapshot_of", "training", "losses", "discriminator", "execution", "seed"}
-        other |= {"decoder_stage"}
-        return {key: value for key, value in self.numerical().items() if key not in other}
+        other = ("dataset", "weights", "snapshot_of", "decoder_stage", "training", "losses", "discriminator")
+        return {key: value for key, value in self.numerical().items() if key not in (*other, "execution", "seed")}
 
 
 class Autoencoder(AutoencoderSettings):
@@ -289,10 +274,7 @@ class Autoencoder(AutoencoderSettings):
         " deviation (width) that the encoder predicts for each key; beyond the paper.",
     )
     code_noise_cells: float = added(
-        0.25,
-        "Standard deviation of the noise in cells of the finest resolution (1 / r_max). The paper has a quarter.",
-        gt=0,
-        le=16,
+        0.25, "Standard deviation of the noise in cells of the finest resolution (1 / r_max). Paper: 1/4.", gt=0, le=16
     )
     style: Literal["feature_block", "groups"] = added(
         "feature_block",
@@ -336,19 +318,12 @@ class Autoencoder(AutoencoderSettings):
                 raise ValueError(f"{key}: must be divisible by the number of groups N_h = {groups}, not {width}")
 
     def check_resolution(self, resolution: int) -> None:
-        """Checks that need the dataset's resolution."""
-        if resolution < self.feature_size:
-            raise ValueError(
-                f"feature_size: must be at most the dataset's resolution {resolution}, not {self.feature_size}"
-            )
+        size, given = self.feature_size, self.decoder.channels
+        if resolution < size:
+            raise ValueError(f"feature_size: must be at most the dataset's resolution {resolution}, not {size}")
         check_multipliers("encoder.multipliers", self.encoder.multipliers, resolution, self.code_size.height)
-        stages, channels = int(log2(resolution // self.feature_size)) + 1, self.decoder.channels
-        if channels is not None and len(channels) != stages:
-            raise ValueError(
-                f"decoder.channels: must have {stages} numbers, from H_d = {self.feature_size} up to {resolution},"
-                f" not {len(channels)}"
-            )
-        if channels is not None and channels[0] != self.feature_channels:
-            raise ValueError(
-                f"decoder.channels: the first must be feature_channels = {self.feature_channels}, not {channels[0]}"
-            )
+        if given is not None and len(given) != (stages := int(log2(resolution // size)) + 1):
+            wanted = f"{stages} numbers, from H_d = {size} up to {resolution}"
+            raise ValueError(f"decoder.channels: must have {wanted}, not {len(given)}")
+        if given is not None and given[0] != (width := self.feature_channels):
+            raise ValueError(f"decoder.channels: the first must be feature_channels = {width}, not {given[0]}")

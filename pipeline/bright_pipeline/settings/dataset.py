@@ -76,9 +76,7 @@ class Split(Section):
     )
     validation: int = setting(0, "Number of validation images (rules last and hash).", ge=0)
     list: Path | None = setting(None, "A text file with the names of the validation images, one per line (rule list).")
-    tuning: int = added(
-        0, "Training images, the last ones, that replace the validation images while settings are chosen.", ge=0
-    )
+    tuning: int = added(0, "The last training images, which replace validation images while settings are chosen.", ge=0)
     duplicates: Literal["keep_in_train", "keep", "refuse"] = added(
         "keep_in_train",
         "Validation images that have the same prepared pixels as a training image. keep_in_train: they are removed from"
@@ -121,8 +119,7 @@ class Dataset(Section):
     )
     license: str = operational("unknown", description="The collection's licence, stored in the manifest.")
     expected: Expected | None = operational(
-        None,
-        description="Numbers of images for `bright estimate` while the raw images are missing; not used otherwise.",
+        None, "Numbers of images for `bright estimate` while the raw images are missing; not used otherwise."
     )
 
     def _check(self) -> None:

@@ -36,21 +36,15 @@ class Execution(Section):
         False, "Store features with channels last, the layout of tensor cores in 16 bits and TF32. Rounding changes."
     )
     gpus: int = operational(
-        1,
-        "GPUs per node, with one process each, which share the batch (torchrun's --nproc-per-node). 0: the CPU.",
-        ge=0,
+        1, "GPUs per node, with a process each, which share the batch (torchrun's --nproc-per-node). 0: the CPU.", ge=0
     )
     nodes: int = operational(1, "Nodes of one Slurm job: gpus x nodes processes.", ge=1)
     save_every_s: float = operational(
-        180.0,
-        "Seconds between saved states. If a save takes more than 5 s, saving gets at most a twentieth of the time.",
-        gt=0,
+        180.0, "Seconds between saved states. Saves of more than 5 s get at most a twentieth of the time.", gt=0
     )
     log_every: int = operational(20, "Steps between rows of the history.", ge=1)
     validate_every: int = operational(
-        0,
-        "Autoencoders: steps between PSNR, SSIM and LPIPS of EMA weights on the first 256 validation images. 0: none.",
-        ge=0,
+        0, "Autoencoders: steps between PSNR, SSIM, LPIPS of the EMA on the first 256 validation images. 0: none.", ge=0
     )
     keep_every: int = operational(
         0, "Steps between stored snapshots of the EMA weights, for entries with `snapshot_of`. 0: none.", ge=0

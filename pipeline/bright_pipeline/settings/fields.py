@@ -7,18 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    WithJsonSchema,
-    create_model,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -58,13 +48,12 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]  # of Adam
 
 
-class Section(BaseModel):
+class Section(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A part of the config: unknown keys are errors, numbers are finite, values are frozen after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     REFERENCES: ClassVar[tuple[str, ...]] = ()  # keys that name another entry of the config; names are in no digest
 
-    @model_validator(mode="wrap")
+    @pydantic.model_validator(mode="wrap")
     @classmethod
     def _validated(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """The section, with checked values; the error for an unknown key suggests the known keys."""
@@ -208,7 +197,7 @@ def preset(**defaults: Any) -> Callable[[type[Part]], type[Part]]:
             changed_field = Field(value, description=description, json_schema_extra=marks)
             fields[key] = (Annotated[annotation, *checks] if checks else annotation, changed_field)
         names: dict[str, Any] = {"__doc__": section.__doc__, "__module__": section.__module__}
-        return create_model(section.__name__, __base__=section, **names, **fields)
+        return pydantic.create_model(section.__name__, __base__=section, **names, **fields)
 
     return changed
 
@@ -235,9 +224,9 @@ def _parse_code_size(value: Any) -> CodeSize:
 
 CodeSizeField = Annotated[
     CodeSize,
-    BeforeValidator(_parse_code_size),
-    PlainSerializer(CodeSize.__str__),
-    WithJsonSchema({"type": "string", "pattern": r"^[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*$"}),
+    pydantic.BeforeValidator(_parse_code_size),
+    pydantic.PlainSerializer(CodeSize.__str__),
+    pydantic.WithJsonSchema({"type": "string", "pattern": r"^[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*$"}),
 ]
 
 

@@ -9,15 +9,9 @@ from bright_pipeline.base.errors import InputError
 
 PrecisionRecall = Literal["torch_fidelity", "paper_repository"]
 
-# The fewest images of a set from which each metric (`METRICS` of `bright_pipeline/evaluation/metrics.py`) is computed.
-FEWEST_IMAGES = {
-    "frechet_distance": 3,
-    "kernel_distance": 4,
-    "gaussian_kernel_distance": 4,
-    "precision_recall": 6,
-    "score": 10,
-}
 DISTANCE = "frechet_distance"
+# The fewest images of a set from which each metric (`METRICS` of `bright_pipeline/evaluation/metrics.py`) is computed.
+FEWEST_IMAGES = {DISTANCE: 3, "kernel_distance": 4, "gaussian_kernel_distance": 4, "precision_recall": 6, "score": 10}
 OF_RECONSTRUCTIONS = "rfid."  # begins the names of the distances of reconstructions in a summary
 
 
