@@ -33,10 +33,7 @@ class KeyCodeEncoder(nn.Module):
         self, settings: EncoderSettings, code_size: CodeSize, resolution: int, channels: int, predicted: int = 0
     ):
         super().__init__()
-
-        def attends(side: int) -> bool:
-            return side <= settings.attention_from
-
+        attends = settings.attention_from.__ge__
         shape = network_shape(settings, resolution, code_size, attends, attends(code_size.height))
         self.network, self.keys = Encoder(channels, code_size.channels * (1 + predicted), shape), code_size.channels
         if settings.activation == "leaky_relu":
@@ -88,8 +85,7 @@ class Bright(ImageAutoencoder):
 
     def encoded(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Keys (N, C_z, H_z, W_z), and the numbers that the noise rule predicts for them."""
-        encoded, keys = self.encoder(images), self.settings.code_size.channels
-        return encoded[:, :keys], encoded[:, keys:]
+        return self.encoder(images).tensor_split([self.settings.code_size.channels], dim=1)
 
     def decode(self, code: Tensor, noise: NoiseSource | None = None) -> Tensor:
         """Key codes (N, C_z, H_z, W_z) in [0, 1] -> images (N, C, R, R)."""

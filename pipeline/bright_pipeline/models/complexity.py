@@ -29,7 +29,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models.bright import Bright, groups
 from bright_pipeline.models.decoder import synthesis_widths
-from bright_pipeline.models.first_stage import latent_channels
 from bright_pipeline.models.levels import make_levels
 from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.models.vqgan_network import Upsample
@@ -62,11 +61,8 @@ def counts(settings: Autoencoder, resolution: int, channels: int) -> dict[str, A
         for convention in tables:
             entries = sum(level.entries for level in make_levels(hashed.model_copy(update={"convention": convention})))
             tables[convention] = groups(settings) * hashed.features_per_entry * entries
-    rule = paper_rule(settings, resolution, channels, retrieved)
-    return {
-        "hash_table_params": tables,
-        **_counts(nn.ModuleList([synthesis, style_mlp, mlps]), model.encoder, rule, true),
-    }
+    rule, decoder = paper_rule(settings, resolution, channels, retrieved), nn.ModuleList([synthesis, style_mlp, mlps])
+    return {"hash_table_params": tables, **_counts(decoder, model.encoder, rule, true)}
 
 
 def first_stage_counts(settings: FirstStage, resolution: int, channels: int) -> dict[str, Any]:
@@ -88,11 +84,9 @@ def first_stage_counts(settings: FirstStage, resolution: int, channels: int) -> 
         for module in decoder.modules():
             if isinstance(module, nn.GroupNorm | Upsample):
                 module.register_forward_hook(count_elementwise)
-        code = torch.empty(1, code_channels, height, width)
-        latent = torch.empty(1, latent_channels(settings), height, width)
         true = {
-            "decoder": multiply_accumulates(lambda: decoder(latent)),
-            "post_quant_conv": multiply_accumulates(lambda: projection(code)),
+            "decoder": multiply_accumulates(lambda: decoder(torch.empty(1, projection.out_channels, height, width))),
+            "post_quant_conv": multiply_accumulates(lambda: projection(torch.empty(1, code_channels, height, width))),
             # The product of every vector of a code with every entry, at every depth.
             "nearest_entry": height * width * getattr(codebook, "depth", 1) * numbers,
         }

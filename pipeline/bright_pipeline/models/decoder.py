@@ -8,7 +8,6 @@ With a style width of 0 (an ablation) there is no style code and no modulation; 
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -36,8 +35,7 @@ class StyleMLP(nn.Module):
         """(N, C_d, H_d, W_d) -> (N, s)."""
         if self.first is None or self.second is None:
             return feature_block.new_empty(len(feature_block), 0)
-        pooled = feature_block.mean(dim=(2, 3))
-        return activate(self.second(activate(self.first(pooled))))
+        return activate(self.second(activate(self.first(feature_block.mean(dim=(2, 3))))))
 
 
 def style_scales(affine: nn.Module | None, style: Tensor, inputs: int) -> Tensor:
@@ -113,27 +111,20 @@ class SynthesisBlock(nn.Module):
     checkpointed = False
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        resolution: int,
-        channels: int,
-        style_width: int,
-        first: bool,
-        convolutions: int,
+        self, inputs: int | None, outputs: int, resolution: int, channels: int, style_width: int, convolutions: int
     ):
+        """inputs: channels of the block below; None for the first block, which does not double the resolution."""
         super().__init__()
 
         def conv(name: str, width: int, up: bool = False) -> ModulatedConv:
             return ModulatedConv(width, outputs, resolution, style_width, seed_for(0, name, resolution), up)
 
-        # The first block's inputs are as wide as its outputs.
-        self.up_conv = None if first else conv("up", inputs, up=True)
+        self.up_conv = None if inputs is None else conv("up", inputs, up=True)
         self.conv0 = conv("conv0", outputs) if convolutions == 2 else None
         self.conv1 = conv("conv1", outputs)
         self.to_image = ToImage(outputs, channels, style_width)
         # It doubles the resolution: zeros between the pixels, then the filter.
-        self.upsample = None if first else Filter(padding=1, gain=4.0, stride=2, transposed=True)
+        self.upsample = None if inputs is None else Filter(padding=1, gain=4.0, stride=2, transposed=True)
 
     @property
     def convolutions(self) -> list[ModulatedConv]:
@@ -157,8 +148,8 @@ class Synthesis(nn.Module):
     def __init__(self, widths: list[int], feature_size: int, channels: int, style_width: int, convolutions: int = 2):
         super().__init__()
         self.blocks = nn.ModuleList(
-            SynthesisBlock(below, width, feature_size << number, channels, style_width, number == 0, convolutions)
-            for number, (below, width) in enumerate(pairwise([widths[0], *widths]))
+            SynthesisBlock(below, width, feature_size << number, channels, style_width, convolutions)
+            for number, (below, width) in enumerate(zip([None, *widths], widths, strict=False))
         )
         self.layers = sum(len(block.convolutions) for block in self.blocks) + 1
 
@@ -181,5 +172,4 @@ class Synthesis(nn.Module):
 
 def synthesis_widths(given: list[int] | None, feature_channels: int, feature_size: int, resolution: int) -> list[int]:
     """Channels at H_d, 2 H_d, ... R: as configured, or C_d halved at each resolution."""
-    stages = int(math.log2(resolution // feature_size)) + 1
-    return given or [feature_channels >> stage for stage in range(stages)]
+    return given or [feature_channels >> stage for stage in range(int(math.log2(resolution // feature_size)) + 1)]

@@ -60,13 +60,11 @@ def schedule_arguments(settings: Denoising) -> dict[str, Any]:
 def make_scheduler(settings: Denoising, sampler: Sampler) -> Any:
     """diffusers' scheduler; it takes the predicted clean code at every step and does not clip it."""
     common = {**schedule_arguments(settings), "prediction_type": "sample"}
-    match sampler.kind:
-        case "ddpm" | "ddim":
-            scheduler: Any = DDIMScheduler(**common, clip_sample=False)
-        case "dpm_solver":
-            # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity; diffusers
-            # recommends -5.1.
-            scheduler = DPMSolverMultistepScheduler(**common, lambda_min_clipped=-5.1)
+    if sampler.kind == "dpm_solver":
+        # The cosine schedule ends at an SNR of zero, where the solver's lambda is -infinity; diffusers recommends -5.1.
+        scheduler: Any = DPMSolverMultistepScheduler(**common, lambda_min_clipped=-5.1)
+    else:
+        scheduler = DDIMScheduler(**common, clip_sample=False)
     scheduler.set_timesteps(sampler.steps)
     return scheduler
 
@@ -158,6 +156,5 @@ class DDPM(Generator):
         self.unet = build_unet(settings.unet, CodeSize(height, width, channels))
 
     def sample(self, indices: list[int], seed: int, sampler: Sampler) -> Tensor:
-        """Images (N, C, R, R) in [-1, 1]."""
-        bounds = Rescaling(bounds=(-1.0, 1.0))  # images are in [-1, 1] already
-        return denoise(self.unet, self.settings, sampler, indices, seed, self.shape, bounds)
+        """Images (N, C, R, R) in [-1, 1], without any rescaling."""
+        return denoise(self.unet, self.settings, sampler, indices, seed, self.shape, Rescaling(bounds=(-1.0, 1.0)))

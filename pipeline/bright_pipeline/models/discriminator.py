@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv0 = EqualizedConv(inputs, inputs, 3)
         self.blur = Filter(padding=2)
-        self.conv1 = EqualizedConv(inputs, outputs, 3, stride=2, padding=0)
+        self.conv1 = EqualizedConv(inputs, outputs, 3, stride=2)
         self.shrink = Filter(padding=1, stride=2)
         self.shortcut = EqualizedConv(inputs, outputs, 1, bias=False)
 

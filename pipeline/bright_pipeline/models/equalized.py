@@ -95,16 +95,14 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """A convolution with zero padding."""
+    """A convolution with zero padding; without padding where it has a stride, since a filter before it pads."""
 
-    def __init__(
-        self, inputs: int, outputs: int, size: int, stride: int = 1, padding: int | None = None, bias: bool = True
-    ):
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1, bias: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.gain = 1 / math.sqrt(inputs * size**2)
-        self.stride, self.padding = stride, size // 2 if padding is None else padding
+        self.stride, self.padding = stride, size // 2 if stride == 1 else 0
 
     def forward(self, features: Tensor) -> Tensor:
         return F.conv2d(features, self.weight * self.gain, self.bias, self.stride, self.padding)

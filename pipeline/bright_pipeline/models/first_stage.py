@@ -12,22 +12,8 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 from bright_pipeline.models.autoencoder import ImageAutoencoder
-from bright_pipeline.models.vqgan_network import Decoder, Encoder, Shape, network_shape
+from bright_pipeline.models.vqgan_network import Decoder, Encoder, network_shape
 from bright_pipeline.settings.first_stage import FirstStage
-
-
-class FirstStageEncoder(nn.Module):
-    """Images to the bottleneck's input: codes, or `moments` = 2 numbers for each number of a code."""
-
-    def __init__(self, settings: FirstStage, shape: Shape, channels: int, moments: int):
-        super().__init__()
-        outputs = moments * latent_channels(settings)
-        self.network = Encoder(channels, outputs, shape)
-        self.quant_conv = nn.Conv2d(outputs, moments * settings.code_size.channels, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> (N, moments * C_z, H_z, W_z)."""
-        return self.quant_conv(self.network(images)).float()
 
 
 class FirstStageAutoencoder(ImageAutoencoder):
@@ -42,11 +28,17 @@ class FirstStageAutoencoder(ImageAutoencoder):
         self.settings, self.resolution, self.channels = settings, resolution, channels
         attends = settings.network.attention_resolutions.__contains__
         shape = network_shape(settings.network, resolution, settings.code_size, attends)
-        self.encoder = FirstStageEncoder(settings, shape, channels, self.moments)
-        # The bottleneck's output (N, C_z, H_z, W_z) to images.
-        latent = latent_channels(settings)
-        projection, network = nn.Conv2d(settings.code_size.channels, latent, 1), Decoder(latent, channels, shape)
-        self.decoder = nn.Sequential(OrderedDict(post_quant_conv=projection, network=network))
+        width = settings.code_size.channels
+        latent = settings.network.latent_channels or width
+        moments = self.moments * latent, self.moments * width
+        # Images to the bottleneck's input (N, moments C_z, H_z, W_z), and its output (N, C_z, H_z, W_z) to images.
+        encoder = OrderedDict(network=Encoder(channels, moments[0], shape), quant_conv=nn.Conv2d(*moments, 1))
+        decoder = OrderedDict(post_quant_conv=nn.Conv2d(width, latent, 1), network=Decoder(latent, channels, shape))
+        self.encoder, self.decoder = nn.Sequential(encoder), nn.Sequential(decoder)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, moments C_z, H_z, W_z), codes where `moments` is 1."""
+        return self.encoder(images).float()
 
     def decode(self, code: Tensor) -> Tensor:
         """Codes (N, C_z, H_z, W_z) -> images (N, C, R, R)."""
@@ -56,8 +48,3 @@ class FirstStageAutoencoder(ImageAutoencoder):
     def last_layer(self) -> nn.Parameter:
         """The weights of the decoder's last convolution."""
         return self.decoder.network.conv_out.weight
-
-
-def latent_channels(settings: FirstStage) -> int:
-    """Channels of the encoder's output before its projection to the code."""
-    return settings.network.latent_channels or settings.code_size.channels

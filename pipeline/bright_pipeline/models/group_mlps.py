@@ -82,7 +82,8 @@ class StyledGroupMLPs(nn.Module):
         """(N, N_h, N_r C_v, H_d, W_d) -> the feature block (N, C_d, H_d, W_d) and the style code (N, s), in float32."""
         with full_precision(retrieved):
             features = retrieved.float().flatten(3)
-            mean = _normalized(features.mean(3))
+            mean = features.mean(3)
+            mean = mean * mean.square().mean(2, keepdim=True).add(EPSILON).rsqrt()  # its mean square over C is 1
             modulation = self.to_modulation(mean)
             for weight, bias, scale in zip(self.weights, self.biases, self.scales, strict=True):
                 scales = scale(modulation)  # (N, N_h, inputs)
@@ -90,8 +91,7 @@ class StyledGroupMLPs(nn.Module):
                 features = (torch.matmul(weight, scales[..., None] * features) + bias) * demodulation
                 if weight is not self.weights[-1]:
                     features = F.leaky_relu(features, SLOPE)
-            block = features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:])
-            return block, self.to_style(mean).flatten(1)
+            return features.flatten(1, 2).unflatten(-1, retrieved.shape[-2:]), self.to_style(mean).flatten(1)
 
 
 class _Activate(nn.Module):
@@ -103,8 +103,3 @@ def _mapping(groups: int, widths: list[int]) -> nn.Sequential:
     """Layers of all groups, each with leaky ReLU."""
     layers = [GroupLinear(groups, inputs, outputs, MAPPING_RATE) for inputs, outputs in pairwise(widths)]
     return nn.Sequential(*(part for layer in layers for part in (layer, _Activate())))
-
-
-def _normalized(features: Tensor) -> Tensor:
-    """Features (N, N_h, C) divided by the root of their mean square over C."""
-    return features * features.square().mean(2, keepdim=True).add(EPSILON).rsqrt()

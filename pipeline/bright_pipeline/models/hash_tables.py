@@ -70,12 +70,8 @@ class HashTableGroups(nn.Module):
     def count_hits(self, tiled_code: Tensor, level: int) -> Tensor:
         """How often each entry of a level is read with a weight above zero (Fig. 5b): (N_h, entries)."""
         geometry = self.levels[level]
-        keys = self._unit_keys(tiled_code)
-        counts = []
-        for group in keys.split(1, dim=1):
-            entries, weights = corners(geometry, group, self.feature_size)
-            counts.append(torch.bincount(entries[weights > 0], minlength=geometry.entries))
-        return torch.stack(counts)
+        read = (corners(geometry, keys, self.feature_size) for keys in self._unit_keys(tiled_code).split(1, dim=1))
+        return torch.stack([torch.bincount(at[weights > 0], minlength=geometry.entries) for at, weights in read])
 
     @torch.no_grad()
     def reachable_entries(self, level: int) -> Tensor:

@@ -200,8 +200,7 @@ class ImageBART(Generator):
     def sample(self, indices: list[int], seed: int, sampler: Sampler | None = None) -> Tensor:
         """Codes (N, C_z, H_z, W_z) from all K entries at temperature 1; it uses no sampler."""
         steps, device = self.settings.steps, self.entries.device
-        generators = noise_generators(seed, indices)
-        drawn = [torch.rand(steps, self.length, generator=generator) for generator in generators]
+        drawn = [torch.rand(steps, self.length, generator=generator) for generator in noise_generators(seed, indices)]
         chances = torch.stack(drawn).to(device)
         # The values of x_T do not matter: the last network has no encoder.
         sequence = torch.zeros(len(indices), self.length, dtype=torch.long, device=device)

@@ -93,8 +93,7 @@ class LearnedNoise(KeyNoise):
 
     def penalties(self, keys: "Tensor", predicted: "Tensor", settings: Autoencoder) -> dict[str, "Tensor"]:
         """The width penalty: the mean of -ln(width)."""
-        mean = self.log_widths(keys, predicted, settings).mean()
-        return {"width_penalty": -settings.losses.width_penalty * mean}
+        return {"width_penalty": -settings.losses.width_penalty * self.log_widths(keys, predicted, settings).mean()}
 
     def needs_moments(self, settings: Autoencoder) -> bool:
         return True

@@ -39,7 +39,7 @@ class KLAutoencoder(FirstStageAutoencoder):
         return self.distribution(images).mean
 
     def distribution(self, images: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian(self.encoder(images))
+        return DiagonalGaussian(super().encode(images))
 
     def code_moments(self, images: Tensor, count: int) -> Tensor:
         distribution = self.distribution(images)

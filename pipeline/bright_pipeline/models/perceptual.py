@@ -49,13 +49,9 @@ class PerceptualLoss(FrozenModule):
     """One number per image, differentiable in `images`; both are first enlarged or resized, bilinearly."""
 
     def __init__(
-        self,
-        kind: str,
-        weights: Weights | None,
-        upsample: int = 1,
-        distance: str = "squared",
-        resize: int | None = None,
+        self, kind: str, weights: Weights | None, upsample: int = 1, distance: str = "squared", resize: int = 0
     ):
+        """resize: the side to which images are resized; 0: they are enlarged by `upsample`."""
         super().__init__()
         if weights is None:
             raise InputError(f"perceptual loss {kind}: needs the network {PERCEPTUAL_NETWORKS[kind]}")
@@ -66,7 +62,7 @@ class PerceptualLoss(FrozenModule):
 
     def forward(self, images: Tensor, reference: Tensor) -> Tensor:
         """images, reference: (N, 1 or 3, H, W) in [-1, 1]; returns (N,)."""
-        if self.upsample > 1 or self.resize is not None:
+        if self.upsample > 1 or self.resize:
             side = self.resize or self.upsample * images.shape[-1]
             resized = partial(F.interpolate, size=(side, side), mode="bilinear", align_corners=False)
             images, reference = resized(images), resized(reference)

@@ -190,5 +190,4 @@ class SeparableRetrieval:
             parts = groups_at_once(len(tables), tables.device)
             with torch.no_grad():
                 self._grids = [[plan.grid(plan.level.part(tables)[part]) for part in parts] for plan in plans]
-        output = _SeparableLookup.apply(tables, code.flatten(2), plans, self._grids)
-        return output.unflatten(-1, code.shape[-2:])
+        return _SeparableLookup.apply(tables, code.flatten(2), plans, self._grids).unflatten(-1, code.shape[-2:])

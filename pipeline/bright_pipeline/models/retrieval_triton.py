@@ -110,8 +110,7 @@ def keys_gradient(upstream: Tensor, tables: Tensor, keys: Tensor, geometry: list
 
 @retrieve.register_fake
 def _(tables: Tensor, keys: Tensor, geometry: list[Tensor]) -> Tensor:
-    features = geometry[0].shape[0] * tables.shape[2]
-    return keys.new_empty(keys.shape[0], tables.shape[0], features, *keys.shape[-2:])
+    return keys.new_empty(keys.shape[0], tables.shape[0], geometry[0].shape[0] * tables.shape[2], *keys.shape[-2:])
 
 
 @table_sums.register_fake

@@ -70,13 +70,6 @@ class ResidualQuantizer(nn.Module):
         squares = (flat**2).sum(-1)[..., None] + (entries**2).sum(-1)[:, None] + products
         return (-squares.clamp(min=1e-8).sqrt()).argmax(-1).view(vectors.shape[:-1])
 
-    @torch.no_grad()
-    def restart(self, expired: Tensor, vectors: Tensor, uses: float) -> None:
-        """Restart the expired entries (K,) at vectors (K, C_z), with this average use."""
-        for buffer in (self.entries, self.sums):
-            buffer.copy_(torch.where(expired[:, None], vectors * uses, buffer))
-        self.uses.masked_fill_(expired, uses)
-
 
 class RQVAE(CodebookAutoencoder):
     """The autoencoder of `settings` for images of `resolution` x `resolution` with `channels` channels."""
@@ -113,7 +106,10 @@ class RQVAE(CodebookAutoencoder):
             with torch.no_grad():
                 residuals = vectors.detach()[:, :, None] - chosen.cumsum(2) + chosen
                 drawn = random_codes(residuals.flatten(1, 2), self.codebook_size, random)
-                self.quantizer.restart(self.quantizer.uses < settings.restart_below, drawn, RESTARTED_USE)
+                expired = self.quantizer.uses < settings.restart_below
+                for buffer in (self.quantizer.entries, self.quantizer.sums):
+                    buffer.copy_(torch.where(expired[:, None], drawn * RESTARTED_USE, buffer))
+                self.quantizer.uses.masked_fill_(expired, RESTARTED_USE)
         quantized = chosen.sum(2).movedim(1, 2).view_as(codes)
         losses = {"commitment": settings.commitment_weight * commitment.mean()}
         return self.decoder(codes + (quantized - codes).detach()), losses

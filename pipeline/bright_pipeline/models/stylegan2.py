@@ -73,8 +73,7 @@ class StyleGAN2(Generator):
         def normal(shape: tuple[int, ...]) -> Tensor:
             return torch.stack([torch.randn(shape[1:], generator=generator) for generator in generators])
 
-        latents = normal((len(indices), self.settings.mapping.latent_width)).to(device)
-        return self(latents, normal)
+        return self(normal((len(indices), self.settings.mapping.latent_width)).to(device), normal)
 
 
 def mixed_styles(first: Tensor, second: Tensor, crossovers: Tensor, layers: int) -> list[Tensor]:

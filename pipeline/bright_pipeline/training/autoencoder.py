@@ -35,18 +35,16 @@ class AutoencoderTask(TrainingTask):
         seed: int,
         accelerator: Accelerator,
     ):
-        training, adversarial = settings.training, settings.losses.adversarial
-        self.settings, self.images = settings, images
-        steps = -(-training.images // training.batch)
-        super().__init__(images, training.batch, steps, seed, accelerator, settings.execution)
+        super().__init__(settings, images, seed, accelerator)
+        training, self.images = settings.training, images
         self.model = self.add_model(make_autoencoder(settings, images.resolution, images.channels))
         self.discriminator: nn.Module | None = None
-        if adversarial.kind != "none":
+        if settings.losses.adversarial.kind != "none":
             discriminator = make_discriminator(settings.discriminator, images.resolution, images.channels)
             self.discriminator = self.add("discriminator", discriminator)
         self.perceptual: nn.Module | None = None
         if (wanted := settings.losses.perceptual).network != "none":
-            loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance, wanted.resize)
+            loss = PerceptualLoss(wanted.network, perceptual, wanted.upsample, wanted.distance, wanted.resize or 0)
             self.perceptual = loss.to(self.device)
         half_life = training.ema_half_life_images
         self.track_ema(0.5 ** (training.batch / half_life) if half_life else 0.0)

@@ -80,8 +80,7 @@ class StepRandom:
         return torch.rand((self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
 
     def integers(self, below: int, shape: tuple[int, ...]) -> Tensor:
-        drawn = torch.randint(below, (self.batch, *shape[1:]), generator=self.generator, device=self.device)
-        return drawn[self.rows]
+        return torch.randint(below, (self.batch, *shape[1:]), generator=self.generator, device=self.device)[self.rows]
 
     def shared_integers(self, below: int, count: int) -> Tensor:
         """`count` integers in [0, below), the same in every process."""
@@ -122,8 +121,7 @@ class TrainingImages(Dataset[Tensor]):
     def batches(self, order: StepOrder) -> Iterator[Tensor]:
         """uint8 batches (local batch, C, R, R); worker processes decode a collection that does not fit in memory."""
         workers = 0 if self.kept is not None else min(8, own_cores())
-        pinned = torch.cuda.is_available()
-        return iter(DataLoader(self, batch_sampler=order, num_workers=workers, pin_memory=pinned))
+        return iter(DataLoader(self, batch_sampler=order, num_workers=workers, pin_memory=torch.cuda.is_available()))
 
 
 class TrainingCodes:

@@ -11,8 +11,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.families.ddpm import DDPM as DDPMSettings
 from bright_pipeline.models.diffusion import DDPM, build_unet, denoise, schedule_arguments
 from bright_pipeline.models.rescaling import fit_rescaling
-from bright_pipeline.settings.diffusion import Denoising, Diffusion, Prediction
-from bright_pipeline.settings.execution import Execution
+from bright_pipeline.settings.diffusion import Diffusion, Prediction
 from bright_pipeline.settings.fields import CodeSize
 from bright_pipeline.training.batches import MicroBatch, StepOrder, TrainingCodes, TrainingData, TrainingImages
 from bright_pipeline.training.task import PREVIEW_IMAGES, PREVIEW_SAMPLER, TrainingTask, learning_rate
@@ -36,11 +35,8 @@ class DenoisingTask(TrainingTask):
 
     unet: nn.Module  # the network that denoises: `model`, or a part of it
 
-    def __init__(
-        self, settings: Denoising, data: TrainingData, seed: int, accelerator: Accelerator, execution: Execution
-    ):
-        super().__init__(data, settings.training.batch, settings.training.steps, seed, accelerator, execution)
-        self.settings = settings
+    def __init__(self, settings: Diffusion | DDPMSettings, data: TrainingData, seed: int, accelerator: Accelerator):
+        super().__init__(settings, data, seed, accelerator)
         self.scheduler = DDPMScheduler(**schedule_arguments(settings))
         self.snr = signal_to_noise(self.scheduler.alphas_cumprod).to(self.device)
 
@@ -91,7 +87,7 @@ class DiffusionTask(DenoisingTask):
     name = "train diffusion"
 
     def __init__(self, settings: Diffusion, data: TrainingCodes, seed: int, accelerator: Accelerator):
-        super().__init__(settings, data, seed, accelerator, settings.execution)
+        super().__init__(settings, data, seed, accelerator)
         self.shape, self.decoder = data.shape, data.decoder
         self.code_noise, self.bounds = settings.code_noise, data.decoder.code_range
         channels, height, width = data.shape
@@ -128,11 +124,10 @@ class DDPMTask(DenoisingTask):
     name = "train DDPM"
 
     def __init__(self, settings: DDPMSettings, data: TrainingImages, seed: int, accelerator: Accelerator):
-        super().__init__(settings, data, seed, accelerator, settings.execution)
-        self.flip = settings.training.flip
+        super().__init__(settings, data, seed, accelerator)
         model = DDPM(settings, data.shape)
         self.train(model, model.unet)
 
     def next_examples(self, step: int) -> list[MicroBatch]:
         """The next images, with the random flips of Ho et al. where the config has them."""
-        return self.next_images(step, self.flip)
+        return self.next_images(step, self.settings.training.flip)

@@ -26,15 +26,14 @@ class ImageBARTTask(TrainingTask):
     name = "train ImageBART"
 
     def __init__(self, settings: ImageBARTSettings, data: TrainingCodes, seed: int, accelerator: Accelerator):
-        training, self.settings, self.decoder = settings.training, settings, data.decoder
+        training, self.decoder = settings.training, data.decoder
         entries, device = codebook(data.decoder, settings.codebook_size), next(data.decoder.parameters()).device
         with torch.no_grad():
             parts = [data.decoder.indices(codes.to(device)).cpu() for codes in data.codes.split(INDEXED_AT_ONCE)]
         if parts[0].ndim != 3:
             raise InputError("autoencoder: ImageBART needs one index for each position, as family vqgan has")
         self.indices = torch.cat(parts).flatten(1)  # (count, H_z W_z), in raster order, on the CPU
-        indices = TrainingCodes(self.indices, data.decoder)
-        super().__init__(indices, training.batch, training.steps, seed, accelerator, settings.execution)
+        super().__init__(settings, TrainingCodes(self.indices, data.decoder), seed, accelerator)
         self.model = self.add_model(ImageBART(settings, data.shape))
         self.model.entries.copy_(entries)
         self.track_ema(training.ema_decay)

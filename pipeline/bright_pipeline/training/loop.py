@@ -178,11 +178,10 @@ class Loop:
             raise InputError(f"{self.task.name}: a weight is not a finite number at step {step}; see the losses before")
         if self.accelerator.is_main_process:
             history.save()
-            states = {
-                kind: {name: part.state_dict() for name, part in parts.items()}
-                for kind, parts in self._stateful().items()
-            }
-            save_tree(self.state_path, {"training": self.work.name, "step": step, **states})
+            state: dict[str, Any] = {"training": self.work.name, "step": step}
+            for kind, parts in self._stateful().items():
+                state[kind] = {name: part.state_dict() for name, part in parts.items()}
+            save_tree(self.state_path, state)
 
     def _stateful(self) -> dict[str, dict[str, Any]]:
         task, scaler = self.task, self.accelerator.scaler

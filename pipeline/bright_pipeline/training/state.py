@@ -20,9 +20,9 @@ from bright_pipeline.engine.checksums import check
 def save_tree(path: Path, tree: dict[str, Any]) -> None:
     """Save nested dicts and lists of tensors and JSON values, such as state dicts."""
     tensors: dict[str, Tensor] = {}
-    skeleton = _take_tensors(tree, "", tensors)
+    skeleton = json.dumps(_take_tensors(tree, "", tensors))
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"tree": json.dumps(skeleton)})
+        save_file(tensors, temporary, metadata={"tree": skeleton})
 
 
 def load_tree(path: Path) -> dict[str, Any]:

@@ -40,9 +40,8 @@ class StyleGAN2Task(TrainingTask):
     name = "train StyleGAN2"
 
     def __init__(self, settings: StyleGAN2Settings, data: TrainingImages, seed: int, accelerator: Accelerator):
-        training, self.settings = settings.training, settings
-        steps = -(-training.images // training.batch)
-        super().__init__(data, training.batch, steps, seed, accelerator, settings.execution)
+        super().__init__(settings, data, seed, accelerator)
+        training = settings.training
         self.model = self.add_model(StyleGAN2(settings, data.shape))
         discriminator = Discriminator(settings.discriminator, data.resolution, data.channels)
         self.discriminator = self.add("discriminator", discriminator)

@@ -22,7 +22,7 @@ from bright_pipeline.data.pictures import contact_sheet
 from bright_pipeline.models.checkpoints import fill
 from bright_pipeline.models.execution import compile_networks, enable_checkpointing
 from bright_pipeline.settings.diffusion import Sampler
-from bright_pipeline.settings.execution import Execution
+from bright_pipeline.settings.weights import training_steps
 from bright_pipeline.training.batches import MicroBatch, StepOrder, StepRandom, TrainingData
 from bright_pipeline.training.processes import averaged_gradients, weighted_means
 
@@ -101,11 +101,10 @@ class TrainingTask:
     name: str
     model: Any
 
-    def __init__(
-        self, data: TrainingData, batch: int, steps: int, seed: int, accelerator: Accelerator, execution: Execution
-    ):
-        """batch: items per step, over all processes. Networks made after this call get the seed's initial weights."""
-        self.data, self.batch, self.steps, self.execution = data, batch, steps, execution
+    def __init__(self, settings: Any, data: TrainingData, seed: int, accelerator: Accelerator):
+        """Networks made after this call get the seed's initial weights."""
+        self.settings, self.data, self.execution = settings, data, settings.execution
+        self.batch, self.steps = settings.training.batch, training_steps(settings.training)
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.process = accelerator.process_index, accelerator.num_processes
         self.modules: dict[str, nn.Module] = {}
