@@ -16,8 +16,7 @@ from bright_pipeline.data.fingerprint import Fingerprints
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.engine.jobs import Output, path_of, planned
 from bright_pipeline.engine.reservations import reserve
-from bright_pipeline.engine.run import Needed, everything, find_job
-from bright_pipeline.engine.run import forced, target_jobs, wanted
+from bright_pipeline.engine.run import Needed, everything, find_job, forced, target_jobs, wanted
 from bright_pipeline.engine.shards import Shard, arguments, view
 from bright_pipeline.plan.checks import name_clash
 from bright_pipeline.plan.publish import is_earlier_copy

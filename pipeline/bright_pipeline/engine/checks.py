@@ -74,10 +74,9 @@ def touch_future_files(paths: Iterable[str]) -> None:
     Snakemake ends a job with an error if an output is older than an input. That is the case for every input that was
     made on a machine whose clock is ahead, and no rerun would help.
     """
-    now = time.time()
     for path in sorted(set(paths)):
         with suppress(FileNotFoundError):
-            if (modified := Path(path).stat().st_mtime) <= now:
+            if (modified := Path(path).stat().st_mtime) <= time.time():
                 continue
             try:
                 os.utime(path)

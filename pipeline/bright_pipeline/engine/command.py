@@ -115,8 +115,7 @@ def run_stage(command: Callable[..., object], beats: bool = True) -> None:
     sys.path += [str(ROOT), str(Path.cwd())]
     code, arguments = split_arguments(sys.argv[1:])
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    epilog = CODE_OPTION if "settings" in inspect.signature(command).parameters else None
-    app.command(epilog=epilog)(command)
+    app.command(epilog=CODE_OPTION if "settings" in inspect.signature(command).parameters else None)(command)
     try:
         with beating() if beats else nullcontext():
             if code is not None:

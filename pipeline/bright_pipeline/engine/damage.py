@@ -35,10 +35,8 @@ def moved_away(jobs: Jobs) -> list[Output]:
     """Outputs of the plan that were moved to results/damaged and have not been made again."""
     if not DAMAGED.is_dir():
         return []
-    outputs = [job[file] for job in jobs(planned).values() for file in job.files]
-    return [
-        output for output in outputs if damaged_path(Path(output.path)).exists() and not output.job.has(output.file)
-    ]
+    missing = [job[file] for job in jobs(planned).values() for file in job.files if not job.has(file)]
+    return [output for output in missing if damaged_path(Path(output.path)).exists()]
 
 
 def damaged_path(path: Path) -> Path:

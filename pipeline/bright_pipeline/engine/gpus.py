@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bright_pipeline.engine.command import run_stage
@@ -25,12 +24,8 @@ OLDEST_DRIVER = {"11": 450, "12": 525, "13": 580}
 USE_CPU = "to use the CPU, set execution.gpus: 0 for trainings, or run with --resources gpu=0"
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The UUIDs of GPUs, and the descriptors of their locks, which a child process must inherit."""
-
-    gpus: tuple[str, ...] = ()
-    locks: tuple[int, ...] = ()
+Lease = dict[str, int]
+"""The UUIDs of GPUs, each with the descriptor of its lock, which a child process must inherit."""
 
 
 def visible_gpus() -> list[str]:
@@ -56,10 +51,9 @@ def visible_gpus() -> list[str]:
 
 def _nvidia_smi(facts: str) -> list[str]:
     """These facts about each GPU; none where the program is missing, as without a driver of NVIDIA."""
+    words = ["nvidia-smi", f"--query-gpu={facts}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={facts}", "--format=csv,noheader"], capture_output=True, text=True
-        )
+        done = subprocess.run(words, capture_output=True, text=True)
     except OSError:
         return []
     if done.returncode:
@@ -116,13 +110,13 @@ def lease_gpus(count: int) -> Lease:
     import fcntl  # after `bright_pipeline.base.locks`, which says what Windows lacks
 
     if not count or shutil.which("nvidia-smi") is None:
-        return Lease()
+        return {}
     if count > len(present := visible_gpus()):
         raise DeviceError(f"--gpus: at most the {len(present)} GPUs that this machine shows, not {count}; {USE_CPU}")
     folder = Path(tempfile.gettempdir()) / f"bright-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     queue = _open(folder / "queue")
-    held: dict[str, int] = {}
+    held: Lease = {}
     if waiting := not try_lock(queue):
         logger.info("waiting for %d of %d GPUs", count, len(present))
         fcntl.flock(queue, fcntl.LOCK_EX)
@@ -136,7 +130,7 @@ def lease_gpus(count: int) -> Lease:
                     os.close(descriptor)
         if len(held) == count:
             os.close(queue)
-            return Lease(tuple(held), tuple(held.values()))
+            return held
         if not waiting:
             logger.info("waiting for %d of %d GPUs", count, len(present))
             waiting = True

@@ -221,8 +221,7 @@ class Job:
 
 def digest_of(identity: dict[str, Any]) -> str:
     """The digest in a folder's name."""
-    text = json.dumps(identity, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def spans(count: int, size: int) -> tuple[Span, ...]:

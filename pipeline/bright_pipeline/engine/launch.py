@@ -52,8 +52,8 @@ def launch(
     record = Record(log, begins=True, peak_mb=0, limit_mb=records.limit_mb(memory), **counts)
     environment = os.environ | {LAUNCHED: f"{socket.gethostname()}:{os.getpid()}", "PYTHONSAFEPATH": "1"}
     try:
-        lease = lease_gpus(gpus) if nodes == 1 else Lease()
-        environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease.gpus)} if lease.gpus or not gpus else {}
+        lease = lease_gpus(gpus) if nodes == 1 else {}
+        environment |= {"CUDA_VISIBLE_DEVICES": ",".join(lease)} if lease or not gpus else {}
         if gpus:
             require_gpus(gpus, environment, slurm.on_all_nodes(nodes) if nodes > 1 else ())
     except DeviceError as error:
@@ -97,7 +97,7 @@ def supervise(words: list[str], environment: dict[str, str], lease: Lease, recor
     nodes = record.repeated["nodes"]
     signals: list[int] = []
     on_end_request(lambda number, frame: signals.append(number))
-    process = subprocess.Popen(words, env=environment, pass_fds=lease.locks)
+    process = subprocess.Popen(words, env=environment, pass_fds=tuple(lease.values()))
     passed_on, written_mb = False, 0
     for sample in count():
         if signals and not passed_on:

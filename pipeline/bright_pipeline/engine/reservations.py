@@ -67,21 +67,19 @@ class Reservations:
         return True
 
 
-def reserve(
-    jobs: Jobs, plan: Callable[[], Needed], report: Callable[[str], None]
-) -> tuple[Needed, Reservations | None]:
+def reserve(jobs: Jobs, plan: Callable[[], Needed], log: Callable[[str], None]) -> tuple[Needed, Reservations | None]:
     """The results that this run has to make, and its reservations on them, which it waits for.
 
-    `report` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written: a
-    run that cannot start leaves no folder, and one that can reserves its results before its first job.
+    `log` gets one line if the run has to wait. If there is nothing to make, or no store yet, nothing is written: a run
+    that cannot start leaves no folder, and one that can reserves its results before its first job.
     """
     if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
-    reservations, reported = Reservations(), False
+    reservations, has_logged = Reservations(), False
     while (other := reservations.take(to_make(plan()))) is not None:
-        if not reported:
-            report(f"waiting for another run on this store, which makes {other}")
-            reported = True
+        if not has_logged:
+            log(f"waiting for another run on this store, which makes {other}")
+            has_logged = True
         time.sleep(RETRY_AFTER_S)
         jobs.store.forget()
     # Another run may have finished results after this run read the store and before it reserved them.

@@ -57,11 +57,8 @@ def requeue(started_in: str | None) -> bool:
 
     False if this attempt ends anyway (cancelled, preempted, already requeued), or must not be requeued.
     """
-    return (
-        started_in is not None
-        and attempt() == started_in
-        and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
-    )
+    is_running = started_in is not None and attempt() == started_in
+    return is_running and subprocess.run(["scontrol", "requeue", job()]).returncode == 0
 
 
 def _output(*command: str) -> str:

@@ -31,9 +31,7 @@ def extract(
     first = min(first, last)
     network, digest = load_feature_network(space, weights)
     network.to(device)
-    features: list[Tensor] = []
-    logits: list[Tensor] = []
-    digests: list[bytes] = []
+    features, logits, digests = list[Tensor](), list[Tensor](), list[bytes]()
     with Progress(f"features {space}", last - first, "images") as progress:
         for batch in rgb_batches(images, first, last, micro_batch, starts_at, network.resizer):
             batch_features, batch_logits = network(batch.images.to(device))
@@ -42,10 +40,9 @@ def extract(
                 logits.append(batch_logits[batch.used].float().cpu())
             digests += batch.digests
             progress.advance(len(batch.digests))
-    facts = {"space": space, "network": space_of(space).network, "network_sha256": digest, "resize": network.resize}
     return FeatureSet(
         torch.cat(features).numpy() if features else np.zeros((0, 0), np.float32),
         torch.cat(logits).numpy() if logits else None,
         np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        facts,
+        {"space": space, "network": space_of(space).network, "network_sha256": digest, "resize": network.resize},
     )

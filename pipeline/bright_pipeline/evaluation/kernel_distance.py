@@ -95,11 +95,9 @@ def _group_sums(
     label: str,
 ) -> tuple[Sums, Sums]:
     """Sums (2, 2, G, G) of a kernel over pairs of images by their sets and groups, and the images (2, G) of a group."""
-    numbers = [_groups_of(len(features), groups) for features in (generated, reference)]
-    parts = [
-        [features[of == group] for group in range(groups)]
-        for features, of in zip((generated, reference), numbers, strict=True)
-    ]
+    sets = (generated, reference)
+    numbers = [_groups_of(len(features), groups) for features in sets]
+    parts = [[features[of == group] for group in range(groups)] for features, of in zip(sets, numbers, strict=True)]
     sums = np.zeros((2, 2, groups, groups))
     with Progress(label, groups, "groups") as progress:
         for row in range(groups):

@@ -41,8 +41,7 @@ def score(logits: Features | None) -> Value:
         raise InputError("score: needs logits, which this feature space does not have")
     if len(logits) < SCORE_SPLITS:
         raise InputError(f"score: needs at least {SCORE_SPLITS} images, one a split, not {len(logits)}")
-    order = np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(len(logits))
-    shuffled = torch.from_numpy(logits)[order].double()
+    shuffled = torch.from_numpy(np.random.RandomState(SCORE_SHUFFLE_SEED).permutation(logits)).double()
     chances, logarithms = shuffled.softmax(1), shuffled.log_softmax(1)
     scores = []
     for split in range(SCORE_SPLITS):
@@ -113,7 +112,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     for key, stored in (("space", generated.facts["space"]), ("reference_count", len(reference))):
         if (expected := getattr(job, key)) is not None and expected != stored:
             raise InputError(f"settings: {key}: {expected!r}, but the feature files have {stored!r}")
-    only = (DISTANCE,) if job.of_reconstructions else None
+    only = (DISTANCE,) if job.of_reconstructions else ()
     protocol = {
         "count": len(generated),
         "reference": job.reference,
@@ -135,9 +134,7 @@ def feature_summary(job: EvaluationJob, generated: FeatureSet, reference: Featur
     return Summary(kind=job.kind, traits=traits, values=values)
 
 
-def generation_metrics(
-    generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] | None = None
-) -> dict[str, Value]:
+def generation_metrics(generated: FeatureSet, reference: FeatureSet, only: tuple[str, ...] = ()) -> dict[str, Value]:
     """A space's metrics by name, or `only` some; InputError unless both sets have one network and one resizing."""
     for key in ("space", "network", "network_sha256", "resize"):
         facts = generated.facts[key], reference.facts[key]
@@ -146,16 +143,16 @@ def generation_metrics(
             raise InputError(line.format(key, *facts))
     values: dict[str, Value] = {}
     for name, library in SPACES[generated.facts["space"]].metrics.items():
-        if only is None or name in only:
+        if not only or name in only:
             values |= METRICS[name].compute(generated, reference, library)
     return values
 
 
-def metric_settings(space: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+def metric_settings(space: str, only: tuple[str, ...] = ()) -> dict[str, Any]:
     """The library, the interval and the constants of each metric of a space, for the protocol."""
     settings: dict[str, Any] = {}
     for name, library in SPACES[space].metrics.items():
-        if only is None or name in only:
+        if not only or name in only:
             interval = f"{CONFIDENCE:.0%}, {METRICS[name].interval}"
             settings |= {name: library, f"{name}_interval": interval, **METRICS[name].constants}
     return settings

@@ -124,12 +124,11 @@ def memorization(generated: Neighbours, validation: Neighbours) -> dict[str, flo
     medians = [float(distances.median()) for distances in (near, near_validation)]
     if medians[1] == 0:
         raise InputError("validation images: most are exact copies of training images; the split is wrong")
-    bound = near_validation.double().quantile(COPIES_BELOW)
     return {
         "median_generated": medians[0],
         "median_validation": medians[1],
         "ratio": medians[0] / medians[1],
-        "share_nearer": float((near.double() < bound).double().mean()),
+        "share_nearer": float((near.double() < near_validation.double().quantile(COPIES_BELOW)).double().mean()),
     }
 
 

@@ -35,8 +35,7 @@ Row = tuple[str, Sequence[np.ndarray]]  # a label and the images beside each oth
 
 def in_rows(images: Sequence[np.ndarray], columns: int, label: str = "") -> list[Row]:
     """Images row by row; the label belongs to the first row."""
-    starts = range(0, len(images), columns)
-    return [("" if start else label, images[start : start + columns]) for start in starts]
+    return [("" if start else label, images[start : start + columns]) for start in range(0, len(images), columns)]
 
 
 def image_grid(rows: Sequence[Row], headings: Sequence[str] = ()) -> Figure:

@@ -24,6 +24,7 @@ from bright_pipeline.stages.datasets import dataset, image_size
 
 MODEL_KINDS = ("autoencoder", "diffusion", "generator")
 PLANNED_WEIGHTS = "The fingerprint of the file of initial weights; the stage ends if the file differs."
+Make = Callable[[Jobs, str], Job]  # the function that makes the job of an entry; it has the name of the kind of model
 
 
 class AutoencoderJob(Section):
@@ -72,8 +73,7 @@ def missing_initial_weights(job: Job, needed: Needed) -> Iterator[str]:
 def missing_foreign_weights(job: Job, needed: Needed) -> Iterator[str]:
     """A line if the checkpoint of an import is missing."""
     section, _, name = job.entry.partition(".")
-    weights = getattr(job.jobs.config, section)[name].weights
-    if line := missing_files(weights, f"{job.entry}.weights"):
+    if line := missing_files(getattr(job.jobs.config, section)[name].weights, f"{job.entry}.weights"):
         yield line
 
 
@@ -135,7 +135,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     if (ready := ready_weights(jobs, autoencoder, name, image_size(jobs.config, model.dataset))) is not None:
         return ready
     images = jobs(dataset, model.dataset)
-    initial, facts, planned = initial_weights(jobs, autoencoder, model.initial_weights, f"autoencoders.{name}")
+    initial, facts, planned = initial_weights(jobs, autoencoder, name)
     inputs: Inputs = {"images": images["train.zip"], **initial}
     kind = model.losses.perceptual.network
     if kind != "none":
@@ -154,7 +154,7 @@ def autoencoder(jobs: Jobs, name: str) -> Job:
     )
 
 
-def ready_weights(jobs: Jobs, make: Callable[[Jobs, str], Job], name: str, size: dict[str, Any]) -> Job | None:
+def ready_weights(jobs: Jobs, make: Make, name: str, size: dict[str, Any]) -> Job | None:
     """The job that imports an entry's checkpoint or takes a snapshot of a training; None if the entry is trained."""
     kind = make.__name__
     entry = getattr(jobs.config, f"{kind}s")[name]
@@ -180,17 +180,16 @@ def missing_snapshot(path: Path) -> str:
     )
 
 
-def initial_weights(
-    jobs: Jobs, make: Callable[[Jobs, str], Job], given: OwnWeights | None, entry: str
-) -> tuple[Inputs, dict[str, Any], dict[str, str | None]]:
-    """A training's initial weights, of another entry (`make`) or a file: its input, facts, and settings of the job."""
+def initial_weights(jobs: Jobs, make: Make, name: str) -> tuple[Inputs, dict[str, Any], dict[str, str | None]]:
+    """A training's initial weights, of another entry or a file: its input, facts, and settings of the job."""
     kind = make.__name__
+    given: OwnWeights | None = getattr(jobs.config, f"{kind}s")[name].initial_weights
     if given is None:
         return {}, {}, {}
     if given.entry is not None:
         return {"initial": jobs(make, given.entry)[f"{kind}.safetensors"]}, {}, {}
     file = given.file_of(kind)
-    facts = jobs.fingerprints.checkpoint(file, f"{entry}.initial_weights")
+    facts = jobs.fingerprints.checkpoint(file, f"{kind}s.{name}.initial_weights")
     planned = facts.get("sha256")
     return {"initial": str(file.path)}, {"initial": planned or facts}, {"initial_sha256": planned}
 

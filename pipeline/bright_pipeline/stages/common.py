@@ -48,8 +48,7 @@ class Jobs(engine.Jobs):
     def derive(self, config: Config, suffix: str = "") -> "Jobs":
         """The jobs of another config, whose seeds are used as they are, with the same knowledge of the store."""
         one_seed = config.model_copy(update={"training_seeds": [0]})
-        shared = (self.accepted, self.every_network, self.fingerprints, self.store)
-        return Jobs(one_seed, *shared, suffix)
+        return Jobs(one_seed, self.accepted, self.every_network, self.fingerprints, self.store, suffix)
 
     @property
     def every_seed(self) -> "list[tuple[int | None, Jobs]]":

@@ -118,8 +118,7 @@ def counted(job: Job, images: int) -> int:
 
 def feature_uses(job: Job, images: int) -> Iterator[Use]:
     """A metric network on images."""
-    space = SPACES[job.settings["space"]]
-    yield Use("features", space.network, counted(job, images), job.settings["micro_batch"])
+    yield Use("features", SPACES[job.settings["space"]].network, counted(job, images), job.settings["micro_batch"])
 
 
 def neighbour_uses(job: Job, images: int) -> Iterator[Use]:

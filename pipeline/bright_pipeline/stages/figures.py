@@ -114,9 +114,8 @@ def figures(jobs: Jobs) -> dict[str, Job]:
         models = {name: measurements.model_id(jobs.config, name) for name in rated}
         data = [_measurement(of_seed, RECONSTRUCTIONS, name) for name in rated for _, of_seed in jobs.every_seed]
         timed = jobs(measurements.decoding, measurements.timed_models(jobs))
-        drawn["rate_quality"] = figure(
-            jobs, "rate_quality", [*data, (TIMED_DECODING.name, timed["decoding.json"])], models=models
-        )
+        data.append((TIMED_DECODING.name, timed["decoding.json"]))
+        drawn["rate_quality"] = figure(jobs, "rate_quality", data, models=models)
     if names := settings.sample_quality or tables.latent_diffusion.samples:
         drawn |= sample_quality(jobs, names)
     return dict(sorted(drawn.items()))
@@ -124,8 +123,7 @@ def figures(jobs: Jobs) -> dict[str, Job]:
 
 def sample_quality(jobs: Jobs, names: list[str]) -> dict[str, Job]:
     """The figure of sample sets of latent diffusion, with the autoencoders that decode them."""
-    data: Data = []
-    lengths: dict[str, dict[str, int]] = {}
+    data, lengths = list[tuple[str, Output]](), dict[str, dict[str, int]]()
     for name in names if QUALITY_SPACE in jobs.config.evaluation.networks else ():
         sampled, decoder = jobs.config.samples[name], model_of(jobs, name)
         if not isinstance(sampled, DiffusionSamples) or decoder is None:

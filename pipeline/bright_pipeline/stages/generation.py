@@ -112,9 +112,7 @@ def diffusion(jobs: Jobs, name: str) -> Job:
     model = jobs.config.autoencoders[settings.autoencoder]
     if (ready := autoencoders.ready_weights(jobs, diffusion, name, {"code_size": str(model.code_size)})) is not None:
         return ready
-    initial, facts, planned = autoencoders.initial_weights(
-        jobs, diffusion, settings.initial_weights, f"diffusions.{name}"
-    )
+    initial, facts, planned = autoencoders.initial_weights(jobs, diffusion, name)
     inputs = _codes_of(jobs, settings.autoencoder)
     if settings.splits != "train":
         inputs["validation_codes"] = jobs(codes, settings.autoencoder, "validation")["codes.safetensors"]
@@ -179,7 +177,10 @@ def samples(jobs: Jobs, name: str) -> Job:
             inputs = {"codes": jobs(codes, settings.autoencoder)["codes.safetensors"], **decoding}
         case _:
             inputs = {"train": jobs(dataset, settings.dataset)["train.zip"]}
-    settings = settings.model_copy(update={"precision": sampling_precision(jobs, name)})
+    # Its precision is by default 16 bits where its model trains in them, else fp32.
+    learned = "fp32" if (model := denoiser(config, settings)) is None else model.execution.precision
+    precision = settings.precision or (learned if learned in ("bf16", "fp16") else "fp32")
+    settings = settings.model_copy(update={"precision": precision})
     values = {"samples": settings, "seed": sample_seed(jobs, settings)}
     numerical = GenerationJob.model_validate(values).numerical()
     del numerical["samples"]["count"]
@@ -196,14 +197,6 @@ def denoiser(config: Config, settings: kinds.Samples) -> kinds.Diffusion | Gener
             return config.generators[settings.generator]
         case _:
             return None
-
-
-def sampling_precision(jobs: Jobs, name: str) -> str:
-    """The precision of a sample set's networks: by default 16 bits where its model trains in them, else fp32."""
-    settings = jobs.config.samples[name]
-    model = denoiser(jobs.config, settings)
-    trained = "fp32" if model is None else model.execution.precision
-    return settings.precision or (trained if trained in ("bf16", "fp16") else "fp32")
 
 
 def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:

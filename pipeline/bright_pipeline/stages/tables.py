@@ -24,18 +24,10 @@ from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added, operational
 from bright_pipeline.settings.tables import HEADINGS, TABLES, AutoencoderRows, GenerationRows
-from bright_pipeline.stages import measurements
+from bright_pipeline.stages import evaluation, measurements
 from bright_pipeline.stages.common import Jobs, is_network_available
 from bright_pipeline.stages.common import network as network_file
 from bright_pipeline.stages.datasets import prepared
-from bright_pipeline.stages.evaluation import (
-    distance_networks,
-    distance_spaces,
-    evaluation,
-    method,
-    reconstruction_distance,
-    spaces,
-)
 from bright_pipeline.stages.generation import model_of
 
 CLAIMS = "claims"
@@ -270,8 +262,9 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
             for stage in (stage for stage in jobs.stages.values() if stage.kind is kind):
                 outputs = [(row, output) for row in rows for output in stage.numbers_of_row(of_seed, row)]
                 summaries += [RowSummary(row, output.job, output.file, seed) for row, output in outputs]
-            for space in distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
-                summaries += [RowSummary(row, of_seed(reconstruction_distance, row, space), seed=seed) for row in rows]
+            for space in evaluation.distance_spaces(of_seed, rows) if kind is q.DISTANCES else ():
+                distances = {row: of_seed(evaluation.reconstruction_distance, row, space) for row in rows}
+                summaries += [RowSummary(row, distance, seed=seed) for row, distance in distances.items()]
     missing = [
         quantity.network
         for quantity, summary in product(TABLES[name].quantities, summaries)
@@ -287,12 +280,12 @@ def _model_summaries(jobs: Jobs, name: str) -> tuple[list[RowSummary], list[str]
         counts = jobs(measurements.complexity, name, tuple(rows), paper_names)
         summaries += [RowSummary(row, counts, "complexity.json") for row in [*rows, *paper_rows]]
     if q.DISTANCES in kinds:
-        measured = set(distance_spaces(jobs, rows))
-        missing += [network for network in distance_networks(jobs) if not measured & {*spaces(jobs, network)}]
+        measured, networks = set(evaluation.distance_spaces(jobs, rows)), evaluation.distance_networks(jobs)
+        missing += [network for network in networks if not measured & {*evaluation.spaces(jobs, network)}]
     if q.GENERATED in kinds:
         wanted: AutoencoderRows = getattr(jobs.config.tables_or_default, name)
         sets = {model: sample for sample in wanted.samples if (model := model_of(jobs, sample)) is not None}
-        scores, without_scores = _scores(jobs, distance_networks(jobs), sets, wanted.count)
+        scores, without_scores = _scores(jobs, evaluation.distance_networks(jobs), sets, wanted.count)
         summaries, missing = summaries + scores, missing + without_scores
     return summaries, missing
 
@@ -301,12 +294,12 @@ def _scores(
     jobs: Jobs, networks: Sequence[str], sets: dict[str, str], count: int | None
 ) -> tuple[list[RowSummary], list[str]]:
     """Summaries of the sample set of each row in these networks, and the missing networks."""
-    summaries: list[RowSummary] = []
-    missing: list[str] = []
+    summaries, missing = list[RowSummary](), list[str]()
     for (seed, of_seed), network in product(jobs.every_seed, networks if sets else ()):
+        counts = {name: count or jobs.config.samples[name].count for name in sets.values()}
         scores = [
-            RowSummary(row, of_seed(evaluation, name, space, count or jobs.config.samples[name].count), seed=seed)
-            for (row, name), space in product(sets.items(), spaces(jobs, network))
+            RowSummary(row, of_seed(evaluation.evaluation, name, space, counts[name]), seed=seed)
+            for (row, name), space in product(sets.items(), evaluation.spaces(jobs, network))
         ]
         if is_network_available(of_seed, network, [score.job for score in scores]):
             summaries += scores
@@ -350,7 +343,7 @@ def row_settings(jobs: Jobs, table: str, name: str) -> dict[str, Any]:
             noise = "without" if noise_of(models[model]) is NONE else "with"
             row["label"] = f"{autoencoder_family(models[model].family).method} (LDM, {noise} noise)"
         elif isinstance(config.samples[name], DiffusionSamples):
-            family, words = models[model].family, method(jobs, config.samples[name], labelled=True)
+            family, words = models[model].family, evaluation.method(jobs, config.samples[name], labelled=True)
             row["label"] = words if family == "bright" else f"{words} (codes of {autoencoder_family(family).method})"
         return row
     row = {"name": name, **_images(config, models[name].dataset)}

@@ -72,11 +72,7 @@ def build_table(job: TableJob, summaries: Sequence[tuple[str, Path]], published_
     entry = TABLES[job.table]
     published = read_published(published_folder, job.table, entry)
     rows, counted, each_seed = gather(summaries, job, entry.kinds)
-    protocols = {
-        quantity.key: shared_protocols(each_seed, quantity)
-        for quantity in entry.quantities
-        if quantity.kind.has_protocol
-    }
+    protocols = {q.key: shared_protocols(each_seed, q) for q in entry.quantities if q.kind.has_protocol}
     decimals = {}
     for quantity in entry.quantities:
         # As many as the paper prints in the column and behind its ±; the quantity's own number where it prints none.
@@ -154,8 +150,7 @@ def _method(measurement: Measurement, table: BuiltTable) -> str:
     if noise and table.entry.shows_noise:
         noise_words = noise_words or "with noise"
     adversarial = "" if table.has_one_adversarial_loss else ADVERSARIAL_WORDS.get(traits.get("adversarial", ""))
-    words = (words_of_entry or traits.get("ablation"), noise_words, adversarial)
-    variant = ", ".join(filter(None, words))
+    variant = ", ".join(filter(None, (words_of_entry or traits.get("ablation"), noise_words, adversarial)))
     method = traits.get("method", measurement.name)
     return f"{method} ({variant})" if variant else method
 

@@ -158,8 +158,7 @@ def _from_measured(comparison: Comparison, sides: list[ClaimRow], tables: Tables
     for rows_of in (_published_rows, _counterparts):
         candidates = [list(_numbers(rows_of(side, tables), comparison, side)) for side in sides]
         for numbers in product(*candidates):
-            one_dataset = len({number.row.get("dataset") for number in numbers}) == 1
-            if one_dataset or rows_of is _published_rows:
+            if rows_of is _published_rows or len({number.row.get("dataset") for number in numbers}) == 1:
                 return _outcome(comparison, numbers)
     return None
 
@@ -244,8 +243,7 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
     words = f"{text} ({against})" if text else against or ours.text
     rows = (ours.value, other and other.value, ours.name, other and other.name)
     verdict = _doubt([ours, *([other] if other else [])], margin, scale) or (HOLDS if holds else FAILS)
-    values = (*rows, number, words, verdict)
-    return dict(zip(OUTCOME, values, strict=True)) | {"dataset": ours.row.get("dataset")}
+    return dict(zip(OUTCOME, (*rows, number, words, verdict), strict=True)) | {"dataset": ours.row.get("dataset")}
 
 
 def _doubt(sides: list[Number], margin: float, scale: float) -> str:

@@ -1,7 +1,6 @@
 """From a built table to the table that people read: rounded cells under short headings, and the notes below them."""
 
 import re
-from collections.abc import Sequence
 from math import floor, log10, sqrt
 from typing import Any
 
@@ -57,9 +56,7 @@ def display(table: BuiltTable) -> DisplayTable:
     """A built table as people read it; empty columns are left out."""
     changes = [cell_text(identity(line, table).get("variant")) for line in table.lines]
     identities = [_labelled(line, table) for line in table.lines]
-    columns: dict[tuple[str, str], Sequence[str | DisplayCell]] = {
-        ("Source", ""): [source(line) for line in table.lines]
-    }
+    columns: dict[tuple[str, str], Any] = {("Source", ""): [source(line) for line in table.lines]}
     for key in table.entry.identity:
         if any(cells := [cell_text(columns_of_line[key]) for columns_of_line in identities]):
             columns[HEADINGS[key], ""] = cells

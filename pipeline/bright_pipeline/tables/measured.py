@@ -140,8 +140,7 @@ def gather(
 
 
 def _empty(row: TableRow, name: str) -> Measurement:
-    traits = row.model_dump(exclude={"name", "label", "model"}, exclude_none=True)
-    return Measurement(name, row.label, traits)
+    return Measurement(name, row.label, row.model_dump(exclude={"name", "label", "model"}, exclude_none=True))
 
 
 def ratios(values: dict[str, MeasuredValue]) -> dict[str, MeasuredValue]:

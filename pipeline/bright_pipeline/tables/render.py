@@ -59,8 +59,7 @@ def write_table(
     table: AnyTable, csv: Path | None, markdown: Path | None, latex: Path | None, parts: Path | None
 ) -> None:
     """Write the forms of a table whose paths are given."""
-    forms = ((csv, to_csv), (markdown, to_markdown), (latex, to_latex), (parts, to_json))
-    for path, form in forms:
+    for path, form in ((csv, to_csv), (markdown, to_markdown), (latex, to_latex), (parts, to_json)):
         if path is not None:
             write_text(path, form(table))
             logger.info("wrote %s", path)

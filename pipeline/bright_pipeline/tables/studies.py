@@ -69,10 +69,9 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
     for key in searched:
         values = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[key]]
         columns[key.replace("_", " "), ""] = [*values]
-    losses = zip(frame["loss"], frame["loss_std"].tolist(), strict=True)
     columns[LOSS, ""] = [
         DisplayCell(rounded(loss, 4), loss, "" if std is None or std != std else f"± {rounded(std, 4)}")
-        for loss, std in losses
+        for loss, std in zip(frame["loss"], frame["loss_std"].tolist(), strict=True)
     ]
     missing = [name for name in METRICS if name not in frame]
     for name, (heading, decimals) in METRICS.items():
