@@ -17,7 +17,7 @@ def distances(root: Path) -> Distances:
     helpers = [path for path in (root / "tests").rglob("*.py") if not path.stem.startswith("test_")]
     modules = {path.stem: path for path in helpers}  # the helpers of tests are imported by their file's name
     for path in sorted((root / "pipeline" / "bright_pipeline").rglob("*.py")):
-        modules[".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")] = path
+        modules[".".join(path.relative_to(root / "pipeline").with_suffix("").parts).removesuffix(".__init__")] = path
     imports = {path: set(imported(path, modules)) for path in modules.values()}
     found: Distances = {}
     for test in sorted((root / "tests").rglob("test_*.py")):

@@ -8,6 +8,7 @@ import yaml
 MUTATIONS = Path(__file__).parents[1] / "mutations"
 sys.path.append(str(MUTATIONS))  # its scripts run from their own folder
 
+from reach import distances, near_and_far  # noqa: E402
 from run import EQUIVALENT, PARTS, ROOT, candidates, drawn  # noqa: E402
 from sites import mutations  # noqa: E402
 
@@ -56,3 +57,14 @@ def test_equivalent_mutations_exist_and_are_not_drawn() -> None:
     names = {one.name for pattern in PARTS.values() for one in candidates(ROOT, pattern)}
     assert equivalent.keys() <= names
     assert not equivalent.keys() & {mutation.name for _, mutation in drawn(ROOT, 0, len(names))}
+
+
+def test_the_tests_of_a_module_are_near_it_and_no_test_file_is_left_out() -> None:
+    reached = distances(ROOT)
+    for module, test in {
+        "training/batches.py": "training/test_training_batches.py",
+        "tables/claims.py": "tables/test_table_claims.py",
+    }.items():
+        near, far = near_and_far(reached, ROOT / "pipeline" / "bright_pipeline" / module)
+        assert ROOT / "tests" / test in near, module
+        assert sorted(near + far) == sorted(reached)
