@@ -1,7 +1,6 @@
 """Export a trained model: a folder with weights, settings, a model card with the results, and samples.
 
-The folder is written completely or not at all, and never replaces an existing one. It can be uploaded to a hub as it
-is. Python loads it wherever this package is installed: `load_autoencoder(FOLDER)` or `load_generator(FOLDER)`.
+It can be uploaded to a hub as it is. `load_autoencoder(FOLDER)` or `load_generator(FOLDER)` reads it.
 """
 
 import shutil
@@ -14,12 +13,11 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import DEMO
 from bright_pipeline.config.root import read_config
+from bright_pipeline.data.archive import ImageArchive, to_model
 from bright_pipeline.engine.atomic import new_folder, write_json, write_text
-from bright_pipeline.engine.checksums import SUMS
 from bright_pipeline.engine.jobs import Job, closure
 from bright_pipeline.engine.shards import ordered
 from bright_pipeline.families import find_family
-from bright_pipeline.settings.weights import EXPORTED
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
@@ -27,11 +25,6 @@ from bright_pipeline.stages.generation import diffusion, generator, samples
 from bright_pipeline.stages.measurements import reconstruction
 
 MAKERS = {"autoencoders": autoencoder, "generators": generator, "diffusions": diffusion}  # by section of the config
-WEIGHTS = {
-    "autoencoder": "the autoencoder's weights, with its settings",
-    "diffusion": "the diffusion model's UNet, with its settings",
-    "generator": "the generator's weights, with its settings",
-}
 SUMMARY = "summary.json"
 EXAMPLES = 10  # validation images whose codes are in the folder
 SHOWN, ROW = 16, 8  # images of a sample set, and images in a row
@@ -49,7 +42,9 @@ def export(
     An autoencoder comes with the trained diffusion model on its codes, if any; a generator of codes with its decoder.
     The card has the numbers of the sample sets that these models generated.
     """
+    from bright_pipeline.generation.code_files import write_codes
     from bright_pipeline.generation.exported import CODES, PREPARATION, SETTINGS, STEPS, write_weights
+    from bright_pipeline.generation.interactive import load_autoencoder
     from bright_pipeline.generation.released import write_sums
     from bright_pipeline.page.model_card import Card, model_card
 
@@ -63,29 +58,23 @@ def export(
     generates = "generator" in models or "diffusion" in models
     sample_sets = [jobs(samples, name) for name in jobs.config.samples] if generates else []
     complete = [job for job in sample_sets if job.complete and all(model in job.upstream for model in models.values())]
-    families = dict.fromkeys(["bright", *(getattr(entry, "family", "latent-diffusion") for entry in entries.values())])
+    families = [*dict.fromkeys(["bright", *(getattr(e, "family", "latent-diffusion") for e in entries.values())])]
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
-    files = {EXPORTED[model_type]: WEIGHTS[model_type] for model_type in models}
-    files[SETTINGS] = "the same settings, to read"
-    files[SUMS] = "checksums of all files, which loading compares; `sha256sum -c` reads them"
     with new_folder(folder) as temporary:
-        named = [entry.family for entry in entries.values() if hasattr(entry, "family")]
         weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
         steps = complete[0].settings["samples"]["sampler"]["steps"] if complete else STEPS
-        write_weights(temporary, weights, named, steps, half)
+        write_weights(temporary, weights, families, steps, half)
         # Paths of imported checkpoints and of images are private.
         settings = {name: entry.model_copy(update={"weights": None}).numerical() for name, entry in entries.items()}
         settings["dataset"] = {key: getattr(jobs.config.datasets[trained_on], key) for key in PREPARATION}
         write_json(temporary / SETTINGS, settings)
-        if (temporary / "unet").exists():
-            files["rescaling.json"] = "how samples of the UNet become codes or images, for other programs"
-            files["unet/config.json"] = "the UNet, for diffusers' UNet2DModel.from_pretrained(FOLDER, subfolder='unet')"
-            files["scheduler/scheduler_config.json"] = "the noise schedule, for its DDPMScheduler, likewise"
-            files.setdefault(EXPORTED["diffusion"], "the UNet's weights alone")
         validation = Path(jobs(dataset, trained_on).path("validation.zip"))
         if "autoencoder" in models and validation.exists():
-            files[CODES] = f"codes of {EXAMPLES} validation images, for `bright decode` and `bright explore`"
-            write_examples(temporary, validation, entries["autoencoder"].family)
+            images, model = ImageArchive(validation), load_autoencoder(temporary, families=families, device="cpu")
+            codes = model.encode(images.tensor(range(min(EXAMPLES, len(images)))))
+            write_codes(
+                temporary / CODES, model.autoencoder, codes, [f"{index:05d}.png" for index in range(len(codes))]
+            )
         card = Card(
             name=folder.name,
             method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),
@@ -97,7 +86,7 @@ def export(
             data=read_json(manifest, f"manifest {manifest}"),
             summaries=measured(jobs, models, complete),
             pictures=write_pictures(jobs, temporary, models, complete),
-            files=files,
+            files={path.relative_to(temporary).as_posix() for path in temporary.rglob("*")},
             digests={job.stage.name: job.digest for job in models.values()},
         )
         write_text(temporary / "README.md", model_card(card))
@@ -117,9 +106,9 @@ def chosen(jobs: Jobs, name: str) -> dict[str, Job]:
     decoder = name if section == "autoencoders" else getattr(jobs.config, section)[name].autoencoder
     models = {} if decoder is None else {"autoencoder": jobs(autoencoder, decoder)}
     if section == "autoencoders":
-        diffusions = [jobs(diffusion, key) for key in jobs.config.diffusions_on(name)]
-        trained = [job for job in diffusions if job.has("diffusion.safetensors")]
-        models |= {"diffusion": trained[0]} if trained else {}
+        on_its_codes = (jobs(diffusion, key) for key in jobs.config.diffusions_on(name))
+        trained = next((job for job in on_its_codes if job.has("diffusion.safetensors")), None)
+        models |= {"diffusion": trained} if trained else {}
     else:
         models[section.removesuffix("s")] = jobs(MAKERS[section], name)
     for model_type, job in models.items():
@@ -143,21 +132,8 @@ def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict
     }
 
 
-def write_examples(folder: Path, validation: Path, family: str) -> None:
-    """Encode the first validation images with the model in a folder."""
-    from bright_pipeline.data.archive import ImageArchive
-    from bright_pipeline.generation.code_files import write_codes
-    from bright_pipeline.generation.exported import CODES
-    from bright_pipeline.generation.interactive import load_autoencoder
-
-    images, model = ImageArchive(validation), load_autoencoder(folder, families=[family], device="cpu")
-    codes = model.encode(images.tensor(range(min(EXAMPLES, len(images)))))
-    write_codes(folder / CODES, model.autoencoder, codes, [f"{index:05d}.png" for index in range(len(codes))])
-
-
 def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:
     """Copy or draw pictures of the run's results; file names by captions."""
-    from bright_pipeline.data.archive import ImageArchive, to_model
     from bright_pipeline.data.pictures import contact_sheet, save_picture
 
     pictures: dict[str, str] = {}

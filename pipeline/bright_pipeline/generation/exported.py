@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -18,11 +18,7 @@ from bright_pipeline.generation.released import check_sums
 from bright_pipeline.models.checkpoints import load_generator
 from bright_pipeline.models.rescaling import Rescaling
 from bright_pipeline.settings.dataset import Dataset
-from bright_pipeline.settings.diffusion import Denoising
 from bright_pipeline.settings.weights import EXPORTED
-
-if TYPE_CHECKING:  # a folder with a decoder alone needs no diffusers
-    from diffusers import UNet2DModel
 
 UNET = "unet."  # prefix of a generator's UNet
 SETTINGS = "settings.json"
@@ -36,63 +32,48 @@ def write_weights(
 ) -> None:
     """Copy weights files, by model type, and save a UNet and its scheduler in the layout that diffusers loads.
 
-    steps: of sampling, for other programs. half: weights of 16 bits.
+    rescaling.json says how its samples become codes or images. steps: of sampling, for other programs. half: weights
+    of 16 bits.
     """
-    from diffusers import UNet2DModel
+    from diffusers import DDPMScheduler, UNet2DModel
 
-    from bright_pipeline.models.diffusion import load_diffusion
+    from bright_pipeline.models.diffusion import PREDICTION_TYPES, load_diffusion, schedule_arguments
 
     for model_type, file in files.items():
         check(file)
-        (folder / EXPORTED[model_type]).parent.mkdir(exist_ok=True)
         with atomic_path(folder / EXPORTED[model_type]) as temporary:
             if half:
-                _write_half(file, temporary)
+                with safe_open(file, framework="pt") as opened:
+                    metadata = opened.metadata()
+                named = load_file(file).items()
+                halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in named}
+                save_file(halves, temporary, metadata=metadata)
             else:
                 shutil.copyfile(file, temporary)
-    cpu = torch.device("cpu")
+    model: Any = None
     if "diffusion" in files:
-        trained = load_diffusion(files["diffusion"], cpu)
-        height, width, channels = trained.code_size
-        facts = {"shape": [channels, height, width], "steps": steps}
-        _write_configs(folder, trained.unet, trained.settings, trained.rescaling, facts)
+        model = load_diffusion(files["diffusion"], torch.device("cpu"))
+        rescaling, (height, width, channels) = model.rescaling, model.code_size
+        shape = (channels, height, width)
     elif "generator" in files:
-        model = load_generator(files["generator"], cpu, families)
-        if isinstance(unet := getattr(model, "unet", None), UNet2DModel):
-            tensors = load_file(files["generator"])
-            weights = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
-            (folder / "unet").mkdir()
-            with atomic_path(folder / EXPORTED["diffusion"]) as temporary:
-                save_file(weights, temporary, metadata={"format": "pt"})
-            facts = {"shape": list(model.shape), "steps": steps}
-            _write_configs(folder, unet, model.settings, Rescaling(bounds=(-1.0, 1.0)), facts)
-
-
-def _write_half(file: Path, target: Path) -> None:
-    with safe_open(file, framework="pt") as opened:
-        metadata = opened.metadata()
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in load_file(file).items()
-    }
-    save_file(tensors, target, metadata=metadata)
-
-
-def _write_configs(
-    folder: Path, unet: "UNet2DModel", settings: Denoising, rescaling: Rescaling, facts: dict[str, Any]
-) -> None:
-    """diffusers' configs of the network and of its noise schedule, and how its samples become codes or images."""
-    from diffusers import DDPMScheduler
-
-    from bright_pipeline.models.diffusion import PREDICTION_TYPES, schedule_arguments
-
+        model = load_generator(files["generator"], torch.device("cpu"), families)
+        rescaling, shape = Rescaling(bounds=(-1.0, 1.0)), model.shape
+    if not isinstance(unet := getattr(model, "unet", None), UNet2DModel):
+        return
+    if "generator" in files:
+        tensors = load_file(files["generator"])
+        weights = {name.removeprefix(UNET): tensor for name, tensor in tensors.items() if name.startswith(UNET)}
+        with atomic_path(folder / EXPORTED["diffusion"]) as temporary:
+            save_file(weights, temporary, metadata={"format": "pt"})
     unet.save_config(folder / "unet")
     # diffusers clips clean codes at one bound for all channels, or not at all.
     bounds, shift, scale = rescaling.bounds, rescaling.shift, rescaling.scale
     bound = (bounds[1] - shift[0]) * scale[0] if bounds is not None and len(scale) == 1 else None
     clip = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
-    kind = PREDICTION_TYPES[settings.prediction]
-    DDPMScheduler(**schedule_arguments(settings), prediction_type=kind, **clip).save_config(folder / "scheduler")
-    write_json(folder / "rescaling.json", {**asdict(rescaling), "prediction_type": kind, **facts})
+    kind = PREDICTION_TYPES[model.settings.prediction]
+    DDPMScheduler(**schedule_arguments(model.settings), prediction_type=kind, **clip).save_config(folder / "scheduler")
+    facts = asdict(rescaling) | {"prediction_type": kind, "shape": list(shape), "steps": steps}
+    write_json(folder / "rescaling.json", facts)
 
 
 def is_exported(folder: Path) -> bool:

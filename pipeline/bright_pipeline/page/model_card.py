@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -34,27 +34,19 @@ class Card:
     data: dict[str, Any]  # the manifest of the training images
     summaries: dict[str, Path]  # by their titles
     pictures: dict[str, str]  # file names by captions
-    files: dict[str, str]  # descriptions of the folder's files
+    files: set[str]  # in the folder; the template describes those that it knows
     digests: dict[str, str]
-
-
-class Measured(NamedTuple):
-    """The numbers of one summary and their protocol."""
-
-    what: str
-    protocol: str
-    numbers: list[tuple[Quantity, DisplayCell]]
 
 
 def model_card(card: Card) -> str:
     """The text of README.md."""
     # The numbers of each summary that the tables have columns for, in the order of the columns.
-    columns, measured = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION), []
+    columns, measured = (*RECONSTRUCTION, *RECONSTRUCTION_DISTANCE, *GENERATION), []  # title, protocol and numbers
     for title, path in card.summaries.items():
         summary = read_summary(path)
         values = summary.values
         numbers = [(column, _cell(column, values[column.compared])) for column in columns if column.compared in values]
-        measured.append(Measured(title, ", ".join(protocol_parts(summary.protocol)), numbers))
+        measured.append((title, ", ".join(protocol_parts(summary.protocol)), numbers))
     task = "unconditional-image-generation" if card.generates else "image-to-image"
     results = [
         EvalResult(
@@ -63,10 +55,10 @@ def model_card(card: Card) -> str:
             dataset_name=card.dataset,
             metric_type=quantity.key,
             metric_value=round(cell.number or 0.0, 6),
-            metric_name=f"{quantity.name}, {group.what}",
+            metric_name=f"{quantity.name}, {title}",
         )
-        for group in measured
-        for quantity, cell in group.numbers
+        for title, _, numbers in measured
+        for quantity, cell in numbers
     ]
     licence = (card.licence or "unknown").lower().replace(" ", "-")
     is_known = licence in LICENCES
