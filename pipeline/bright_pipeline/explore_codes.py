@@ -32,7 +32,7 @@ def explore_codes(
 
     from bright_pipeline.evaluation.codes import code_statistics
     from bright_pipeline.generation.exploration import groups, interpolation, resolutions
-    from bright_pipeline.generation.explorer import explorer_decoder, key_ranges, rounded, without_explorer
+    from bright_pipeline.generation.explorer import explorer_facts, without_explorer
     from bright_pipeline.models.checkpoints import load_autoencoder
     from bright_pipeline.models.processor import use_cpu
 
@@ -65,7 +65,6 @@ def explore_codes(
             samples = [load_diffusion(diffusion).sample(list(range(job.codes)), job.seed, job.sampler)]
         encoded = model.encode(to_model(archive.tensor(range(min(job.codes, len(archive)))).to(device)))
         counted = code_statistics(encoded) if statistics is None else read_json(statistics, str(statistics))["codes"]
-        facts = {"decoder": explorer_decoder(decoding), "ranges": key_ranges(counted["channels"])}
-        facts |= {"codes": rounded(encoded), "samples": rounded(*samples)}
+        facts = explorer_facts(decoding, counted["channels"], encoded, samples)
     write_json(explorer, facts)
     write_json(columns, {path.stem: [caption for caption, _ in sheet] for path, sheet in sheets.items()})

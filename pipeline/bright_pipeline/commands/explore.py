@@ -25,31 +25,26 @@ def explore(
     import torch
 
     from bright_pipeline.evaluation.codes import code_statistics
-    from bright_pipeline.generation.explorer import explorer_decoder, key_ranges, rounded, without_explorer
+    from bright_pipeline.generation.explorer import explorer_facts, without_explorer
     from bright_pipeline.generation.interactive import load_autoencoder
     from bright_pipeline.page.template import template
 
     loaded = load_autoencoder(model, config)
     if reason := without_explorer(loaded.autoencoder):
         raise InputError(f"the model cannot be explored: {reason}")
-    samples = loaded.sample_codes(count) if loaded.diffusion else None
+    samples = [loaded.sample_codes(count)] if loaded.diffusion else []
     if images is not None:
         if not (names := [file.name for file in folder_images(images, "images")[0][:count]]):
             raise InputError(f"{images}: no image")
         codes = loaded.encode([images / name for name in names], prepare=True)
     elif loaded.examples is not None:
         codes = loaded.examples[:count]
-    elif samples is not None:
-        codes = samples
+    elif samples:
+        (codes,) = samples
     else:
         raise InputError("the model has no diffusion model to draw images from: give --images FOLDER")
-    known = codes if samples is None else torch.cat([codes, samples])
-    facts = {
-        "model": model or ("the demo" if config is None else "main"),
-        "decoder": explorer_decoder(loaded.autoencoder),
-        "ranges": key_ranges(code_statistics(known)["channels"]),
-        "codes": rounded(codes),
-        "samples": [] if samples is None else rounded(samples),
-    }
+    channels = code_statistics(torch.cat([codes, *samples]))["channels"]
+    facts = explorer_facts(loaded.autoencoder, channels, codes, samples)
+    facts["model"] = model or ("the demo" if config is None else "main")
     write_text(page, template("explore.html.j2").render(explorer=facts))
     print(f"{page}: open it in a browser")

@@ -41,6 +41,12 @@ def without_explorer(model: ImageAutoencoder) -> str | None:
     return None
 
 
+def explorer_facts(model: Bright, channels: dict[str, Any], codes: Tensor, samples: list[Tensor]) -> dict[str, Any]:
+    """The data of an explorer; channels: statistics of each channel of training codes, as in `code_statistics`."""
+    keys = {"codes": _rounded(codes), "samples": [code for part in samples for code in _rounded(part)]}
+    return {"decoder": explorer_decoder(model), "ranges": key_ranges(channels)} | keys
+
+
 @torch.no_grad()
 def explorer_decoder(model: Bright) -> dict[str, Any]:
     tables, settings = model.tables, model.settings
@@ -111,7 +117,6 @@ def packed(numbers: Tensor) -> dict[str, Any]:
     return {"scale": scale, "data": base64.b64encode(np.ascontiguousarray(integers).tobytes()).decode()}
 
 
-def rounded(*codes: Tensor) -> list[list[float]]:
-    """Keys (N, C_z, H_z, W_z) in [0, 1], of any number of sets -> a list for each code."""
-    keys = [code for part in codes for code in part.clamp(0, 1).flatten(1).tolist()]
-    return [[round(number, KEY_DECIMALS) for number in code] for code in keys]
+def _rounded(codes: Tensor) -> list[list[float]]:
+    """Keys (N, C_z, H_z, W_z) in [0, 1] -> a list for each code."""
+    return [[round(number, KEY_DECIMALS) for number in code] for code in codes.clamp(0, 1).flatten(1).tolist()]
