@@ -65,10 +65,7 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
 
 
 def _models(table: DisplayTable) -> list[tuple[list[DisplayCell], str, str]]:
-    """The measured rows of models, their labels, and the config keys that they change.
-
-    Equal labels are followed by the name in the config.
-    """
+    """The measured rows of models, their labels (equal ones with the name in the config), and the keys they change."""
     named = []
     changes = table.changes or [table.cell(row, "Changed").text for row in table.rows]
     for row, entry, keys in zip(table.rows, table.entries, changes, strict=True):
@@ -94,9 +91,7 @@ class KeyNumber(NamedTuple):
 
 def headline(tables: Mapping[str, DisplayTable], neighbours: Path | None) -> tuple[str, list[KeyNumber]]:
     """A sentence, and numbers: the first measured rows of reconstruction and generation, the neighbours."""
-    clauses: list[str] = []
-    numbers: list[KeyNumber] = []
-    subject = ""
+    clauses, numbers, subject = list[str](), list[KeyNumber](), ""
     for names, most in ((RECONSTRUCTION, METRICS_NAMED), (GENERATION, 1)):
         shown = [(tables[name], row) for name in names if name in tables for row in tables[name].measured_rows()]
         table, row = next(((table, row) for table, row in shown if table.measured_cells(row)), (None, []))

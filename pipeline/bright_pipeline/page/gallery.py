@@ -7,14 +7,14 @@ encodes 3 bytes as 4: the budgets below, 17 MB, take 22.7 MB of the page, and te
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.data.archive import ImageArchive, encode_png
 from bright_pipeline.figures.common import spaced
 from bright_pipeline.figures.images import read_neighbours
@@ -62,12 +62,10 @@ class Figure:
 def figure_picture(path: Path, limit: int, dark: Path | None = None) -> Figure:
     """The figure as it is, or a smaller copy if it has more than `limit` bytes; so for dark screens."""
     of_dark = "" if dark is None else figure_picture(dark, limit).uri
-    try:
+    with readable(f"figure {path}: not a readable picture"):
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except OSError as error:
-        raise InputError(f"figure {path}: not a readable picture ({error})") from None
+        image = Image.open(io.BytesIO(content))
+        image.load()
     if len(content) <= limit:
         return Figure(data_uri("png", content), *image.size, of_dark)
     for side in FIGURE_SIDES:
@@ -107,26 +105,19 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
     archives = {model: ImageArchive(path) for model, path in reconstructions.items()}
     for model, archive in archives.items():
         if len(archive) != len(originals):
-            raise InputError(
-                f"reconstructions {model}: {len(archive)} images, {validation} has {len(originals)}; make them again"
-            )
-    shown: list[list[str]] = []  # of each image, the original and the reconstruction of each model
-    left, indices = PAIRS_BYTES, spaced(len(originals), PAIRS)
-    for index in indices:
+            line = f"{len(archive)} images, {validation} has {len(originals)}; make them again"
+            raise InputError(f"reconstructions {model}: {line}")
+    shown: dict[int, list[str]] = {}  # index of an image -> its original, and its reconstruction by each model
+    left = PAIRS_BYTES
+    for index in spaced(len(originals), PAIRS):
         uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
         left -= _bytes(uris)
         if left < 0:
             break
-        shown.append(uris)
-    indices = indices[: len(shown)]
-    return Pairs(
-        indices,
-        [uris[0] for uris in shown],
-        {model: [uris[column] for uris in shown] for column, model in enumerate(archives, start=1)},
-        {model: _metric_words(per_image.get(model), indices) for model in archives},
-        len(originals),
-        originals.resolution,
-    )
+        shown[index] = uris
+    columns = {name: [uris[i] for uris in shown.values()] for i, name in enumerate(("", *archives))}
+    words = {model: _metric_words(per_image.get(model), list(shown)) for model in archives}
+    return Pairs(list(shown), columns.pop(""), columns, words, len(originals), originals.resolution)
 
 
 def _metric_words(path: Path | None, indices: list[int]) -> list[str]:
@@ -139,43 +130,34 @@ def _metric_words(path: Path | None, indices: list[int]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A generated image and its nearest training images: (name, LPIPS), nearest first."""
-
-    uri: str
-    neighbours: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
 class Samples:
     """The first samples of a set, and the training images that are near them."""
 
-    shown: list[Sample]
-    train: dict[str, str] = field(default_factory=dict)  # name -> data URI
+    uris: list[str]
+    neighbours: list[list[tuple[str, float]]]  # of each sample, the nearest first: name and LPIPS
+    train: dict[str, str]  # name -> data URI
 
 
 def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | None) -> Samples:
     """As many of the first samples as fit into SAMPLES_BYTES with their neighbours, at most SAMPLES."""
     generated, left = ImageArchive(shards), SAMPLES_BYTES
-    near: dict[str, list[tuple[str, float]]] = {}
-    if neighbours is not None:
+    near, indices = dict[str, list[tuple[str, float]]](), dict[str, int]()
+    if neighbours is not None and train is not None:
+        training = ImageArchive(train)
+        indices = {name: index for index, name in enumerate(training.names)}
         for image, rows in read_neighbours(neighbours).sort_values("rank").groupby("image"):
             near[str(image)] = list(zip(rows["train_image"], rows["lpips"], strict=True))
-    training = ImageArchive(train) if near and train is not None else None
-    indices = {name: index for index, name in enumerate(training.names)} if training is not None else {}
-    shown: list[Sample] = []
-    train_uris: dict[str, str] = {}  # an image that is near several samples counts once
+    samples = Samples([], [], {})
     for index in range(min(SAMPLES, len(generated))):
         nearest, uri = near.get(generated.names[index], []), image_uri(generated.read(index))
-        new_uris = {}
-        if training is not None:
-            new = [name for name, _ in nearest if name not in train_uris]
-            if absent := [name for name in new if name not in indices]:
-                raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
-            new_uris = {name: image_uri(training.read(indices[name])) for name in new}
+        new = [name for name, _ in nearest if name not in samples.train]  # near several samples, it counts once
+        if absent := [name for name in new if name not in indices]:
+            raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
+        new_uris = {name: image_uri(training.read(indices[name])) for name in new}
         left -= _bytes([uri, *new_uris.values()])
         if left < 0:
             break
-        train_uris |= new_uris
-        shown.append(Sample(uri, nearest))
-    return Samples(shown, dict(sorted(train_uris.items())))
+        samples.uris.append(uri)
+        samples.neighbours.append(nearest)
+        samples.train.update(new_uris)
+    return replace(samples, train=dict(sorted(samples.train.items())))

@@ -1,7 +1,4 @@
-"""The page of a run: gather its parts and render one template, which contains style and script.
-
-The facts about a run: datasets, trainings, costs of its jobs, and versions and networks behind its results.
-"""
+"""The page of a run: gather its parts and render one template, which contains style and script."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -48,7 +45,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
     neighbours = paths_of(inputs, "neighbours_summary")[0] if "neighbours_summary" in inputs else None
     result, numbers = headline(tables, neighbours)
     shown = arranged(tables)
-    trainings = read_trainings(_single(inputs, "history"))
+    trainings = [last_line(name, path) for name, path in _single(inputs, "history").items()]
     summaries = [path for name in SUMMARY_INPUTS for path in _single(inputs, name).values()]
     results = dict.fromkeys(path.parent for paths in inputs.values() for path in paths)
     # The data of the page's script, besides the images in the page: the first model's reconstructions are among those.
@@ -58,8 +55,9 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
         viewer["reconstructions"] = {name: pairs.reconstructions[name] for name in others}
         viewer["words"] = {name: pairs.words[name] for name in others}
     if samples is not None:
-        near = [[[name, f"{lpips:.4f}"] for name, lpips in sample.neighbours] for sample in samples.shown]
+        near = [[[name, f"{lpips:.4f}"] for name, lpips in nearest] for nearest in samples.neighbours]
         viewer |= {"neighbours": near, "train": samples.train}
+    manifests = {name: read_json(path, f"manifest {path}") for name, path in _single(inputs, "manifest").items()}
     explorer = [{"model": name} | read_json(path, str(path)) for name, path in _single(inputs, "explorer").items()]
     as_yaml = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
     split_entries = [(model.entry, model.entry.partition(".")) for model in job.models]
@@ -70,7 +68,7 @@ def render(job: ReportJob, inputs: Inputs, records: Path) -> str:
             entry: as_yaml({section: {name: job.config.get(section, {}).get(name, {})}})
             for entry, (section, _, name) in split_entries
         },
-        datasets=[read_dataset(name, path) for name, path in _single(inputs, "manifest").items()],
+        datasets=[facts | {"name": name, "outcome": outcome(facts)} for name, facts in manifests.items()],
         result=result,
         differences=differences(tables[EQUAL_BUDGET]) if EQUAL_BUDGET in tables else ({}, ""),
         numbers=numbers,
@@ -104,29 +102,15 @@ class Cost(NamedTuple):
     memory: float | None
 
 
-class Training(NamedTuple):
-    """The last line of a training's history."""
-
-    name: str
-    steps: int
-    images: int
-    seconds: float
-    losses: dict[str, float]
+def last_line(name: str, history: Path) -> dict[str, Any]:
+    """The last line of a training's history: steps, images, seconds, and losses by name."""
+    last = read_history(history).iloc[-1]
+    losses = last.drop([*NOT_LOSSES]).dropna().astype(float).to_dict()
+    counts = {"steps": int(last["step"]), "images": int(last["images"]), "seconds": float(last["seconds"])}
+    return {"name": name, "losses": losses} | counts
 
 
-def read_trainings(histories: dict[str, Path]) -> list[Training]:
-    """The last line of each history, in the order given."""
-    trainings = []
-    for name, path in histories.items():
-        frame = read_history(path)
-        last = frame.iloc[-1]
-        losses = {str(column): float(last[column]) for column in frame if column not in NOT_LOSSES}
-        losses = {column: value for column, value in losses.items() if value == value}
-        trainings.append(Training(name, int(last["step"]), int(last["images"]), float(last["seconds"]), losses))
-    return trainings
-
-
-def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training]) -> list[Cost]:
+def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[dict[str, Any]]) -> list[Cost]:
     """The cost of each stage with records here (pulled results have none), the most expensive first."""
     by_stage: dict[str, list[JobRow]] = {}
     for job in jobs:
@@ -134,7 +118,7 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training
     costs = []
     for stage, rows in by_stage.items():
         kind = stage.removeprefix("train_")
-        times = [training.seconds for training in trainings if training.name.startswith(f"{kind} ")]
+        times = [training["seconds"] for training in trainings if training["name"].startswith(f"{kind} ")]
         if times:  # a history has the seconds of every attempt
             costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
             continue
@@ -149,23 +133,6 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[Training
             memory = max(record["peak_mb"] for record in finished) * 2**20
             costs.append(Cost(stage, len(rows), recorded, seconds, cpu_seconds, memory))
     return sorted(costs, key=lambda cost: -cost.seconds)
-
-
-def read_dataset(name: str, path: Path) -> dict[str, Any]:
-    """The facts about a prepared dataset, from its manifest."""
-    facts = read_json(path, f"manifest {path}")
-    return {
-        "name": name,
-        "licence": facts.get("license") or "not stated",
-        "source": ", ".join(f"{key} {value}" for key, value in facts["source"].items() if value is not None),
-        "resolution": facts["resolution"],
-        "channels": facts["channels"],
-        "train": facts["train"]["count"],
-        "validation": facts["validation"]["count"],
-        "outcome": outcome(facts),
-        "skipped": facts["skipped"],
-        "sha256": {split: facts[split]["sha256"] for split in ("train", "validation")},
-    }
 
 
 def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:
