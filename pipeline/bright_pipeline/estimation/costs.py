@@ -212,20 +212,15 @@ COUNTED = WORK / "costs.json"  # of earlier calls: counting all of the paper's c
 
 
 @cache
-def _version() -> str:
-    """What counts depend on: PyTorch, and the code of models and trainings."""
-    return f"{torch.__version__} {code_digest((__spec__.name,))}"
-
-
-@cache
-def _costs() -> dict[str, Cost]:
-    """The costs of earlier calls with the same version."""
+def _counted() -> tuple[str, dict[str, Cost]]:
+    """The version of PyTorch and of the code of models and trainings, and the costs of earlier calls with the same."""
+    version = f"{torch.__version__} {code_digest((__spec__.name,))}"
     try:
         kept = read_json(COUNTED, str(COUNTED))
-        costs = kept["costs"] if kept["version"] == _version() else {}
-        return {key: Cost(**cost | {"work": np.array(cost["work"])}) for key, cost in costs.items()}
+        costs = kept["costs"] if kept["version"] == version else {}
+        return version, {key: Cost(**cost | {"work": np.array(cost["work"])}) for key, cost in costs.items()}
     except (InputError, KeyError, TypeError, AttributeError):
-        return {}
+        return version, {}
 
 
 def use_cost(config: Config, use: Use) -> Cost:
@@ -234,12 +229,12 @@ def use_cost(config: Config, use: Use) -> Cost:
         return Cost(np.array([0.0, use.items]))
     settings = _counted_settings(config, use)
     key = json.dumps([use.work, settings, use.batch, use.precision, use.resolution], sort_keys=True)
-    if key not in (costs := _costs()):
+    version, costs = _counted()
+    if key not in costs:
         costs[key] = training_cost(config, use.model) if use.work == "train" else counted_batch(config, use)
         kept = {key: asdict(cost) | {"work": cost.work.tolist()} for key, cost in costs.items()}
         with suppress(OSError):
-            COUNTED.parent.mkdir(parents=True, exist_ok=True)
-            write_json(COUNTED, {"version": _version(), "costs": kept})
+            write_json(COUNTED, {"version": version, "costs": kept})
     cost = costs[key]
     return cost if use.work == "train" else replace(cost, work=cost.work * (_rows(config, use) * use.items / use.batch))
 

@@ -38,13 +38,10 @@ MEASURED_WITHIN = 1.2  # assumed: some steps of one size of a model, against who
 
 @dataclass(frozen=True)
 class Device:
-    """Peak rates in TFLOP/s without sparsity, and the shares of them that trainings here may reach.
-
-    The rates in 32 bits follow PyTorch's defaults: TF32 in convolutions, not in matrix products.
-    """
+    """Peak rates in TFLOP/s without sparsity, and the shares of them that trainings here may reach."""
 
     name: str
-    convolutions: float
+    convolutions: float  # in 32 bits by PyTorch's defaults: TF32 here, but not in matrix products
     products: float
     half: float  # in 16 bits (`execution.precision`)
     bandwidth: float  # TB/s
@@ -103,16 +100,12 @@ DEVICES = {
 }
 
 
-def this_device() -> str:
-    """This machine's device, by the driver's name."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
-
-
 def choose_device(name: str | None, tflops: float | None = None) -> Device:
     """A device by name, which may contain its memory; by default this machine's. tflops: the rate that it reaches."""
-    wanted = name or this_device()
+    if not (wanted := name):
+        import torch
+
+        wanted = torch.cuda.get_device_name() if torch.cuda.is_available() else CPU
     if tflops is not None:
         label = name or f"a GPU of {tflops:g} TFLOP/s"
         return Device(label, tflops, tflops, tflops, 1, label, _memory_in(wanted), GIVEN)
@@ -149,12 +142,10 @@ def too_large(entry: str, cost: Cost, device: Device) -> list[str]:
     """A line if a job does not fit a device of known memory."""
     if device.memory_gib is None or needed_gib(cost) <= device.memory_gib:
         return []
-    helps = (
-        "use more GPUs (execution.gpus), smaller micro-batches (execution.micro_batch), checkpointing"
-        " (execution.checkpointing) or 16 bits (execution.precision: bf16)"
-    )
-    return [
-        f"{entry}: a {'step' if cost.is_training else 'batch'} needs about {needed_gib(cost):.0f} GiB"
-        f" ({cost.precision}, a batch of {cost.batch} on each of {cost.processes} GPUs), and {device.name} has"
-        f" {device.memory_gib:g}: {helps if cost.is_training else 'lower micro_batch'}"
-    ]
+    work, remedy = "batch", "lower micro_batch"
+    if cost.is_training:
+        work, remedy = "step", "use more GPUs (execution.gpus), smaller micro-batches (execution.micro_batch),"
+        remedy += " checkpointing (execution.checkpointing) or 16 bits (execution.precision: bf16)"
+    batch = f"{cost.precision}, a batch of {cost.batch} on each of {cost.processes} GPUs"
+    line = f"{entry}: a {work} needs about {needed_gib(cost):.0f} GiB ({batch})"
+    return [f"{line}, and {device.name} has {device.memory_gib:g}: {remedy}"]

@@ -153,10 +153,7 @@ def longest_chain(jobs: Iterable[Job], prices: list[JobPrice]) -> tuple[float, l
 
 
 def requests(jobs: Jobs, cards: Iterable[str]) -> dict[str, tuple[float | None, int | None]]:
-    """Seconds at most, and MiB on each GPU, of each shard by its log's name, on the slowest of a cluster's cards.
-
-    A child process counts them, since the planner imports no torch.
-    """
+    """Seconds at most, and MiB on each GPU, of each shard by its log's name, on the slowest of a cluster's cards."""
     device = min(filter(None, map(listed, cards)), key=lambda card: card.half, default=DEVICES[SLOWEST])
 
     def count() -> None:
@@ -166,7 +163,7 @@ def requests(jobs: Jobs, cards: Iterable[str]) -> dict[str, tuple[float | None, 
         writer.send(found)
 
     found: dict[str, tuple[float | None, int | None]] = {}
-    context = get_context("fork")
+    context = get_context("fork")  # a child process counts: the planner imports no torch
     reader, writer = context.Pipe(duplex=False)
     child = context.Process(target=count)
     child.start()

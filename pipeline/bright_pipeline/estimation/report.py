@@ -87,13 +87,11 @@ def _sums(name: str, prices: list[JobPrice]) -> list[str]:
     basis = ", ".join(f"{count} {how}" for how, count in known.items()) if len(known) > 1 else "".join(known)
     counts = dict.fromkeys([str(sum(one.share_left > 0 for one in prices)), str(len(prices))])
     memory = max((one.gib for one in prices if one.gib), default=0)
-    times = (_pair(prices, of_gpus) for of_gpus in (False, True))
+    times = []
+    for of_gpus in (False, True):
+        missing, whole = (total(prices, of_gpus, every) for every in (False, True))
+        times.append(" / ".join(dict.fromkeys([hours(missing), hours(whole)])) if whole.any() else "")
     return [name, " / ".join(counts), *times, f"{memory:.1f} GiB" if memory else "", basis]
-
-
-def _pair(prices: list[JobPrice], of_gpus: bool) -> str:
-    missing, whole = (total(prices, of_gpus, every) for every in (False, True))
-    return " / ".join(dict.fromkeys([hours(missing), hours(whole)])) if whole.any() else ""
 
 
 def hours(seconds: np.ndarray) -> str:
@@ -111,10 +109,8 @@ def notes(estimate: Estimate) -> list[str]:
         for name, images in jobs(known_images).items()
     ]
     if any(one.known == Known.COUNTED for one in prices):
-        lines.append(
-            f"jobs without a record: the operations of their models at {estimate.device};"
-            f" {'a start of a minute; ' * estimate.device.is_gpu}without waits for images, and without previews"
-        )
+        omitted = f"{'a start of a minute; ' * estimate.device.is_gpu}without waits for images, and without previews"
+        lines.append(f"jobs without a record: the operations of their models at {estimate.device}; {omitted}")
     lines += [*dict.fromkeys(f"{one.shard.job.entry}: not counted: {one.problem}" for one in prices if one.problem)]
     if unknown := sum(one.known == Known.UNKNOWN and one.share_left > 0 for one in prices):
         lines.append(f"not in these numbers: {unknown} jobs without a record, on CPUs")

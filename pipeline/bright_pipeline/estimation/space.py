@@ -7,7 +7,7 @@ import torch
 
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.jobs import planned
-from bright_pipeline.engine.shards import Shard, shards
+from bright_pipeline.engine.shards import shards
 from bright_pipeline.estimation.costs import image_shape, untrained
 from bright_pipeline.estimation.devices import trainings
 from bright_pipeline.models.discriminator import make_discriminator
@@ -20,17 +20,15 @@ COPIES = 2 * 4 + 1
 
 def missing_space(jobs: Jobs) -> dict[str, int]:
     """Upper bounds, in bytes, of the missing results of a plan, by stage."""
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for job in jobs(planned).values():
-        found[job.stage.name] += sum(_bytes(shard) for shard in shards(job) if not shard.complete)
-    return {stage: size for stage, size in found.items() if size}
-
-
-def _bytes(shard: Shard) -> int:
-    job = shard.job
-    if not job.is_training:
-        return job.stage.size(job, shard.images)
-    return FLOAT32 * COPIES * parameters(job.jobs.config, trainings(job.jobs.config)[job.entry])
+        for shard in (shard for shard in shards(job) if not shard.complete):
+            if job.is_training:
+                size = FLOAT32 * COPIES * parameters(jobs.config, trainings(jobs.config)[job.entry])
+            else:
+                size = job.stage.size(job, shard.images)
+            sizes[job.stage.name] += size
+    return {stage: size for stage, size in sizes.items() if size}
 
 
 def parameters(config: Config, settings: Any) -> int:
