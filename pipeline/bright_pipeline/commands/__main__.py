@@ -1,8 +1,4 @@
-"""`bright COMMAND`: run any command by its name, a command for people or that of a stage.
-
-`bright STAGE CONFIG ENTRY` is the short form of a stage (bright reconstruct config/demo.yaml autoencoders.main), with
-the settings, inputs and outputs that the workflow gives it.
-"""
+"""`bright COMMAND`: run a command for people, or that of a stage, by its name."""
 
 import ast
 import difflib
@@ -21,11 +17,10 @@ PACKAGE = Path(__file__).parents[1]
 
 def commands() -> dict[str, str]:
     """Command -> its module: the commands for people, then the stages whose name no command has."""
-    people = {
-        path.stem: f"bright_pipeline.commands.{path.stem}" for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))
-    }
-    stages = {path.stem: f"bright_pipeline.{path.stem}" for path in sorted(PACKAGE.glob("[a-z]*.py"))}
-    return people | {name: module for name, module in stages.items() if name not in people}
+    modules: dict[str, str] = {}
+    for package, folder in {"bright_pipeline.commands": PACKAGE / "commands", "bright_pipeline": PACKAGE}.items():
+        modules = {path.stem: f"{package}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))} | modules
+    return modules
 
 
 def listing() -> str:
@@ -36,10 +31,8 @@ def listing() -> str:
         "bright COMMAND [ARGUMENT]...  (help: bright COMMAND --help)",
         "bright STAGE CONFIG ENTRY     (a stage by hand: bright reconstruct config/demo.yaml autoencoders.main)",
     ]
-    for title, package in {
-        "Commands": "bright_pipeline.commands",
-        "Stages, as the workflow calls them": "bright_pipeline",
-    }.items():
+    packages = {"Commands": "bright_pipeline.commands", "Stages, as the workflow calls them": "bright_pipeline"}
+    for title, package in packages.items():
         lines += ["", f"{title}:"]
         for name in (name for name, module in modules.items() if module == f"{package}.{name}"):
             path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
@@ -50,7 +43,7 @@ def listing() -> str:
 
 
 def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
-    """Run a stage for one entry of a config, with these options added."""
+    """Run a stage for one entry of a config, with the workflow's settings and files, and these options added."""
     from bright_pipeline.config.root import read_config
     from bright_pipeline.engine.shards import commands as commands_of
     from bright_pipeline.engine.shards import find_entry

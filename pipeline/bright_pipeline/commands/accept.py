@@ -60,10 +60,9 @@ def accept(
 
 def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]) -> str | None:
     """The digest of a finished result that differs from the job in the code and in these keys alone."""
-    required = without(job.identity, keys)
+    required, store = without(job.identity, keys), job.jobs.store
     for digest, identity in recorded.items():
-        name = job.jobs.store.name(job.stage.folder, job.label, digest)
-        here = job.jobs.store.files(job.folder.with_name(name))
-        if without(identity, keys) == required and here.issuperset(job.files):
+        folder = job.folder.with_name(store.name(job.stage.folder, job.label, digest))
+        if without(identity, keys) == required and store.files(folder).issuperset(job.files):
             return digest
     return None

@@ -1,13 +1,10 @@
-"""Command: check whether a config can run on this machine, and what it will skip.
-
-The exit code is 0 if it can, else 1, with one line for each problem.
-"""
+"""Command: check whether a config can run on this machine, and what it will skip."""
 
 import os
 import platform
 import shutil
 from functools import partial
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +17,7 @@ from tabulate import tabulate
 from bright_pipeline.engine.command import ConfigArgument
 from bright_pipeline.base.errors import DeviceError, extra_with
 from bright_pipeline.base.parsing import read_json
-from bright_pipeline.base.paths import DEMO, NETWORKS
+from bright_pipeline.base.paths import DEMO, NETWORKS, RESULTS
 from bright_pipeline.base.process import cores
 from bright_pipeline.config.root import read_config
 from bright_pipeline.data.fingerprint import image_counts
@@ -42,11 +39,7 @@ from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.generation import samples
 
-RESULTS = Path("results")
-LIBRARIES = (
-    *("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid"),
-    *("snakemake", "dvc"),
-)
+SHOWN = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid", "snakemake", "dvc")
 EXECUTOR = "snakemake-executor-plugin-"
 STATES = {
     "here": "here, sha256 is right",
@@ -61,7 +54,7 @@ def doctor(
     config: ConfigArgument = DEMO,
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
 ) -> None:
-    """Check metric networks, datasets and the machine for a run; exit code 1 if it cannot run."""
+    """Check metric networks, datasets and the machine for a run; a line for each problem, and exit code 1, if any."""
     jobs = Jobs(read_config(config))
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
@@ -77,9 +70,7 @@ def doctor(
     print(f"Metric networks in {networks}\n{network_table(states, asked)}\n")
     print(f"Datasets of {config.name}\n{dataset_table(jobs)}\n")
     needed, free = sum(missing_space(jobs).values()), free_disk(RESULTS)
-    facts = machine_facts()
-    facts["disk"] += f"; a run takes at most {needed / GIBI:.1f} GiB more"
-    print(f"Machine\n{table(list(facts.items()), ())}\n")
+    print(f"Machine\n{table(list(machine_facts(needed, free).items()), ())}\n")
     for state in states:
         if state.status in ("wrong", "missing") and state.line not in stopping:
             skipped = state.name in asked and state.status == "missing"
@@ -129,32 +120,25 @@ def dataset_table(jobs: Jobs) -> str:
     return table(rows, ("dataset", "source", "raw images", "prepared"))
 
 
-def machine_facts() -> dict[str, str]:
+def machine_facts(needed: int, free: int) -> dict[str, str]:
+    """The rows of the table `Machine`; needed, free: bytes on the disk."""
     memory = psutil.virtual_memory()
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
-    packages = {str(package.metadata["Name"]) for package in distributions()}
-    executors = sorted(name.removeprefix(EXECUTOR) for name in packages if name.startswith(EXECUTOR))
+    versions = {package.metadata["Name"].replace("_", "-"): package.version for package in distributions()}
+    executors = sorted(name.removeprefix(EXECUTOR) for name in versions if name.startswith(EXECUTOR))
     kernels = {name: kernel.unavailable(HashTables()) for name, kernel in KERNELS.items()}  # for the paper's tables
     return {
         "devices": devices if torch.cuda.is_available() else "no CUDA device: everything runs on the CPU",
         "driver": driver_and_cuda(),
         "CPU cores": f"{cores()} usable of {os.cpu_count()}",
         "memory": f"{memory.available / GIBI:.1f} GiB available of {memory.total / GIBI:.1f}",
-        "disk": f"{free_disk(RESULTS) / GIBI:.1f} GiB free where {RESULTS} is",
+        "disk": f"{free / GIBI:.1f} GiB free where {RESULTS} is; a run takes at most {needed / GIBI:.1f} GiB more",
         **{f"retrieval by {name}": f"not used: {why}" if why else "available" for name, why in kernels.items()},
         "executors": ", ".join(executors) or "none besides local (an extra of this package: slurm)",
         "Python": platform.python_version(),
-        "libraries": ", ".join(f"{library} {installed_version(library)}" for library in LIBRARIES),
+        "libraries": ", ".join(f"{library} {versions.get(library, 'is not installed')}" for library in SHOWN),
     }
-
-
-def installed_version(library: str) -> str:
-    """The version of a library, or `is not installed`: a model needs only the core dependencies."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "is not installed"
 
 
 def free_disk(folder: Path) -> int:

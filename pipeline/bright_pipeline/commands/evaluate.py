@@ -42,10 +42,7 @@ def evaluate(
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
     log: LogOption = None,
 ) -> dict[str, Value]:
-    """Score an image set against a reference set in every available network.
-
-    Returns the metrics by name: numbers with their protocols and, if available, 95 % intervals.
-    """
+    """Score an image set against a reference set in every available network; return the metrics by name."""
     log_to(log)
     evaluation = read_settings(Evaluation, settings)
     scored_images, real = image_set(generated, count), image_set(reference, evaluation.reference_count)

@@ -18,38 +18,32 @@ from bright_pipeline.stages.common import Jobs
 
 
 def fetch_network(
-    name: Annotated[
-        str | None, typer.Argument(help="A name in bright_pipeline/models/metric_networks/weights.yaml.")
-    ] = None,
-    every: Annotated[
-        Path | None, typer.Option("--all", metavar="CONFIG", help="Instead of a name: all networks of this config.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A name in models/metric_networks/weights.yaml.")] = None,
+    every: Annotated[Path | None, typer.Option("--all", metavar="CONFIG", help="All networks of this config.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help=f"The safetensors file to write; default: NAME.safetensors in {NETWORKS}.")
+        Path | None, typer.Option(help=f"The file to write; else NAME.safetensors in {NETWORKS}.")
     ] = None,
     log: LogOption = None,
 ) -> None:
-    """Fetch a metric network: from a file beside the output, a package, the package index or its server."""
+    """Fetch a metric network: from a file beside the output, a package, the package index or its server.
+
+    Of all networks of a config, those in place are skipped; a failed fetch does not stop the others.
+    """
     log_to(log)
     if name is not None and every is None:
         fetch(name, output or network_path(name, NETWORKS))
-    elif every is not None and name is None and output is None:
-        fetch_all(every)
-    else:
+        return
+    if every is None or name is not None or output is not None:
         raise InputError("fetch_network: give NAME, with or without --output, or --all CONFIG")
-
-
-def fetch_all(config: Path) -> None:
-    """Fetch each network of a config that is not in place; a failed fetch does not stop the others."""
-    names, failed = networks_used(Jobs(read_config(config))), []
-    for name in names:
-        if (state := network_state(name, NETWORKS)).status == "here":
-            logger.info("network %s: %s", name, state.line)
+    names, failed = networks_used(Jobs(read_config(every))), []
+    for used in names:
+        if (state := network_state(used, NETWORKS)).status == "here":
+            logger.info("network %s: %s", used, state.line)
             continue
         try:
-            fetch(name, network_path(name, NETWORKS))
+            fetch(used, network_path(used, NETWORKS))
         except InputError as error:
-            failed.append(name)
+            failed.append(used)
             logger.error("%s", error)
     if failed:
-        raise InputError(f"{config}: {len(failed)} of {len(names)} networks are not fetched: {', '.join(failed)}")
+        raise InputError(f"{every}: {len(failed)} of {len(names)} networks are not fetched: {', '.join(failed)}")

@@ -20,10 +20,7 @@ from bright_pipeline.stages import all_stages
 
 
 def provenance(
-    results: Annotated[
-        list[str],
-        typer.Argument(help="A folder of results/store, a path in it, or a digest alone.", metavar="FOLDER..."),
-    ],
+    results: Annotated[list[str], typer.Argument(help="Paths in results/store, or digests.", metavar="FOLDER...")],
 ) -> None:
     """Print the provenance of results as YAML: one entry for each result and for each of its inputs, by digest."""
     entries: dict[str, Any] = {}

@@ -34,10 +34,8 @@ def prune(
         # A run reserves only the results that it makes, but may read any other: no run may be active.
         reservations = Reservations()
         if not has_locks(WORK):
-            raise InputError(
-                f"{WORK}: file locks do not hold on this file system, so results that another run uses are not known:"
-                " stop all runs, and remove the listed folders by hand"
-            )
+            line = "file locks do not hold on this file system, so results that another run uses are not known"
+            raise InputError(f"{WORK}: {line}: stop all runs, and remove the listed folders by hand")
         if not reservations.take_all():
             raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
     total = 0
@@ -66,10 +64,8 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
         for job in jobs(planned).values():
             for key, data in {"source": "raw images", "checkpoint": "checkpoint", "initial": "initial weights"}.items():
                 if isinstance(job.numerical.get(key), dict):  # without a fingerprint, digests are not known
-                    raise InputError(
-                        f"{config}: {job.entry}: neither its {data} nor the fingerprint in results/fingerprints is"
-                        " here, so the results of this config cannot be determined"
-                    )
+                    line = f"neither its {data} nor the fingerprint in results/fingerprints is here"
+                    raise InputError(f"{config}: {job.entry}: {line}, so its results cannot be determined")
             if job.stage.copies_states and not job.complete:
                 used |= {training.work for training in job.upstream}  # it has the snapshot, or will have it
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}

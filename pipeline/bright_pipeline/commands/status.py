@@ -1,7 +1,4 @@
-"""Command: the state of a run: running jobs, progress of each training, images per second, time left.
-
-It reads the jobs' records, also on another machine that shares the file system.
-"""
+"""Command: the state of a run, from its jobs' records: running jobs, progress, images per second, time left."""
 
 import time
 from collections import Counter
@@ -67,14 +64,9 @@ class JobState:
     def steps(self) -> tuple[int, int]:
         """(done, total) in the record's unit; for a training that is not running, the steps of its saved state."""
         done, total = int(self.record.get("done", 0)), int(self.record.get("total", 0))
-        if self.batch is not None and self.state != State.RUNNING:
+        if self.training and self.state != State.RUNNING:
             done = total if self.state == State.DONE else saved_step(self.job)
         return done, total
-
-    @property
-    def batch(self) -> int | None:
-        """Images per step of a training; None for other jobs."""
-        return int(self.training["batch"]) if self.training else None
 
     @property
     def training(self) -> dict[str, Any]:
@@ -94,8 +86,8 @@ class JobState:
     def images_per_s(self) -> float | None:
         """Images per second; None if the work is not counted in images."""
         rate = float(self.record.get("rate", 0.0))
-        if self.batch is not None:
-            return rate * self.batch
+        if self.training:
+            return rate * int(self.training["batch"])
         return rate if str(self.record.get("unit", "")).endswith("images") else None
 
     @property
@@ -142,18 +134,15 @@ def job_states(jobs: Jobs) -> list[JobState]:
 
 
 def outlook(states: list[JobState]) -> str:
-    """The share of the trainings' time that is over, the time left, and the running jobs; "" where none runs.
-
-    A training takes its own seconds per image, else the mean of those of its stage that have begun.
-    """
+    """The share of the trainings' time that is over, the time left, and the running jobs; "" where none runs."""
     running = [state for state in states if state.state == State.RUNNING]
     trained = [state for state in states if state.job.is_training]
-    known: dict[str, list[float]] = {}
+    known: dict[str, list[float]] = {}  # seconds per image of the trainings that have begun, by stage
     for state in trained:
         if state.images_per_s:
             known.setdefault(state.job.stage.name, []).append(1 / state.images_per_s)
     left_s = whole_s = 0.0
-    for state in trained:
+    for state in trained:  # by its own seconds per image, else the mean of those of its stage
         own = [1 / state.images_per_s] if state.images_per_s else known.get(state.job.stage.name, [0.0])
         left, whole = (images * fmean(own) for images in state.images_left)
         left_s, whole_s = left_s + left, whole_s + whole
@@ -176,9 +165,7 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     names: dict[tuple[str, str], list[str]] = {}  # of each training in the config, by (stage, digest)
     for kind, name, job in jobs(trainings):
         names.setdefault(job.key, []).append(f"{kind}s.{name}")
-    trained: list[list[str]] = []
-    running: list[list[str]] = []
-    broken: list[list[str]] = []
+    trained, running, broken = list[list[str]](), list[list[str]](), list[list[str]]()
     by_stage: dict[str, Counter[State]] = {}
     for state in states:
         job, record, active = state.job, state.record, state.state == State.RUNNING
@@ -214,7 +201,7 @@ def _progress(state: JobState) -> str:
     done, total = state.steps
     if not total:
         return ""
-    unit = "" if state.batch else f" {state.record.get('unit', '')}"
+    unit = "" if state.training else f" {state.record.get('unit', '')}"
     return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
 
 

@@ -1,7 +1,4 @@
-"""Command: read all results of a config; report damaged files.
-
-Each folder of results has the checksums of its files as they were stored. Each stage checks its own inputs.
-"""
+"""Command: read all results of a config, and compare them with their checksums; report damaged files."""
 
 import shutil
 import sys
@@ -40,17 +37,13 @@ class Damage(NamedTuple):
 
 def verify(
     config: ConfigArgument = DEMO,
-    whole_store: Annotated[
-        bool, typer.Option("--all", help="All of results/store and results/work, not only this config's results.")
-    ] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Move damaged files to results/damaged: a run makes them again.")
-    ] = False,
+    whole_store: Annotated[bool, typer.Option("--all", help="All of results/store and results/work.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Move damaged files to results/damaged.")] = False,
 ) -> None:
     """Read all results of a config; report damaged files (then exit code 1).
 
-    With --repair, damaged files and those made together with them are moved away. Then only damage without such files
-    gives exit code 1.
+    With --repair, damaged files and those made together with them are moved away: a run makes them again. Then only
+    damage without such files gives exit code 1.
     """
     if repair:
         refuse_while_jobs_run()
@@ -92,10 +85,7 @@ def in_folder(folder: Path, job: Job | None) -> Iterator[Damage]:
 
 
 def remade(path: Path, job: Job | None) -> tuple[Path, ...]:
-    """The files that a run makes together with this file.
-
-    For a training without a saved state, this file alone: a lost curve is not worth days of training.
-    """
+    """The files made with this file; if a training has no saved state, it alone: a lost curve is not worth days."""
     if job is None or path.name not in job.files or (job.is_training and not job.state.exists()):
         return (path,)
     return tuple(map(Path, shard_of(job[path.name]).outputs))
@@ -117,10 +107,7 @@ def records(jobs: Jobs) -> Iterator[Damage]:
 
 
 def move_away(damages: Iterable[Damage]) -> int:
-    """Move damaged files to results/damaged; returns their number.
-
-    Their checksums stay in SHA256SUMS: `dvc checkout` brings files back only into folders without changes.
-    """
+    """Move files to results/damaged; returns their number. SHA256SUMS keeps their lines, which `dvc checkout` needs."""
     moved = 0
     for path in dict.fromkeys(path for damage in damages for path in damage.files):
         if in_use(path.parent):
