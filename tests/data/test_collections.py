@@ -21,7 +21,7 @@ def test_every_embedded_collection_has_a_name_in_the_config_a_licence_and_hashes
         path for pattern in data["bright_pipeline.data.embedded"] for path in EMBEDDED.glob(pattern) if path.is_file()
     }
     for name, collection in EMBEDDED_COLLECTIONS.items():
-        files = {EMBEDDED / name / file for file in (collection.images, "LICENSE.txt", "SHA256SUMS")}
+        files = {EMBEDDED / name / file for file in (collection, "LICENSE.txt", "SHA256SUMS")}
         assert files <= set((EMBEDDED / name).iterdir()) <= packed
 
 

@@ -139,10 +139,7 @@ class Images(ABC):
 
 
 class ImageArchive(PerProcess, Images):
-    """The images of one or several zips as one sequence, ordered by zip and then by name.
-
-    It reads zips written by this package; `RawSequence` reads other ones.
-    """
+    """The images of zips written by this package (`RawSequence`: of others), ordered by zip and then by name."""
 
     def __init__(self, paths: Path | str | Sequence[Path | str]):
         self.paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
@@ -192,10 +189,7 @@ class ImageArchive(PerProcess, Images):
 
 
 def joined_digest(digests: Iterable[bytes]) -> str:
-    """sha256 of a sequence of images from their `pixel_digest`s: it covers index, size, channels and pixels.
-
-    It depends neither on names nor on the encoding of the images.
-    """
+    """sha256 of images from their `pixel_digest`s: of index, size, channels and pixels, not of names or encodings."""
     joined = hashlib.sha256()
     for index, digest in enumerate(digests):
         joined.update(index.to_bytes(8, "little") + digest)

@@ -110,10 +110,7 @@ class Fingerprints:
 
     @cache  # noqa: B019 - one object lives as long as the process
     def collection(self, source: Source, where: str, split_list: Path | None = None) -> dict[str, Any]:
-        """A collection's `sha256`, `files`, `bytes` and `images` by part, or only `absent`.
-
-        With a text file that splits the collection, also `list`: its sha256, or that it is absent.
-        """
+        """A collection's `sha256`, `files`, `bytes`, `images` by part, or `absent`; `list`: of its split's file."""
         facts = source.model_dump(mode="json")
         path = _stored_path(source.name if isinstance(source, EmbeddedSource) else source.path.name, collection=facts)
         fingerprint = self._find(path, source, where, partial(image_counts, source, where))
@@ -169,7 +166,7 @@ class Fingerprints:
             if stored is not None:
                 logger.warning("%s; its stored fingerprint is used", problem)
             return stored or {"absent": str(path)}
-        sha256 = _list_sha256(path)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         if fingerprint is not None:
             lists = fingerprint.lists | {str(path): sha256}
             self._fingerprints[fingerprint_path] = fingerprint.model_copy(update={"lists": lists})
@@ -183,14 +180,13 @@ def check_as_planned(planned: str | None, read: Read | Path, where: str) -> None
     """
     if planned is None:
         return
-    sha256 = _list_sha256(read) if isinstance(read, Path) else fingerprint(raw_files(read, where), where).sha256
+    if isinstance(read, Path):
+        sha256 = hashlib.sha256(read.read_bytes()).hexdigest()
+    else:
+        sha256 = fingerprint(raw_files(read, where), where).sha256
     if sha256 != planned:
         LAST_SEEN.unlink(missing_ok=True)  # the next plan reads all files, also where size and time are the old ones
         raise InputError(f"{where}: changed since the run was planned; start it again")
-
-
-def _list_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:

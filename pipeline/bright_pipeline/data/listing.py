@@ -42,17 +42,10 @@ class RawFile(NamedTuple):
     sha256: str | None = None  # of its content, if known without reading it
 
 
-class Embedded(NamedTuple):
-    """A collection shipped with this package."""
-
-    images: str  # its file; SHA256SUMS has the sha256 of the uncompressed content, since gzip's bytes may differ
-    license: str
-
-
-EMBEDDED_COLLECTIONS = {
-    "fashion-mnist": Embedded("t10k-images-idx3-ubyte.gz", "MIT (Fashion-MNIST, Zalando SE)"),
-    "openclipart": Embedded("openclipart.zip", "public domain (Open Clip Art Library)"),
-}
+# The collections shipped with this package, and the file of each. Its SHA256SUMS has the sha256 of the uncompressed
+# content, since gzip's bytes may differ.
+EMBEDDED_COLLECTIONS = {"fashion-mnist": "t10k-images-idx3-ubyte.gz", "openclipart": "openclipart.zip"}
+LICENSES = {"fashion-mnist": "MIT (Fashion-MNIST, Zalando SE)", "openclipart": "public domain (Open Clip Art Library)"}
 
 
 def is_image_name(name: str) -> bool:
@@ -81,11 +74,16 @@ def raw_files(source: Read, where: str) -> list[RawFile]:
 
     InputError if it is missing, or contains nothing readable, as the folder of a disk that is not mounted.
     """
+    noun = "images"
     match source:
         case kinds.EmbeddedSource():
             return [_raw_file("", embedded_path(source), embedded_sha256(source))]
-        case ForeignWeights() | OwnWeights():
-            return checkpoint_files(source, where)
+        case ForeignWeights() | OwnWeights():  # all files in the folder of a checkpoint
+            noun, path = "checkpoint", Path(source.path or "")
+            if not path.exists():
+                kind = source.kind if isinstance(source, ForeignWeights) else "file"
+                raise InputError(f"{where}.path: {path} does not exist; the run needs this {kind}")
+            files = sorted(_walk(path, where), key=attrgetter("name")) if path.is_dir() else [_raw_file("", path)]
         case kinds.FolderSource():
             files = folder_images(source.path, where)[0]
         case kinds.HuggingFaceSource():
@@ -98,7 +96,9 @@ def raw_files(source: Read, where: str) -> list[RawFile]:
         case _:
             path = existing_file(source.path, f"{where}.path")
             files = [_raw_file("heic" if isinstance(source, kinds.ZipSource) and _has_heic(path) else "", path)]
-    return _readable(files, f"{where}.path: {source.path} contains no readable images")
+    if not any(file.size > 0 and os.access(file.path, os.R_OK) for file in files):
+        raise InputError(f"{where}.path: {source.path} contains no readable {noun}")
+    return files
 
 
 def _has_heic(path: Path) -> bool:
@@ -109,31 +109,14 @@ def _has_heic(path: Path) -> bool:
     return False
 
 
-def checkpoint_files(weights: ForeignWeights | OwnWeights, where: str) -> list[RawFile]:
-    """The file of a checkpoint, or all files in its folder, ordered by name; InputError as in `raw_files`."""
-    path = Path(weights.path or "")
-    if not path.exists():
-        kind = weights.kind if isinstance(weights, ForeignWeights) else "file"
-        raise InputError(f"{where}.path: {path} does not exist; the run needs this {kind}")
-    files = list(_walk(path, where)) if path.is_dir() else [_raw_file("", path)]
-    return _readable(sorted(files, key=attrgetter("name")), f"{where}.path: {path} contains no readable checkpoint")
-
-
-def _readable(files: list[RawFile], error: str) -> list[RawFile]:
-    """The files, if at least one of them is readable and not empty."""
-    if any(file.size > 0 and os.access(file.path, os.R_OK) for file in files):
-        return files
-    raise InputError(error)
-
-
 def embedded_path(source: kinds.EmbeddedSource) -> Path:
-    return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name].images
+    return EMBEDDED / source.name / EMBEDDED_COLLECTIONS[source.name]
 
 
 def embedded_sha256(source: kinds.EmbeddedSource) -> str:
     """The sha256 of the embedded images in SHA256SUMS."""
     lines = (EMBEDDED / source.name / "SHA256SUMS").read_text(encoding="ascii").splitlines()
-    return dict(line.split()[::-1] for line in lines)[EMBEDDED_COLLECTIONS[source.name].images.removesuffix(".gz")]
+    return dict(line.split()[::-1] for line in lines)[EMBEDDED_COLLECTIONS[source.name].removesuffix(".gz")]
 
 
 def existing_file(path: Path, where: str) -> Path:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import PIL
 
@@ -24,7 +24,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import Progress, logger
 from bright_pipeline.data.archive import ArchiveWriter, encode_png, image_name, joined_digest, pixel_digest
 from bright_pipeline.data.decode import BadImage, square_pixels
-from bright_pipeline.data.listing import EMBEDDED_COLLECTIONS, HEIC_SUFFIXES, missing_list, printable
+from bright_pipeline.data.listing import HEIC_SUFFIXES, LICENSES, missing_list, printable
 from bright_pipeline.data.sources import RawImages, open_source
 from bright_pipeline.settings.dataset import Dataset, EmbeddedSource, Split
 
@@ -35,15 +35,10 @@ TASKS_AHEAD = 3  # tasks per worker that are submitted ahead of the awaited resu
 
 Chunk = list[tuple[str, str]]  # part and name of each image
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
 _function: Callable[[Any], Any]  # of a worker process
 
 
-def ordered_map(
-    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
-) -> Generator[Result, None, None]:
+def ordered_map(function: Callable[[Any], Any], tasks: Iterable[Any], workers: int) -> Generator[Any, None, None]:
     """function(task) for every task, in order, with any number of processes, to each of which it is sent once.
 
     Unlike `Pool.imap`, the map never runs far ahead of its reader, so that results do not fill the memory. Processes
@@ -55,8 +50,8 @@ def ordered_map(
     remaining = iter(tasks)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (function,))
     try:
-        waiting: deque[Future[Result]] = deque()
-        waiting.extend(pool.submit(_call, task) for task in islice(remaining, workers * (1 + TASKS_AHEAD)))
+        first = islice(remaining, workers * (1 + TASKS_AHEAD))
+        waiting: deque[Future[Any]] = deque(pool.submit(_call, task) for task in first)
         while waiting:
             yield waiting.popleft().result()
             waiting.extend(pool.submit(_call, task) for task in islice(remaining, 1))
@@ -127,7 +122,7 @@ def prepare(
                     archive.add_encoded(image_name(index), spool.read(image.size))
     license_ = dataset.license
     if isinstance(dataset.source, EmbeddedSource) and license_ == "unknown":
-        license_ = EMBEDDED_COLLECTIONS[dataset.source.name].license
+        license_ = LICENSES[dataset.source.name]
     manifest: dict[str, Any] = {
         name: {"count": len(images), "sha256": joined_digest(image.digest for image in images)}
         for name, images in splits.items()
@@ -175,8 +170,7 @@ def _read(
         line = f"{len(absent)} of its names are not in the collection, such as {absent[0]!r}"
         names_like = f"names look like {everything[0]!r}"
         raise InputError(f"{where}.split.list: {dataset.split.list}: {line}; {names_like}")
-    kept: list[Prepared] = []
-    skipped: list[Prepared] = []
+    kept, skipped = list[Prepared](), list[Prepared]()
     function = partial(_prepared, dataset, parts)  # every process opens the files of `parts` for itself
     total = sum(len(listed) if limit is None else min(len(listed), limit) for listed in names.values())
     with Progress("prepare", total, "images") as progress:

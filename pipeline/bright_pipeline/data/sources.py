@@ -34,13 +34,15 @@ SINGLE_FILE_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errn
 
 
 def open_source(source: kinds.Source, where: str) -> dict[str, RawImages]:
-    """The parts of a collection: "all", or "train" and "validation" if the source has its own split.
-
-    `where` is the source's key in the config, for errors. Missing files raise InputError.
-    """
+    """The parts of a collection, "all" or "train" and "validation"; InputError, with the key `where`, if missing."""
     match source:
         case kinds.EmbeddedSource():
-            return {"all": embedded_images(source, where)}
+            path = listing.existing_file(listing.embedded_path(source), where)
+            with readable(f"{where}: {path}: not readable", "; reinstall the package"):
+                content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != listing.embedded_sha256(source):
+                raise InputError(f"{where}: {path}: its sha256 is not that of SHA256SUMS; reinstall the package")
+            return {"all": ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)}
         case kinds.FolderSource():
             return {"all": FolderImages(source.path, where)}
         case kinds.ZipSource():
@@ -205,16 +207,6 @@ class IdxImages(_File):
             actual = "more" if length > expected else f"{length}"
             line = f"its header announces {expected} bytes of pixels, but it has {actual}; download the file again"
             raise InputError(f"{self.where}: {self.path}: {line}")
-
-
-def embedded_images(source: kinds.EmbeddedSource, where: str) -> RawImages:
-    """The images shipped with this package, after a check of their sha256."""
-    path = listing.existing_file(listing.embedded_path(source), where)
-    with readable(f"{where}: {path}: not readable", "; reinstall the package"):
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != listing.embedded_sha256(source):
-        raise InputError(f"{where}: {path}: its sha256 is not that of SHA256SUMS; reinstall the package")
-    return ZipImages(path, where) if path.suffix == ".zip" else IdxImages(path, where)
 
 
 class RawSequence(Images):
