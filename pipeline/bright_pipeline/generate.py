@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def file_reader(job: GenerationJob, samples: kinds.FilesSamples, last: int) -> "Callable[[int], np.ndarray]":
-    """Read the image with an index among those of a folder or zip, by name; InputError names a damaged or misfit one.
-
-    Nothing is resized.
-    """
+    """Read an image of a folder or zip by its index among the names; InputError names a damaged or misfit one."""
     import numpy as np
 
     (files,) = open_source(source_at(samples.path), "samples").values()

@@ -1,7 +1,4 @@
-"""Stage: compare the trials of a study.
-
-The inputs are the per-image metrics (csv) of each trial, ENTRY.NUMBER#SEED=PER_IMAGE.
-"""
+"""Stage: compare the trials of a study by their per-image metrics (csv): inputs ENTRY.NUMBER#SEED=PER_IMAGE."""
 
 from pathlib import Path
 from typing import Annotated

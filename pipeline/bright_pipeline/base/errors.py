@@ -64,11 +64,8 @@ def error_line(error: BaseException) -> str | None:
 
 
 def disk_problem(error: BaseException) -> str | None:
-    """One line for an error of a disk or folder, with the file if it is known; None for any other error.
-
-    Libraries written in Rust give the system's error number only in their message.
-    """
-    in_text = re.search(r"\(os error (\d+)\)", str(error))
+    """One line for an error of a disk or folder, with the file if it is known; None for any other error."""
+    in_text = re.search(r"\(os error (\d+)\)", str(error))  # the only place where libraries written in Rust give it
     number = error.errno if isinstance(error, OSError) else int(in_text[1]) if in_text else None
     file = getattr(error, "filename", None)
     if number not in DISK_ERRORS:

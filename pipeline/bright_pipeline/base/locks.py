@@ -1,7 +1,4 @@
-"""File locks (flock) that hold across hosts if the file system supports them; other file systems have no locks.
-
-The kernel releases a lock when the process that holds it, and all its forks, have ended.
-"""
+"""File locks (flock), across hosts if the file system supports it; they end with their process and all its forks."""
 
 import json
 import os

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Key = tuple[Any, ...]
@@ -30,11 +30,8 @@ def shortened(value: Any) -> str:
 
 def read_json(path: Path, where: str) -> Any:
     """The content of a JSON file. An error message starts with `where`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{where}: not a readable JSON file ({error})") from None
-    return parse_json(text, where)
+    with readable(f"{where}: not a readable JSON file"):
+        return parse_json(path.read_text(encoding="utf-8"), where)
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -43,10 +40,8 @@ def parse_json(text: str, where: str) -> Any:
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is not a JSON number")
 
-    try:
+    with readable(f"{where}: not a readable JSON file"):
         return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not a readable JSON file ({error})") from None
 
 
 def named_paths(arguments: Iterable[str]) -> list[tuple[str, Path]]:

@@ -68,10 +68,7 @@ def keep_freed_memory() -> bool:
 
 
 def collect_garbage_rarely() -> None:
-    """Run the garbage collector less often, and not at exit.
-
-    A third of the CPU time of a training's start is spent on scans of a million objects of imported libraries.
-    """
+    """Collect garbage less often, and not at exit: scans of imported libraries take a third of a training's start."""
     gc.set_threshold(NEW_OBJECTS_PER_COLLECTION)
     atexit.register(gc.freeze)
 

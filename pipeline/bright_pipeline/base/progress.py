@@ -43,10 +43,7 @@ def log_to(path: Path | None) -> None:
 
 
 class Progress:
-    """Counts `total` units of work; use as a context manager and call `advance`.
-
-    A terminal shows a bar with rate and time left; the log gets a line with both every ten seconds.
-    """
+    """Counts units of work, with rate and time left: a bar on a terminal, a line in the log every ten seconds."""
 
     def __init__(self, description: str, total: int, unit: str, done: int = 0, visible: bool = True):
         self.description, self.total, self.unit, self.done = description, total, unit, done

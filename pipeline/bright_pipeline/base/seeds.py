@@ -4,10 +4,6 @@ import hashlib
 
 
 def seed_for(root: int, *names: str | int) -> int:
-    """The seed of a named thing, such as `seed_for(0, "image", 17)`: 0 <= seed < 2**63.
-
-    It depends on nothing else: an image, a step or a permutation is the same in every process, shard and order of
-    execution.
-    """
+    """The seed of a named thing, such as `seed_for(0, "image", 17)`: 0 <= seed < 2**63; it depends on nothing else."""
     text = "\x1f".join(str(name) for name in (root, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -11,15 +11,7 @@ from torch import Tensor
 
 from bright_pipeline.base.errors import InputError, error_text
 
-
-class Inert:
-    """Replaces a class that a checkpoint names next to its tensors; it has no code to run."""
-
-    def __init__(self, *arguments: object, **named: object):
-        pass
-
-
-# Lightning stores its callbacks' states under their classes. Only the names are needed.
+# Lightning stores its callbacks' states under their classes. Only the names are needed: `object` replaces each class.
 NAMED_CLASSES = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
@@ -34,15 +26,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([(Inert, name) for name in NAMED_CLASSES]):
+        with torch.serialization.safe_globals([(object, name) for name in NAMED_CLASSES]):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"it names {named.group(1)}" if named else "it holds more than tensors"
-        raise InputError(
-            f"{path}: loading it could run code ({what}); if you trust it, save only its tensors:"
-            " torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
-        ) from None
+        remedy = "save only its tensors: torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
+        raise InputError(f"{path}: loading it could run code ({what}); if you trust it, {remedy}") from None
     except Exception as error:
         raise InputError(f"{path}: not a readable checkpoint ({error_text(error)})") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):

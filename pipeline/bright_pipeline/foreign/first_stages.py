@@ -67,10 +67,7 @@ def first_stage_name(name: str, levels: int) -> str:
 
 
 def _residual_codebook(model: Any, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """RQ-VAE's codebook and its running sums under our names, without the last row, which is padding.
-
-    InputError if the depths do not share one codebook: the family has no other kind.
-    """
+    """RQ-VAE's codebook and running sums, without the last row (padding); InputError if its depths do not share one."""
     own = {name: tensor for name, tensor in tensors.items() if name.startswith("quantizer.")}
     if not own or not hasattr(model, "quantizer"):
         return own

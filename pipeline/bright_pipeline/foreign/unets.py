@@ -64,10 +64,8 @@ def import_ldm_unet(model: nn.Module, settings: UNet, tensors: dict[str, Tensor]
     block = "input_blocks.1.0."
     embedding, norm = own.get(f"{block}emb_layers.1.bias"), own.get(f"{block}out_layers.0.bias")
     if embedding is not None and norm is not None and len(embedding) != len(norm):
-        raise InputError(
-            f"{path}: a UNet with use_scale_shift_norm, such as LDM's of LSUN-Church, can't be imported;"
-            " give a folder or zip of its samples instead"
-        )
+        line = "a UNet with use_scale_shift_norm, such as LDM's of LSUN-Church, can't be imported"
+        raise InputError(f"{path}: {line}; give a folder or zip of its samples instead")
     if any(".transformer_blocks." in name for name in own):
         raise InputError(f"{path}: a conditional UNet (with cross attention) can't be imported")
     found: dict[str, Tensor] = {}

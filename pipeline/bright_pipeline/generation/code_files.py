@@ -28,7 +28,6 @@ def write_codes(path: Path, model: ImageAutoencoder, codes: Tensor, names: Seque
     stored = codes.numpy()
     if levels:
         stored = (stored * levels).round().astype(np.uint8 if levels < 2**8 else np.uint16)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, codes=stored, levels=levels, names=np.array(names))
 

@@ -78,15 +78,12 @@ class ImageModel:
         weights file has no dataset: the largest square in the middle is resized by Lanczos' filter. Where training
         images were padded (`crop: pad`), a larger picture is first shrunk to fit.
         """
-        tensors = isinstance(images, Tensor)
-        rows = list(images) if tensors else [self.pixels(image, prepare) for image in images]
+        rows = list(images) if isinstance(images, Tensor) else [self.pixels(image, prepare) for image in images]
         shape = (self.autoencoder.channels, self.autoencoder.resolution, self.autoencoder.resolution)
         for row in rows:
             if row.dtype != torch.uint8 or tuple(row.shape) != shape:
-                raise InputError(
-                    f"images: must be uint8 of shape {shape}, not {row.dtype} of {tuple(row.shape)}; prepare=True crops"
-                    " and resizes pictures"
-                )
+                line = f"images: must be uint8 of shape {shape}, not {row.dtype} of {tuple(row.shape)}"
+                raise InputError(f"{line}; prepare=True crops and resizes pictures")
         return self.autoencoder.encode(to_model(torch.stack(rows)).to(self.device)).cpu()
 
     @torch.no_grad()
@@ -181,8 +178,7 @@ def load_autoencoder(
     weights = Path(jobs(autoencoder, str(name)).path("autoencoder.safetensors"))
     if not weights.exists():
         raise InputError(f"autoencoder {str(name)!r}: not trained yet ({weights}): run snakemake, or dvc pull")
-    on_its_codes = (jobs(diffusion, key) for key in jobs.config.diffusions_on(str(name)))
-    trained = [job for job in on_its_codes if job.complete]
+    trained = [job for key in jobs.config.diffusions_on(str(name)) if (job := jobs(diffusion, key)).complete]
     denoiser = _denoiser(Path(trained[0].path("diffusion.safetensors")), chosen) if trained else None
     entry = jobs.config.autoencoders[str(name)]
     network = load_network(weights, chosen, [*families, entry.family])
@@ -192,10 +188,7 @@ def load_autoencoder(
 def load_generator(
     name: str | Path, families: Sequence[str] = (), device: torch.device | str | None = None
 ) -> ImageGenerator:
-    """A trained generator: its weights file, a folder of `bright export`, or the https address of a release's zip.
-
-    families and device: as for `load_autoencoder`.
-    """
+    """A trained generator: its weights file, an exported folder, or an address; arguments as for `load_autoencoder`."""
     chosen = None if device is None else torch.device(device)
     name = _local(name)
     if Path(name).is_dir():

@@ -16,14 +16,13 @@ COPIES = 0.5  # of validation images' distance to the training images: samples t
 def advice(jobs: Jobs, numbers: dict[str, Any]) -> list[str]:
     """Lines on the first autoencoder and on the sample sets; numbers: as in metrics.json."""
     lines: list[str] = []
-    for name, measured in list(numbers.get("reconstruction", {}).items())[:1]:
-        if not {"lpips_alex", "psnr"} <= measured.keys():
-            continue
-        found, entry = (measured["lpips_alex"], measured["psnr"]), jobs.config.autoencoders[name]
-        worse = [found[0] > lpips and found[1] < psnr - ALIKE for lpips, psnr in REFERENCES.values()]
+    name, measured = next(iter(numbers.get("reconstruction", {}).items()), ("", dict[str, float]()))
+    if {"lpips_alex", "psnr"} <= measured.keys():
+        ours, entry = (measured["lpips_alex"], measured["psnr"]), jobs.config.autoencoders[name]
+        worse = [ours[0] > lpips and ours[1] < psnr - ALIKE for lpips, psnr in REFERENCES.values()]
         others = ", ".join(f"{lpips:.3f} and {psnr:.1f} dB on {of}" for of, (lpips, psnr) in REFERENCES.items())
         word = "blurry, worse than each" if all(worse) else "between them" if any(worse) else "as good as they are"
-        lines.append(f"{name}: LPIPS {found[0]:.3f}, PSNR {found[1]:.1f} dB; reference runs: {others}. It is {word}.")
+        lines.append(f"{name}: LPIPS {ours[0]:.3f}, PSNR {ours[1]:.1f} dB; reference runs: {others}. It is {word}.")
         seen, images = entry.training.images, jobs(known_images)[entry.dataset].train
         if seen < FEWEST_SEEN:
             least = f"which saw {FEWEST_SEEN:,} images or more, and it {seen:,}"

@@ -50,7 +50,5 @@ def name_clash(jobs: Jobs, config: str) -> str | None:
     other = recorded_config(jobs)
     if other is None or other == config or not os.path.exists(other):  # noqa: PTH110 - False for impossible paths
         return None
-    return (
-        f"run: results/{jobs.config.run} is the run of {other}, not of {config}; give one of them another name"
-        f" (or remove results/{jobs.config.run}/config.yaml)"
-    )
+    remedy = f"give one of them another name (or remove {jobs.folder}/config.yaml)"
+    return f"run: {jobs.folder} is the run of {other}, not of {config}; {remedy}"

@@ -12,7 +12,6 @@ of the run. Weights are artifacts with stable names, while their folders are nam
 small `.dvc` file beside its folder, which git tracks.
 """
 
-import csv
 import os
 import re
 import textwrap
@@ -117,9 +116,8 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             write_json(path, job.identity)
         add_missing_checksums(job)
     if published.present:
-        seeds = {
-            str(seed): numbers for seed, of_seed in jobs.other_seeds.items() if (numbers := _numbers(jobs, of_seed))
-        }
+        of_seeds = {str(seed): _numbers(jobs, of_seed) for seed, of_seed in jobs.other_seeds.items()}
+        seeds = {seed: numbers for seed, numbers in of_seeds.items() if numbers}
         metrics = _numbers(jobs, jobs) | ({"seeds": seeds} if seeds else {})
         for name, values in ((RECORD, record), (METRICS, metrics), (HEADLINE, headline_numbers(jobs))):
             if values and _read(home / name) != values:
@@ -130,11 +128,8 @@ def publish(jobs: Jobs, config_file: str) -> Published:
 
 
 def published_copies(jobs: Jobs) -> dict[str, Path]:
-    """Path in results/RUN -> the file of the store that was last copied there.
-
-    The record may come with a clone: only files inside results/RUN count, not targets of links in it.
-    """
-    home, copies = jobs.folder, {}
+    """Path in results/RUN -> the file of the store that was last copied there."""
+    home, copies = jobs.folder, {}  # a record that came with a clone counts for files inside, not for targets of links
     for target, stored in (_read(home / RECORD) or {}).items():
         path, source = Path(target), Path(str(stored))
         inside = path.is_relative_to(home) and source.is_relative_to(STORE)
@@ -287,10 +282,8 @@ def dvc_yaml(jobs: Jobs, folder: Path) -> dict[str, Any]:
     for kind, name, job in planned_trainings(jobs):
         history = folder / "histories" / f"{kind}-{name}.csv"
         if history.exists():
-            with history.open(newline="", encoding="utf-8") as file:
-                columns = next(csv.reader(file), [])
-            for column in columns:
-                if column not in FIRST_COLUMNS:
+            for column in history.read_text(encoding="utf-8").partition("\n")[0].strip().split(","):
+                if column not in ("", *FIRST_COLUMNS):
                     curves.setdefault((kind, column), []).append(str(history.relative_to(folder)))
         if job.complete or dvc_file(job.folder).exists():
             key = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{kind}-{name}").strip("-_")
