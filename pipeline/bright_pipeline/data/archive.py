@@ -126,16 +126,13 @@ class Images(ABC):
             images[row] = self.read(index).transpose(2, 0, 1)
         return torch.from_numpy(images)
 
-    @staticmethod
-    def colour_error(where: str) -> InputError:
-        """For an image in colour after a first image in gray."""
-        return InputError(f"{where}: in colour, but the first image is gray; all images must have the same channels")
-
-    def check_size(self, image: Image.Image, where: str) -> None:
-        """InputError if an image has another size than the first."""
+    def check(self, image: Image.Image, is_gray: bool, where: str) -> None:
+        """InputError if an image has another size than the first, or colours where that has none."""
         if image.size != (self.resolution, self.resolution):
             first = f"but the first image is {self.resolution}x{self.resolution}"
             raise InputError(f"{where}: {image.width}x{image.height}, {first}; all images must have the same size")
+        if self.channels == 1 and not is_gray:
+            raise InputError(f"{where}: in colour, but the first image is gray; all images must have the same channels")
 
 
 class ImageArchive(PerProcess, Images):
@@ -169,12 +166,8 @@ class ImageArchive(PerProcess, Images):
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
-        self.check_size(image, self._where(index))
-        if self.channels == 3:
-            return np.array(image.convert("RGB"))
-        if image.mode not in ("1", "L"):
-            raise self.colour_error(self._where(index))
-        return np.array(image.convert("L"))[:, :, None]
+        self.check(image, image.mode in ("1", "L"), self._where(index))
+        return np.array(image.convert("RGB")) if self.channels == 3 else np.array(image.convert("L"))[:, :, None]
 
     def _image(self, index: int) -> Image.Image:
         number, name = self._members[index]

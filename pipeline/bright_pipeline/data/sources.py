@@ -227,13 +227,9 @@ class RawSequence(Images):
 
     def read(self, index: int) -> np.ndarray:
         image = self._image(index)
-        self.check_size(image, self._where(index))
-        if self.channels == 3:
-            return np.asarray(image)
-        red, green, blue = image.split()  # its pixels decide, however it is stored
-        if not red.tobytes() == green.tobytes() == blue.tobytes():
-            raise self.colour_error(self._where(index))
-        return np.asarray(image)[:, :, :1]
+        is_gray = self.channels == 1 and len({plane.tobytes() for plane in image.split()}) == 1  # however it is stored
+        self.check(image, is_gray, self._where(index))
+        return np.asarray(image)[:, :, : self.channels]
 
     def _image(self, index: int) -> Image.Image:
         try:
