@@ -11,12 +11,7 @@ MAX_LINE_CHARACTERS, LAST_CHARACTERS = 1500, 300  # the end of a message says wh
 FREE_SPACE = "free some space, then start the same command again: finished results stay, and trainings resume"
 PROJECT = "bright-pipeline"
 NOT_WRITABLE = "this user may not write here; results need a writable folder"
-GPU_MEMORY_SIGNS = (
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
+NO_GPU_MEMORY = re.compile(r"CUDA (error: )?out of memory|CU(BLAS|DNN)_STATUS_ALLOC_FAILED")
 DISK_ERRORS = {
     errno.ENOSPC: f"no space left on the device; {FREE_SPACE}",
     errno.EDQUOT: f"the disk quota is used up; {FREE_SPACE}",
@@ -75,12 +70,10 @@ def disk_problem(error: BaseException) -> str | None:
 
 def gpu_memory_problem(error: BaseException) -> str | None:
     """One line for an allocation that a GPU's memory had no room for; None for any other error."""
-    if not isinstance(error, RuntimeError) or not any(sign in str(error) for sign in GPU_MEMORY_SIGNS):
+    if not isinstance(error, RuntimeError) or not NO_GPU_MEMORY.search(str(error)):
         return None
-    return (
-        f"{error_text(error)}; in a training, lower execution.micro_batch or set execution.checkpointing: true (its"
-        " results keep their digest); in other stages, lower micro_batch"
-    )
+    remedy = "lower execution.micro_batch or set execution.checkpointing: true (its results keep their digest)"
+    return f"{error_text(error)}; in a training, {remedy}; in other stages, lower micro_batch"
 
 
 def missing_package(error: BaseException) -> str | None:

@@ -41,12 +41,7 @@ from bright_pipeline.stages.generation import samples
 
 SHOWN = ("torch", "torchvision", "diffusers", "accelerate", "lpips", "torch-fidelity", "clean-fid", "snakemake", "dvc")
 EXECUTOR = "snakemake-executor-plugin-"
-STATES = {
-    "here": "here, sha256 is right",
-    "fetchable": "a run fetches it from {}",
-    "wrong": "wrong hash, see below",
-    "missing": "missing, see below",
-}
+STATES = {"here": "here, sha256 is right", "fetchable": "a run fetches it from {}", "wrong": "wrong hash, see below"}
 table = partial(tabulate, tablefmt="simple", disable_numparse=True, maxcolwidths=60, break_on_hyphens=False)
 
 
@@ -91,7 +86,8 @@ def network_table(states: list[NetworkState], asked: list[str]) -> str:
     for network in states:
         metrics, used = ", ".join(manifest()[network.name].metrics), "yes" if network.name in asked else "no"
         unchecked = network.status == "here" and is_unchecked(network.name)
-        state = "here, hash not checked" if unchecked else STATES[network.status].format(network.line)
+        words = STATES.get(network.status, "missing, see below").format(network.line)
+        state = "here, hash not checked" if unchecked else words
         rows.append((network.name, state, metrics, used))
     return table(rows, ("network", "state", "metrics that need it", "used"))
 

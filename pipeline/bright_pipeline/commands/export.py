@@ -59,6 +59,8 @@ def export(
     sample_sets = [jobs(samples, name) for name in jobs.config.samples] if generates else []
     complete = [job for job in sample_sets if job.complete and all(model in job.upstream for model in models.values())]
     families = [*dict.fromkeys(["bright", *(getattr(e, "family", "latent-diffusion") for e in entries.values())])]
+    reconstructed = jobs(reconstruction, _name(models["autoencoder"])) if "autoencoder" in models else None
+    sources = [*complete, reconstructed] if reconstructed else complete
     methods = [find_family(entries[name].family).method for name in ("generator", "autoencoder") if name in entries]
     with new_folder(folder) as temporary:
         weights = {name: Path(job.path(f"{name}.safetensors")) for name, job in models.items()}
@@ -84,8 +86,8 @@ def export(
             half=half,
             dataset=trained_on,
             data=read_json(manifest, f"manifest {manifest}"),
-            summaries=measured(jobs, models, complete),
-            pictures=write_pictures(jobs, temporary, models, complete),
+            summaries=measured(jobs, sources),
+            pictures=write_pictures(temporary, reconstructed, complete),
             files={path.relative_to(temporary).as_posix() for path in temporary.rglob("*")},
             digests={job.stage.name: job.digest for job in models.values()},
         )
@@ -121,27 +123,23 @@ def _name(job: Job) -> str:
     return job.entry.partition(".")[2]
 
 
-def measured(jobs: Jobs, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, Path]:
-    """The finished summaries of the models and their sample sets, by title."""
-    keys = {job.key for job in sample_sets}
-    if "autoencoder" in models:
-        keys.add(jobs(reconstruction, _name(models["autoencoder"])).key)
+def measured(jobs: Jobs, results: list[Job]) -> dict[str, Path]:
+    """The finished summaries of these results, or of what was measured on them, by title."""
+    keys = {job.key for job in results}
     measured = [job for job in ordered(jobs) if job.stage.title(job) and job.has(SUMMARY)]
     return {
         job.stage.title(job): job.folder / SUMMARY for job in measured if keys & {other.key for other in closure([job])}
     }
 
 
-def write_pictures(jobs: Jobs, folder: Path, models: dict[str, Job], sample_sets: list[Job]) -> dict[str, str]:
+def write_pictures(folder: Path, reconstructed: Job | None, sample_sets: list[Job]) -> dict[str, str]:
     """Copy or draw pictures of the run's results; file names by captions."""
     from bright_pipeline.data.pictures import contact_sheet, save_picture
 
     pictures: dict[str, str] = {}
-    if "autoencoder" in models:
-        reconstructed = jobs(reconstruction, _name(models["autoencoder"]))
-        if reconstructed.has("pairs.png"):
-            shutil.copyfile(reconstructed.path("pairs.png"), folder / "reconstructions.png")
-            pictures["Validation images and their reconstructions"] = "reconstructions.png"
+    if reconstructed and reconstructed.has("pairs.png"):
+        shutil.copyfile(reconstructed.path("pairs.png"), folder / "reconstructions.png")
+        pictures["Validation images and their reconstructions"] = "reconstructions.png"
     for job in sample_sets:
         images = ImageArchive(Path(job.outputs[0]))
         sheet = to_model(images.tensor(range(min(SHOWN, len(images)))))

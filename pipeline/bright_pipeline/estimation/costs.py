@@ -142,8 +142,7 @@ def counted_batch(config: Config, use: Use) -> Cost:
     half = HALF.get(use.precision)
     autocast = nullcontext() if half is None else torch.autocast(NAME, half)
     with FakeGPU() as gpu, torch.no_grad(), autocast:
-        call = call_of(config, use, gpu.device)
-        return Cost(*gpu.measure(call), use.batch, use.precision)
+        return Cost(*gpu.measure(call_of(config, use, gpu.device)), use.batch, use.precision)
 
 
 def model_shape(config: Config, settings: Any) -> tuple[int, int, int]:

@@ -76,11 +76,6 @@ def write_weights(
     write_json(folder / "rescaling.json", facts)
 
 
-def is_exported(folder: Path) -> bool:
-    """Whether a folder has weights where `bright export` writes them."""
-    return any((folder / file).is_file() for file in EXPORTED.values())
-
-
 def exported_files(folder: Path) -> dict[str, Path]:
     """The weights in a folder, by model type; InputError without any, or where the folder's SHA256SUMS differs."""
     files = {model_type: folder / file for model_type, file in EXPORTED.items() if (folder / file).is_file()}

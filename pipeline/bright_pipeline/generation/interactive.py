@@ -1,12 +1,4 @@
-"""Trained models in a Python session or a notebook: encode, decode, sample.
-
-With the demo's model, which is in the package:
-
-    model = load_autoencoder()           # or the name of an entry, the path of a weights file
-    codes = model.encode(["shirt.png"])  # key codes (1, C_z, H_z, W_z) in [0, 1]
-    images = model.decode(codes)         # a list of PIL images
-    new = model.sample(8, seed=1)        # images from the diffusion model on its codes
-"""
+"""Trained models in a Python session or a notebook: encode, decode, sample (docs/python.md)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +18,7 @@ from bright_pipeline.data.archive import ImageArchive, to_model, to_uint8
 from bright_pipeline.data.decode import BadImage, decode, square_pixels, to_channels
 from bright_pipeline.data.pictures import contact_sheet
 from bright_pipeline.generation.code_files import read_codes
-from bright_pipeline.generation.exported import CODES, exported_files, is_exported, preparation
+from bright_pipeline.generation.exported import CODES, exported_files, preparation
 from bright_pipeline.generation.released import fetch_model
 from bright_pipeline.generation.sampling import Draw, decode_finite, sample
 from bright_pipeline.models.autoencoder import ImageAutoencoder
@@ -35,6 +27,7 @@ from bright_pipeline.models.checkpoints import load_generator as load_generating
 from bright_pipeline.models.generator import Generator
 from bright_pipeline.settings.dataset import Dataset
 from bright_pipeline.settings.diffusion import Sampler
+from bright_pipeline.settings.weights import EXPORTED
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
@@ -162,7 +155,7 @@ def load_autoencoder(
     name, config = _local(name, config), config or DEMO
     if Path(name).suffix == ".safetensors":
         return ImageModel(load_network(Path(name), chosen, families))
-    if is_exported(Path(name)):
+    if any((Path(name) / file).is_file() for file in EXPORTED.values()):
         files = exported_files(Path(name))
         if "autoencoder" not in files:
             raise InputError(f"{name}: holds a generator alone: load_generator({str(name)!r})")

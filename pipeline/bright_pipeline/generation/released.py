@@ -51,11 +51,8 @@ def fetch_model(address: str) -> Path:
         raise InputError(f"{address}: must be https://HOST/PATH/NAME.zip, as releases have it, the name not too long")
     url, name, sha256 = parts.groups()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bright-pipeline"
-    try:
+    with readable(f"{cache}: no folder for released models", "; set XDG_CACHE_HOME to a writable folder"):
         cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        line = f"{cache}: no folder for released models ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
-        raise InputError(line) from None
     with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as temporary:
         archive, sums = Path(temporary) / name, Path(temporary) / SUMS
         if sha256 is None:

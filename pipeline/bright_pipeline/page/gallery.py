@@ -6,7 +6,6 @@ encodes 3 bytes as 4: the budgets below, 17 MB, take 22.7 MB of the page, and te
 
 import base64
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,10 +76,6 @@ def figure_picture(path: Path, limit: int, dark: Path | None = None) -> Figure:
     return Figure(data_uri("webp", content), *smaller.size, of_dark)
 
 
-def _bytes(uris: Iterable[str]) -> int:
-    return sum(len(uri) * 3 // 4 for uri in uris)
-
-
 PAIRS = 24  # the page has at most this many pairs
 UNBROKEN = "\N{NO-BREAK SPACE}"
 METRICS = {quantity.compared: quantity.on_page for quantity in reversed(RECONSTRUCTION) if quantity.on_page}
@@ -111,7 +106,7 @@ def gather_pairs(validation: Path, reconstructions: dict[str, Path], per_image: 
     left = PAIRS_BYTES
     for index in spaced(len(originals), PAIRS):
         uris = [image_uri(archive.read(index)) for archive in (originals, *archives.values())]
-        left -= _bytes(uris)
+        left -= sum(len(uri) * 3 // 4 for uri in uris)
         if left < 0:
             break
         shown[index] = uris
@@ -154,7 +149,7 @@ def gather_samples(shards: list[Path], neighbours: Path | None, train: Path | No
         if absent := [name for name in new if name not in indices]:
             raise InputError(f"neighbours: {absent[0]} is not in the training split; make the neighbours again")
         new_uris = {name: image_uri(training.read(indices[name])) for name in new}
-        left -= _bytes([uri, *new_uris.values()])
+        left -= sum(len(added) * 3 // 4 for added in (uri, *new_uris.values()))
         if left < 0:
             break
         samples.uris.append(uri)

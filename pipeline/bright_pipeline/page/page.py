@@ -137,10 +137,8 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[dict[str
 
 def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """The versions and networks of all summaries, and the versions recorded in the folders of results."""
-    provenance: dict[str, dict[str, Any]] = {
-        "versions": {},  # library -> version -> names of results, several versions where results differ
-        "networks": {},  # network -> sha256
-    }
+    by_library: dict[str, dict[str, list[str]]] = {}  # library -> version -> names of results
+    networks: dict[str, str] = {}  # network -> sha256
     libraries = [(folder.name, versions) for folder in results for versions in result_libraries(folder)]
     for path in summaries:
         protocol = read_summary(path).protocol
@@ -148,9 +146,9 @@ def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[st
         for key, sha256 in protocol.items():
             network = protocol["network"] if key == "network_sha256" else key.removesuffix("_sha256")
             if key == "network_sha256" or network in manifest():
-                provenance["networks"][network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
+                networks[network] = f"{sha256} (hash not checked)" if is_unchecked(network) else sha256
     for result, versions in libraries:
         for library, version in versions.items():
-            names = provenance["versions"].setdefault(library, {}).setdefault(version, [])
+            names = by_library.setdefault(library, {}).setdefault(version, [])
             names += [result] * (result not in names)
-    return provenance
+    return {"versions": by_library, "networks": networks}
