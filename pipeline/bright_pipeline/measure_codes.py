@@ -50,16 +50,12 @@ def measure_codes(
     }
     numbers = measures.code_numbers(statistics, used, measures.storage(model, dumped)) | noise_numbers(curve)
     numbers |= measures.spectrum_numbers(deviations)
+    spectrum = {"deviations": deviations, "empty_below": measures.FILLED}
     method = {"method": autoencoder_family(job.autoencoder.family).method}
     facts = Summary(
         kind="codes",
         traits=method | traits(job.autoencoder) | ({"table_entries": f"2^{tables.entries_log2}"} if tables else {}),
         values={f"codes.{key}": Value(number=number, protocol=protocol) for key, number in numbers.items()},
-        details={
-            "usage": used,
-            "codes": statistics,
-            "noise": curve,
-            "spectrum": {"deviations": deviations, "empty_below": measures.FILLED},
-        },
+        details={"usage": used, "codes": statistics, "noise": curve, "spectrum": spectrum},
     )
     write_summary(summary, facts)

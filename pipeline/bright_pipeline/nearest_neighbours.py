@@ -58,14 +58,11 @@ def nearest_neighbours(
         "lpips": "0.1, at the images' own resolution",
         "versions": versions("torch", "lpips"),
     }
+    quantiles = {name: neighbours.distance_quantiles(result) for name, result in results.items()}
     facts = Summary(
         kind="neighbours",
         traits={"method": job.method},
         values={key: Value(number=number, protocol=protocol) for key, number in numbers.items()},
-        details={
-            "quantiles": {name: neighbours.distance_quantiles(result) for name, result in results.items()},
-            "validation_count": len(results["validation"].indices),
-            "neighbours": nearest,
-        },
+        details={"quantiles": quantiles, "validation_count": len(results["validation"].indices), "neighbours": nearest},
     )
     write_summary(summary, facts)

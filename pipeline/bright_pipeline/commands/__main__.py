@@ -42,18 +42,6 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def by_hand(stage: str, config: Path, entry: str, options: list[str]) -> None:
-    """Run a stage for one entry of a config, with the workflow's settings and files, and these options added."""
-    from bright_pipeline.config.root import read_config
-    from bright_pipeline.engine.shards import commands as commands_of
-    from bright_pipeline.engine.shards import find_entry
-    from bright_pipeline.stages.common import Jobs
-
-    for words in commands_of(find_entry(Jobs(read_config(config)), stage, entry)):
-        if code := subprocess.run([sys.executable, "-P", "-m", *words, *options]).returncode:
-            sys.exit(code)
-
-
 def main() -> None:
     """Run a command, as `python -m` would; list all commands if none is given."""
     os.environ.update(kernel_choice())
@@ -81,8 +69,14 @@ def main() -> None:
 
             run_stage(getattr(importlib.import_module(modules[name]), name))
         elif has_config:
-            config, entry, *options = arguments
-            by_hand(name, Path(config), entry, options)
+            from bright_pipeline.config.root import read_config
+            from bright_pipeline.engine import shards
+            from bright_pipeline.stages.common import Jobs
+
+            config, entry, *options = arguments  # added to the settings and files that the workflow gives the stage
+            for words in shards.commands(shards.find_entry(Jobs(read_config(Path(config))), name, entry)):
+                if code := subprocess.run([sys.executable, "-P", "-m", *words, *options]).returncode:
+                    sys.exit(code)
         else:
             runpy.run_module(modules[name], run_name="__main__", alter_sys=False)
     except Exception as error:  # such as a package of an extra that is not installed

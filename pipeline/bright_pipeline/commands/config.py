@@ -1,7 +1,7 @@
 """Command: check a config."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,12 +24,9 @@ def config(path: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The
     if placeholder := next((line for line in missing if PLACEHOLDER in line), None):
         line = placeholder.partition(";")[0]
         raise InputError(f"{path}: {line}; replace this placeholder by the path of your own files")
-    counts = [_counted(section, entries) for section in SECTIONS if (entries := getattr(settings, section))]
+    nouns = {section: "sample set" if section == "samples" else section.removesuffix("s") for section in SECTIONS}
+    numbers = {noun: len(getattr(settings, section)) for section, noun in nouns.items()}
+    counts = [f"{number} {noun}{'s' * (number != 1)}" for noun, number in numbers.items() if number]
     print(f"{path}: OK, run {settings.run}: {', '.join(counts)}")
     for line in missing:
         print(f"note: {line}")
-
-
-def _counted(section: str, entries: dict[str, Any]) -> str:
-    noun = "sample set" if section == "samples" else section.removesuffix("s")
-    return f"{len(entries)} {noun}{'s' * (len(entries) != 1)}"

@@ -121,7 +121,8 @@ def machine_facts(needed: int, free: int) -> dict[str, str]:
     memory = psutil.virtual_memory()
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     devices = ", ".join(f"{gpu.name} ({gpu.total_memory / GIBI:.0f} GiB)" for gpu in gpus)
-    versions = {package.metadata["Name"].replace("_", "-"): package.version for package in distributions()}
+    packages = [*distributions()][::-1]  # of several with one name, Python imports the first
+    versions = {str(package.metadata["Name"]).replace("_", "-"): package.version for package in packages}
     executors = sorted(name.removeprefix(EXECUTOR) for name in versions if name.startswith(EXECUTOR))
     kernels = {name: kernel.unavailable(HashTables()) for name, kernel in KERNELS.items()}  # for the paper's tables
     return {

@@ -74,9 +74,8 @@ def export(
         if "autoencoder" in models and validation.exists():
             images, model = ImageArchive(validation), load_autoencoder(temporary, families=families, device="cpu")
             codes = model.encode(images.tensor(range(min(EXAMPLES, len(images)))))
-            write_codes(
-                temporary / CODES, model.autoencoder, codes, [f"{index:05d}.png" for index in range(len(codes))]
-            )
+            names = [f"{index:05d}.png" for index in range(len(codes))]
+            write_codes(temporary / CODES, model.autoencoder, codes, names)
         card = Card(
             name=folder.name,
             method=" on codes of ".join(methods) + (" with a latent diffusion model" if "diffusion" in models else ""),

@@ -174,10 +174,7 @@ class Fingerprints:
 
 
 def check_as_planned(planned: str | None, read: Read | Path, where: str) -> None:
-    """InputError if what a stage has read, a Path for a list, is not what the run was planned with.
-
-    planned: the sha256 of its fingerprint, or of the list; None where the stage runs by hand.
-    """
+    """InputError if what a stage read (a Path: a list) has another sha256 than planned; None: run by hand."""
     if planned is None:
         return
     if isinstance(read, Path):

@@ -62,17 +62,11 @@ class Images:
         return (self.images[rows] for rows in order)
 
 
-def image_shape(config: Config, settings: Any) -> tuple[int, int, int]:
-    """(C, R, R) of a model's dataset."""
-    dataset = config.datasets[config.dataset_of(settings)]
-    return dataset.channels, dataset.resolution, dataset.resolution
-
-
 def make_task(config: Config, settings: Any, perceptual: Weights | None, accelerator: Any) -> TrainingTask:
     """The training of these settings, an entry of the config, on noise."""
     data: Any
     if getattr(settings, "autoencoder", None) is None:
-        data = Images(image_shape(config, settings))
+        data = Images(model_shape(config, settings))
     else:  # random codes, and the untrained autoencoder that decodes them
         decoder: Any = untrained(config, config.autoencoders[settings.autoencoder]).to(accelerator.device)
         data = TrainingCodes(torch.rand(ITEMS, *model_shape(config, settings)), decoder.eval().requires_grad_(False))
@@ -148,7 +142,8 @@ def counted_batch(config: Config, use: Use) -> Cost:
 def model_shape(config: Config, settings: Any) -> tuple[int, int, int]:
     """(C, H, W) of what a model reads or generates: images, or codes of its autoencoder."""
     if (first_stage := getattr(settings, "autoencoder", None)) is None:
-        return image_shape(config, settings)
+        dataset = config.datasets[config.dataset_of(settings)]
+        return dataset.channels, dataset.resolution, dataset.resolution
     height, width, depth = config.autoencoders[first_stage].code_size
     return depth, height, width
 
@@ -164,12 +159,9 @@ def untrained(config: Config, settings: Any, shape: tuple[int, int, int] | None 
 
 
 def call_of(config: Config, use: Use, device: torch.device) -> Callable[[], object]:
-    """A batch of a use, with an untrained model and noise, which is the same on each device.
+    """A batch of a use (of a UNet a step, of codes drawn token by token a row) with an untrained model and noise."""
 
-    A step of a UNet, the whole pass of another generator; one row of codes that are drawn token by token.
-    """
-
-    def noise(*shape: int) -> Tensor:
+    def noise(*shape: int) -> Tensor:  # the same on each device
         return torch.rand(use.batch, *shape, generator=torch.Generator().manual_seed(0)).to(device)
 
     if use.work == "features":
@@ -211,7 +203,7 @@ COUNTED = WORK / "costs.json"  # of earlier calls: counting all of the paper's c
 
 
 @cache
-def _counted() -> tuple[str, dict[str, Cost]]:
+def _costs() -> tuple[str, dict[str, Cost]]:
     """The version of PyTorch and of the code of models and trainings, and the costs of earlier calls with the same."""
     version = f"{torch.__version__} {code_digest((__spec__.name,))}"
     try:
@@ -228,7 +220,7 @@ def use_cost(config: Config, use: Use) -> Cost:
         return Cost(np.array([0.0, use.items]))
     settings = _counted_settings(config, use)
     key = json.dumps([use.work, settings, use.batch, use.precision, use.resolution], sort_keys=True)
-    version, costs = _counted()
+    version, costs = _costs()
     if key not in costs:
         costs[key] = training_cost(config, use.model) if use.work == "train" else counted_batch(config, use)
         kept = {key: asdict(cost) | {"work": cost.work.tolist()} for key, cost in costs.items()}

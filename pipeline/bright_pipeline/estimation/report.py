@@ -65,14 +65,11 @@ def text(estimate: Estimate) -> str:
         lines.append(f"At least {readable_duration(seconds)}, the longest chain of jobs: {names}.")
         missing = total(estimate.prices, of_gpus=estimate.device.is_gpu) / estimate.gpus
         durations = " to ".join(dict.fromkeys(map(readable_duration, missing)))
-        if estimate.device.is_gpu:
-            lines.append(f"{durations}, the GPU-hours shared by {estimate.gpus} GPU{'s' * (estimate.gpus > 1)}.")
-        else:
-            lines.append(f"{durations} where one job runs after the other.")
+        shared = f", the GPU-hours shared by {estimate.gpus} GPU{'s' * (estimate.gpus > 1)}"
+        lines.append(f"{durations}{shared if estimate.device.is_gpu else ' where one job runs after the other'}.")
     else:
         lines.append("Nothing is missing.")
-    lines.append("")
-    return "\n".join([*lines, *(f"- {line}" for line in (*estimate.too_large, *notes(estimate)))])
+    return "\n".join([*lines, "", *(f"- {line}" for line in (*estimate.too_large, *notes(estimate)))])
 
 
 def total(prices: list[JobPrice], of_gpus: bool = True, whole: bool = False) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from bright_pipeline.config.root import Config
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.shards import shards
-from bright_pipeline.estimation.costs import image_shape, untrained
+from bright_pipeline.estimation.costs import untrained
 from bright_pipeline.estimation.devices import trainings
 from bright_pipeline.models.discriminator import make_discriminator
 from bright_pipeline.settings.autoencoder import AutoencoderSettings
@@ -36,8 +36,8 @@ def parameters(config: Config, settings: Any) -> int:
     adversary = getattr(settings, "discriminator", None)
     if isinstance(settings, AutoencoderSettings) and settings.losses.adversarial.kind == "none":
         adversary = None
-    channels, resolution, _ = image_shape(config, settings)
+    data = config.datasets[config.dataset_of(settings)]
     with torch.device("meta"):
         networks = [untrained(config, settings)]
-        networks += [] if adversary is None else [make_discriminator(adversary, resolution, channels)]
+        networks += [] if adversary is None else [make_discriminator(adversary, data.resolution, data.channels)]
         return sum(tensor.numel() for one in networks for tensor in one.state_dict().values())

@@ -1,7 +1,4 @@
-"""Released models: the zip of an exported folder at an https address, verified before anything in it is read.
-
-A SHA256SUMS, in the folder and beside the zip, has one line for each file, as `sha256sum -c` reads it.
-"""
+"""Released models: the zip of an exported folder at an https address, verified before anything in it is read."""
 
 import os
 import re
@@ -17,7 +14,7 @@ from bright_pipeline.engine.atomic import new_folder, write_text
 from bright_pipeline.engine.checksums import SHOWN_DIGITS, SUMS, take_checksum
 from bright_pipeline.settings.weights import EXPORTED
 
-LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
+LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)  # of a SHA256SUMS, as `sha256sum -c` reads it
 ADDRESS = re.compile(r"(https://[^/?#]+/(?:[^?#]*/)?(\w[\w.-]{0,150}\.zip))(?:#sha256=([0-9a-f]{64}))?")
 MEMBER = re.compile(r"(?:\w[\w.-]*/){1,2}\w[\w.-]*")  # NAME/file or NAME/unet/file: no path leaves its folder
 MAX_LIST_BYTES = 2**20

@@ -77,10 +77,7 @@ class Published:
 
 
 def publish(jobs: Jobs, config_file: str) -> Published:
-    """Copy finished results that differ from their copies, and record the identities of finished jobs.
-
-    Copies of results that the config no longer has are removed if the store still has those results.
-    """
+    """Copy finished results that differ from their copies, and record the identities of finished jobs."""
     jobs.store.forget()
     published, recorded, home = Published(), published_copies(jobs), jobs.folder
     record = {target: str(stored) for target, stored in recorded.items()}
@@ -100,7 +97,7 @@ def publish(jobs: Jobs, config_file: str) -> Published:
                     temporary.write_bytes(content)
             published.present.append(target)
             record[target] = output.path
-    for target in recorded.keys() - jobs(view).keys():
+    for target in recorded.keys() - jobs(view).keys():  # the config no longer has them, but the store may
         stored, copy = recorded[target], Path(target)
         if not copy.exists():
             del record[target]
