@@ -4,7 +4,7 @@ Everything that a step draws at random is a function of (seed, step). The state 
 and optimizers, saved and restored by name, its EMA, and the number of the step.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import cos, pi
 from pathlib import Path
@@ -22,13 +22,13 @@ from bright_pipeline.data.pictures import contact_sheet
 from bright_pipeline.models.checkpoints import fill
 from bright_pipeline.models.execution import compile_networks, enable_checkpointing
 from bright_pipeline.settings.diffusion import Sampler
-from bright_pipeline.settings.weights import training_steps
 from bright_pipeline.training.batches import MicroBatch, StepOrder, StepRandom, TrainingData
 from bright_pipeline.training.processes import averaged_gradients, weighted_means
 
 PREVIEW_IMAGES = 8
 PREVIEW_SAMPLER = Sampler(kind="ddim", steps=20)
 Module = TypeVar("Module", bound=nn.Module)
+Loss = Callable[[MicroBatch], tuple[Tensor, dict[str, Tensor]]]
 
 
 def learning_rate(
@@ -103,8 +103,9 @@ class TrainingTask:
 
     def __init__(self, settings: Any, data: TrainingData, seed: int, accelerator: Accelerator):
         """Networks made after this call get the seed's initial weights."""
-        self.settings, self.data, self.execution = settings, data, settings.execution
-        self.batch, self.steps = settings.training.batch, training_steps(settings.training)
+        self.settings, self.data, self.execution, training = settings, data, settings.execution, settings.training
+        self.batch = training.batch
+        self.steps = training.steps if hasattr(training, "steps") else -(-training.images // training.batch)
         self.seed, self.accelerator, self.device = seed, accelerator, accelerator.device
         self.process = accelerator.process_index, accelerator.num_processes
         self.modules: dict[str, nn.Module] = {}
@@ -198,11 +199,7 @@ class TrainingTask:
         return batch
 
     def minimize(
-        self,
-        name: str,
-        batch: Sequence[MicroBatch],
-        loss: Callable[[MicroBatch], tuple[Tensor, dict[str, Tensor]]],
-        max_norm: float | None = None,
+        self, name: str, batch: list[MicroBatch], loss: Loss, max_norm: float | None = None
     ) -> dict[str, Tensor]:
         """One optimizer step of the module of this name; returns the means of its numbers over the batch.
 
