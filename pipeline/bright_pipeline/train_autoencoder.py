@@ -46,4 +46,4 @@ def train_autoencoder(
         reason = "execution.validate_every needs it"
         split, network = needed(validation, "--validation", reason), needed(lpips_alex, "--lpips-alex", reason)
         measured = Validation(split, network, accelerator.device)
-    Loop(task, execution, accelerator, work, measured, save).train(weights, history, preview)
+    Loop(task, work, measured, save).train(weights, history, preview)

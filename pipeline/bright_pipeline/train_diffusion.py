@@ -43,4 +43,4 @@ def train_diffusion(
     def save(path: Path) -> None:
         save_diffusion(path, task.model, job.diffusion, task.code_size, task.rescaling)
 
-    Loop(task, job.diffusion.execution, accelerator, work, save_model=save).train(weights, history, preview)
+    Loop(task, work, save_model=save).train(weights, history, preview)

@@ -40,4 +40,4 @@ def train_generator(
     def save(path: Path) -> None:
         save_generator(path, task.model, generator, data.shape)
 
-    Loop(task, generator.execution, accelerator, work, save_model=save).train(weights, history, preview)
+    Loop(task, work, save_model=save).train(weights, history, preview)

@@ -119,7 +119,7 @@ def trained(work: Path, kill_at: int | None = None) -> Tensor:
         return step(number)
 
     task.step = until  # type: ignore[method-assign]
-    Loop(task, task.execution, task.accelerator, work).run()
+    Loop(task, work).run()
     return torch.cat([one.detach().flatten().cpu() for one in task.model.parameters()])
 
 

@@ -91,9 +91,9 @@ def loop(task, work, save_every_s=ALWAYS, **execution):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(repr(task.model.weight.item()))
 
-    execution = Execution(**{"log_every": 1, "previews": 0, **execution}, save_every_s=save_every_s)
-    measure = lambda model: {"validation_weight": model.weight.item()}  # noqa: E731
-    return Loop(task, execution, make_accelerator(execution, work), work, measure, save)
+    task.execution = Execution(**{"log_every": 1, "previews": 0, **execution}, save_every_s=save_every_s)
+    task.accelerator = make_accelerator(task.execution, work)
+    return Loop(task, work, lambda model: {"validation_weight": model.weight.item()}, save)
 
 
 def saved_step(work):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("fresh_process")
 
 def train(task: TrainingTask, work: Path) -> list[dict[str, str]]:
     """The rows of the history."""
-    Loop(task, task.settings.execution, task.accelerator, work).run()
+    Loop(task, work).run()
     with (work / "history.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 

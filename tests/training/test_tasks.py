@@ -128,7 +128,7 @@ def test_a_killed_training_resumes_bit_identically(make: Make, tmp_path: Path, f
             return step(number)
 
         task.step = step_or_die  # type: ignore[method-assign]
-        rows = Loop(task, task.execution, task.accelerator, tmp_path / folder).run().rows
+        rows = Loop(task, tmp_path / folder).run().rows
         states = [tensor for module in task.modules.values() for tensor in module.state_dict().values()]
         return [*states, *task.ema.weights], [row | {"seconds": 0} for row in rows]
 

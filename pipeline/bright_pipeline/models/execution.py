@@ -47,10 +47,9 @@ def compile_networks(model: nn.Module, device: torch.device, backend: str = "ind
     try:  # a small function, to see whether this machine has the compilers
         torch.compile(torch.sin, backend=backend)(torch.zeros(2, device=device))
     except Exception as error:  # compilers raise many types
-        raise InputError(
-            f"execution.compile: torch.compile does not run on this machine ({error_text(error)}); leave it out, or"
-            " install what it needs: a C++ compiler for CPUs, and Triton for GPUs"
-        ) from None
+        problem = f"torch.compile does not run on this machine ({error_text(error)})"
+        remedy = "leave it out, or install what it needs: a C++ compiler for CPUs, and Triton for GPUs"
+        raise InputError(f"execution.compile: {problem}; {remedy}") from None
     torch._dynamo.config.recompile_limit = MAX_SHAPES
     torch._functorch.config.donated_buffer = False  # VQGAN's adaptive weight differentiates one graph several times
     for name in getattr(model, "compiled_parts", ("",)):

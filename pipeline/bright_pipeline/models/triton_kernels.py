@@ -21,10 +21,10 @@ LEVEL_FIELDS = tl.constexpr(4)  # of a row of `levels`, before the multipliers
 
 @triton.jit
 def corner_tiles(
-    keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
+    keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side, row_entries,
     KEYS: tl.constexpr, DIMENSIONS: tl.constexpr, CORNERS: tl.constexpr, BLOCK: tl.constexpr, SLOPE: tl.constexpr,
 ):  # fmt: skip
-    """Entries (uint32, within the level) and weights of every query's corners, (BLOCK, CORNERS) each.
+    """Of every query's corners, (BLOCK, CORNERS) each: entries (int64) of tables (N_h, entries, C_v), and weights.
 
     SLOPE: the dimension along which the weights are differentiated, by the position in cells; -1: none.
     """
@@ -60,14 +60,8 @@ def corner_tiles(
             weight *= tl.where(step[None, :] == 1, high_weight[:, None], 1 - high_weight[:, None])
     # A hashed level has 2^T entries; past a dense level's rows the index stays below twice its entries.
     beyond = tl.where(index >= entries, index - entries, index)
-    return tl.where(hashed, index & (entries - 1), beyond), weight
-
-
-@triton.jit
-def entry_tile(levels, level, group, row_entries, index, DIMENSIONS: tl.constexpr):
-    """Positions, in entries, of a level's entries in tables (N_h, entries, C_v)."""
-    offset = tl.load(levels + level * (LEVEL_FIELDS + DIMENSIONS) + 2)
-    return group.to(tl.int64) * row_entries + offset + index.to(tl.int64)
+    in_level = tl.where(hashed, index & (entries - 1), beyond).to(tl.int64)
+    return group.to(tl.int64) * row_entries + tl.load(row + 2) + in_level, weight
 
 
 @triton.jit
@@ -87,12 +81,11 @@ def forward(
     query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level, group = tl.program_id(1), tl.program_id(2)
     inside = query < queries
-    index, weight = corner_tiles(
-        keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
+    entry, weight = corner_tiles(
+        keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side, row_entries,
         KEYS, DIMENSIONS, CORNERS, BLOCK, -1,
     )  # fmt: skip
     feature = tl.arange(0, WIDTH)
-    entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
     values = tl.load(tables + entry[:, :, None] * FEATURES + feature[None, None, :],
                      mask=feature[None, None, :] < FEATURES, other=0.0)  # fmt: skip
     interpolated = tl.sum(values * weight[:, :, None], axis=1)
@@ -110,8 +103,8 @@ def tables_backward(
     query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     level, group = tl.program_id(1), tl.program_id(2)
     inside = query < queries
-    index, weight = corner_tiles(
-        keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
+    entry, weight = corner_tiles(
+        keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side, row_entries,
         KEYS, DIMENSIONS, CORNERS, BLOCK, -1,
     )  # fmt: skip
     feature = tl.arange(0, WIDTH)
@@ -119,7 +112,6 @@ def tables_backward(
     at = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
     gradient_part = tl.load(upstream + at, mask=used, other=0.0) * (1.0 / tl.load(unit))
     part = (gradient_part[:, None, :] * weight[:, :, None]).to(tl.int64)
-    entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
     sum_at = sums + entry[:, :, None] * FEATURES + feature[None, None, :]
     tl.atomic_add(sum_at, part, mask=used[:, None, :] & (part != 0), sem="relaxed")
 
@@ -138,19 +130,18 @@ def keys_backward(
     used = inside[:, None] & (feature < FEATURES)[None, :]
     total = tl.full((BLOCK, KEY_WIDTH), 0.0, tl.float32)
     for level in range(count):
-        index, weight = corner_tiles(
-            keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
+        entry, weight = corner_tiles(
+            keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side, row_entries,
             KEYS, DIMENSIONS, CORNERS, BLOCK, -1,
         )  # fmt: skip
-        entry = entry_tile(levels, level, group, row_entries, index, DIMENSIONS)
         values = tl.load(tables + entry[:, :, None] * FEATURES + feature[None, None, :],
                          mask=feature[None, None, :] < FEATURES, other=0.0)  # fmt: skip
         at = feature_tile(level, group, groups, query, pixels, count, feature, FEATURES)
         gradient_part = tl.load(upstream + at, mask=used, other=0.0)
         slope = tl.sum(values * gradient_part[:, None, :], axis=2) * tl.load(scales + level)
         for along in tl.static_range(KEYS):
-            index, weight = corner_tiles(
-                keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side,
+            entry, weight = corner_tiles(
+                keys, levels, scales, cells, weights, level, group, groups, query, inside, pixels, side, row_entries,
                 KEYS, DIMENSIONS, CORNERS, BLOCK, along,
             )  # fmt: skip
             total += tl.where((key == along)[None, :], tl.sum(slope * weight, axis=1)[:, None], 0.0)

@@ -53,8 +53,7 @@ def make_trackers(names: tuple[str, ...], work: Path) -> list[Any] | None:
 
     available = {str(name) for name in get_available_trackers()}
     if missing := [name for name in names if name not in available]:
-        raise InputError(
-            f"execution.trackers: {', '.join(missing)} is not installed here: pip install"
-            f" {' '.join(extra_with(name) or name.replace('_', '-') for name in missing)}, or remove it from the list"
-        )
+        packages = " ".join(extra_with(name) or name.replace("_", "-") for name in missing)
+        remedy = f"pip install {packages}, or remove it from the list"
+        raise InputError(f"execution.trackers: {', '.join(missing)} is not installed here: {remedy}")
     return [TensorBoardTracker("tensorboard", work) if name == "tensorboard" else name for name in names] or None

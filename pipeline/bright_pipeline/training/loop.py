@@ -63,18 +63,16 @@ class Loop:
     def __init__(
         self,
         task: TrainingTask,
-        execution: Execution,
-        accelerator: Accelerator,
         work: Path,
         validate: Callable[[Any], dict[str, float]] | None = None,
         save_model: Callable[[Path], None] | None = None,
     ):
         """validate: measures the model with its current weights. save_model: writes the model to a file."""
-        self.task, self.execution, self.accelerator, self.work = task, execution, accelerator, work
+        self.task, self.execution, self.accelerator, self.work = task, task.execution, task.accelerator, work
         self.validate, self.save_model = validate, save_model
         self.state_path = work / "state.safetensors"
         self.terminated = Event()
-        self.end_requests = EndRequests(accelerator)
+        self.end_requests = EndRequests(task.accelerator)
 
     def train(self, weights: Path, history: Path, preview: Path) -> None:
         """Run, then write the model with the EMA's weights, the history (csv) and the last preview (png)."""
