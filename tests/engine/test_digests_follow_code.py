@@ -29,8 +29,8 @@ project = Code(read=read)
 
 def family_code(name: str) -> tuple[str, ...]:
     family = find_family(name)
-    networks = (*family.code, family.task.partition(":")[0]) if isinstance(family, GeneratorFamily) else family.code
-    return (f"bright_pipeline.families.{name}", *networks)
+    named = (family.model, family.task) if isinstance(family, GeneratorFamily) else (family.model,)
+    return (f"bright_pipeline.families.{name}", *(path.partition(":")[0] for path in named))
 
 
 # What jobs' digests are made from: every stage's command, what a family adds to it, what a figure adds.

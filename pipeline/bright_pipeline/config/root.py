@@ -92,18 +92,15 @@ class Config(Section):
                 if (decoder := getattr(samples, "decoder", None)) is not None:
                     self._find("autoencoders", decoder, "decoder")
                     codes = self.autoencoder_of(samples.model_copy(update={"decoder": None})) or ""
-                    if self.encoder_of(decoder) != self.encoder_of(codes):
-                        raise ValueError(
-                            f"decoder: must have the encoder of {codes}, whose codes it decodes:"
-                            f" {self.encoder_of(codes)} or a decoder stage of it, not {decoder}"
-                        )
+                    if self.encoder_of(decoder) != (encoder := self.encoder_of(codes)):
+                        wanted = f"the encoder of {codes}, whose codes it decodes: {encoder} or a decoder stage of it"
+                        raise ValueError(f"decoder: must have {wanted}, not {decoder}")
         for name, diffusion in self.diffusions.items():
             levels, height = len(diffusion.unet.multipliers), self.autoencoders[diffusion.autoencoder].code_size.height
             if height % 2 ** (levels - 1):
-                raise ValueError(
-                    f"diffusions.{name}.unet.multipliers: {levels} levels halve a code of size {height}"
-                    f" {levels - 1} times; use at most {height.bit_length()} levels"
-                )
+                halved = f"{levels} levels halve a code of size {height} {levels - 1} times"
+                most = f"use at most {height.bit_length()} levels"
+                raise ValueError(f"diffusions.{name}.unet.multipliers: {halved}; {most}")
         for name, generator in self.generators.items():
             with _prefixed(f"generators.{name}"):
                 reads = generator_family(generator.family).reads
@@ -153,10 +150,8 @@ class Config(Section):
         for name in study.autoencoders:
             losses = self._find("autoencoders", name, "autoencoders").losses
             if losses.l1_weight or losses.adversarial.kind != "none" or losses.perceptual.network == "vgg16":
-                raise ValueError(
-                    f"autoencoders: {name}: its losses must be L2 and LPIPS, which are measured: l1_weight 0,"
-                    " adversarial {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
-                )
+                wanted = "l1_weight 0, adversarial {kind: none}, perceptual.network lpips_alex, lpips_vgg or none"
+                raise ValueError(f"autoencoders: {name}: its losses must be L2 and LPIPS, which are measured: {wanted}")
         # A family's own terms, such as a commitment loss, may differ: they are not measured.
         measured = ("l2_weight", "perceptual_weight", *(f"perceptual.{key}" for key in Perceptual.model_fields))
         keys = ["dataset", "training.batch", *(f"losses.{key}" for key in measured)]
@@ -193,10 +188,9 @@ class Config(Section):
                 raise ValueError(f"{key}: must be at least {fewest} for the metrics of `networks`, not {scored}")
             other, expected = first.setdefault(self.dataset_of(samples), (name, scored))
             if scored != expected:
-                raise ValueError(
-                    f"{where}: {other} has {expected} images and {name} {scored}: sample sets of one dataset must"
-                    f" have the same number of images, see {where}.count"
-                )
+                problem = f"{other} has {expected} images and {name} {scored}"
+                rule = "sample sets of one dataset must have the same number of images"
+                raise ValueError(f"{where}: {problem}: {rule}, see {where}.count")
 
     def _check_same(self, names: list[str], keys: list[str], where: str, noun: str) -> None:
         """Require autoencoders that exist, with one value of each key."""
@@ -320,10 +314,8 @@ def _resolve_likes(entries: dict[str, Any], section: str, where: str) -> dict[st
         while (key := _base_key(entries[names[-1]])) is not None:
             base = entries[names[-1]][key]
             if not isinstance(base, str) or base not in entries or base in names:
-                raise InputError(
-                    f"{where}: {section}.{names[-1]}.{key}: must be the name of another entry of `{section}`, not"
-                    f" {shortened(base)}"
-                )
+                wanted = f"the name of another entry of `{section}`"
+                raise InputError(f"{where}: {section}.{names[-1]}.{key}: must be {wanted}, not {shortened(base)}")
             if len(names) > LONGEST_CHAIN:
                 raise InputError(f"{where}: {section}.{name}.like: a chain of more than {LONGEST_CHAIN} entries")
             names.append(base)

@@ -41,10 +41,8 @@ def lost_models(needed: Needed) -> list[str]:
             continue
         if job.is_training and job.stage.outputs["weights"] in here:
             lost = ", ".join(file for file in job.files if file not in here)
-            lines.append(
-                f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: restore it"
-                f" (dvc pull {job.folder}), or train again: snakemake --forcerun {job.stage.name}"
-            )
+            remedy = f"restore it (dvc pull {job.folder}), or train again: snakemake --forcerun {job.stage.name}"
+            lines.append(f"{job.entry}: {lost} is missing in {job.folder}, while its weights are here: {remedy}")
         elif not job.is_training:
             lines += [
                 f"{job.entry}: {shard.files[0]} is missing in {job.folder}, and making it takes {model.entry},"
@@ -81,7 +79,6 @@ def touch_future_files(paths: Iterable[str]) -> None:
             try:
                 os.utime(path)
             except OSError as error:
-                raise InputError(
-                    f"{path}: its time {datetime.fromtimestamp(modified):%Y-%m-%d %H:%M} is in the future and cannot"
-                    f" be changed ({error.strerror}); touch the file, or correct the clock"
-                ) from None
+                problem = f"its time {datetime.fromtimestamp(modified):%Y-%m-%d %H:%M} is in the future"
+                remedy = f"cannot be changed ({error.strerror}); touch the file, or correct the clock"
+                raise InputError(f"{path}: {problem} and {remedy}") from None

@@ -213,10 +213,8 @@ def start_code_check(option: str) -> None:
     modules = _modules(roots)
     digest = joint_digest(modules)
     if not expected or not digest.startswith(expected):
-        raise InputError(
-            f"{_stage(roots)}: the code of {names} in {ROOT / OWN} has digest {digest[: len(expected)]}, and this run"
-            f" was planned with {expected}; {REMEDY}"
-        )
+        code = f"the code of {names} in {ROOT / OWN} has digest {digest[: len(expected)]}"
+        raise InputError(f"{_stage(roots)}: {code}, and this run was planned with {expected}; {REMEDY}")
     stale = [module for module in modules if remove_stale_bytecode(module.path)]
     if loaded := next((module for module in stale if module.name in sys.modules), None):
         raise InputError(f"{_stage(roots)}: bytecode of an earlier {loaded.path} was loaded; it is removed, run again")

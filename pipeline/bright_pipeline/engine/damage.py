@@ -68,10 +68,9 @@ def check_identities(jobs: Iterable[Job]) -> None:
         if (line := identity_problem(path)) is not None:
             raise InputError(line)
         if job.digest == digest_of(job.identity):  # not an accepted result
-            raise InputError(
-                f"{job.folder}: was made from something else than {job.entry} asks for, although the digests are equal"
-                f" (see {path}); move the folder and that file away, and run again"
-            )
+            problem = f"was made from something else than {job.entry} asks for, although the digests are equal"
+            remedy = "move the folder and that file away, and run again"
+            raise InputError(f"{job.folder}: {problem} (see {path}); {remedy}")
 
 
 def refused(job: Job) -> str | None:
@@ -83,10 +82,8 @@ def refused(job: Job) -> str | None:
     if (accepted := job.jobs.accepted.get(key)) is None or not identity_path(job.stage.name, accepted.digest).exists():
         return None
     difference = accepted.difference(job.stage.name, job.identity)
-    return difference and (
-        f"{ACCEPTED}: {key!r}: {accepted.digest} cannot count for {job.entry}: {difference}; remove this entry, or"
-        " accept the keys that differ (`bright accept --key`)"
-    )
+    remedy = "remove this entry, or accept the keys that differ (`bright accept --key`)"
+    return difference and f"{ACCEPTED}: {key!r}: {accepted.digest} cannot count for {job.entry}: {difference}; {remedy}"
 
 
 def read_identity(path: Path) -> dict[str, Any] | None:

@@ -23,10 +23,8 @@ def by_digest(jobs: Jobs) -> dict[str, Job]:
 def find_job(jobs: Jobs, digest: str) -> Job:
     """The job whose folder ends with this digest; InputError if this config has none."""
     if (job := jobs(by_digest).get(digest)) is None:
-        raise InputError(
-            f"digest {digest} is of no job of this config; its results belong to another config or"
-            " to older code (`bright prune --help` tells how to remove those)"
-        )
+        others = "another config or to older code (`bright prune --help` tells how to remove those)"
+        raise InputError(f"digest {digest} is of no job of this config; its results belong to {others}")
     return job
 
 

@@ -33,11 +33,6 @@ class Family:
     settings: type[Any]
     model: str  # the network, called with (settings, resolution, channels), or (settings, (C, H, W)) for a generator
 
-    @property
-    def code(self) -> tuple[str, ...]:
-        """Modules whose code can change the results of a trained model."""
-        return (self.model.partition(":")[0],)
-
 
 @dataclass(frozen=True)
 class AutoencoderFamily(Family):
@@ -71,10 +66,9 @@ def check_family(name: Any, where: str, named: Iterable[str]) -> None:
     packages = {root.partition(".")[0] for root in running_roots()} - {OWN}
     if not isinstance(name, str) or "." not in name or name in named or name.partition(".")[0] in packages:
         return
-    raise InputError(
-        f"{where}: its family {shortened(name)} is not built in, and a file's word is not enough to run code: if you"
-        f" trust it, pass families=[{shortened(name)}], or name it in the config of a run"
-    )
+    remedy = f"if you trust it, pass families=[{shortened(name)}], or name it in the config of a run"
+    problem = f"its family {shortened(name)} is not built in, and a file's word is not enough to run code"
+    raise InputError(f"{where}: {problem}: {remedy}")
 
 
 @cache
@@ -88,10 +82,9 @@ def find_family(name: str) -> Family:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise InputError(
-            f"no such family: {name!r}; use {', '.join((*AUTOENCODERS, *GENERATORS))}, or the name of an importable"
-            " module, such as my_package.my_family"
-        ) from None
+        names = ", ".join((*AUTOENCODERS, *GENERATORS))
+        other = "the name of an importable module, such as my_package.my_family"
+        raise InputError(f"no such family: {name!r}; use {names}, or {other}") from None
     if family is None:
         raise InputError(f"{module}: the module of a family must define a constant FAMILY; it has none")
     if not isinstance(family, Family):

@@ -69,10 +69,8 @@ class StyleGAN2(GeneratorSettings):
         if self.discriminator.kind != "stylegan2":
             raise ValueError(f"discriminator.kind: must be stylegan2, not {self.discriminator.kind}")
         if self.execution.compile and self.regularization.path_weight:
-            raise ValueError(
-                "execution.compile: torch.compile cannot differentiate twice, as the path-length penalty does; leave it"
-                " out, or set regularization.path_weight to 0"
-            )
+            problem = "torch.compile cannot differentiate twice, as the path-length penalty does"
+            raise ValueError(f"execution.compile: {problem}; leave it out, or set regularization.path_weight to 0")
         for key, number in (
             ("discriminator.minibatch_deviation", self.statistics_group),
             ("regularization.path_batch_divisor", self.regularization.path_batch_divisor),

@@ -74,10 +74,8 @@ def hits_per_entry(job: FigureJob, inputs: Inputs) -> Figure:
     with arrays(path, "hits", "`bright_pipeline.dump_codes`, with hits and reachable") as stored:
         all_hits, reachable = stored["hits"], stored["reachable"]
     if all_hits.ndim != 2 or reachable.shape != all_hits.shape[1:] or not reachable.any():
-        raise InputError(
-            f"hits {path}: shapes should be hits (groups, entries) and reachable (entries),"
-            f" not {all_hits.shape} and {reachable.shape}"
-        )
+        shapes = f"{all_hits.shape} and {reachable.shape}"
+        raise InputError(f"hits {path}: shapes should be hits (groups, entries) and reachable (entries), not {shapes}")
     groups = all_hits[:, reachable.astype(bool)]
     figure, axes = panels(len(groups), HITS_COLUMNS)
     for index, (axis, hits) in enumerate(zip(axes, groups, strict=True)):

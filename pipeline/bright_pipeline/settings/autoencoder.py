@@ -33,11 +33,9 @@ class HashTables(Section):
     coordinates: bool = added(True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
 
     def _check(self) -> None:
-        if self.finest_resolution < self.coarsest_resolution:
-            raise ValueError(
-                f"finest_resolution: must be at least coarsest_resolution ({self.coarsest_resolution}),"
-                f" not {self.finest_resolution}"
-            )
+        coarsest, finest = self.coarsest_resolution, self.finest_resolution
+        if finest < coarsest:
+            raise ValueError(f"finest_resolution: must be at least coarsest_resolution ({coarsest}), not {finest}")
         if self.retrieval == "separable" and self.key_length != 1:
             raise ValueError(f"retrieval: separable needs key_length 1, not {self.key_length}; use gather")
         if self.retrieval in {"separable", "triton", "tinycudann"} and not self.coordinates:
@@ -217,18 +215,14 @@ class AutoencoderSettings(Section, json_schema_extra=lambda schema: _require(sch
     label: fields.Label = None
 
     def _check(self) -> None:
-        height, width, _ = self.code_size
+        height, width, _ = size = self.code_size
         if height != width or not is_power_of_two(height):
-            raise ValueError(
-                f"code_size: must be square with sides that are powers of two, such as 32x32x4, not {self.code_size}"
-            )
+            raise ValueError(f"code_size: must be square with sides that are powers of two, such as 8x8x4, not {size}")
         adversarial = self.losses.adversarial
         if self.discriminator.kind == "patch" and adversarial.kind != "none":
             if adversarial.penalty_weight and adversarial.kind != "hinge":
-                raise ValueError(
-                    f"discriminator.kind: must be stylegan2 with the gradient penalty of {adversarial.kind}, which is"
-                    " defined per image; the batch norm of patch mixes images"
-                )
+                loss = f"the gradient penalty of {adversarial.kind}, which is defined per image"
+                raise ValueError(f"discriminator.kind: must be stylegan2 with {loss}; batch norm of patch mixes images")
             if self.execution.processes > 1:
                 raise ValueError(
                     f"execution.gpus: discriminator.kind patch needs one process, not {self.execution.processes}: its"
@@ -302,15 +296,11 @@ class Autoencoder(AutoencoderSettings):
             raise ValueError(f"feature_size: H_d must be at least H_z = {height} (code_size), not {self.feature_size}")
         ends = self.tables.coarsest_resolution, self.tables.finest_resolution
         if self.tables.resolutions == 1 and ends[0] != ends[1]:
-            raise ValueError(
-                "tables.resolutions: a single resolution needs coarsest_resolution = finest_resolution, not"
-                f" {ends[0]} and {ends[1]}"
-            )
-        if channels % self.tables.key_length:
-            raise ValueError(
-                f"code_size: C_z must be divisible by tables.key_length = {self.tables.key_length}, not {channels}"
-            )
-        groups = channels // self.tables.key_length
+            equal = "coarsest_resolution = finest_resolution"
+            raise ValueError(f"tables.resolutions: a single resolution needs {equal}, not {ends[0]} and {ends[1]}")
+        if channels % (length := self.tables.key_length):
+            raise ValueError(f"code_size: C_z must be divisible by tables.key_length = {length}, not {channels}")
+        groups = channels // length
         of_groups = {"feature_channels": self.feature_channels}
         of_groups |= {"decoder.style_width": self.decoder.style_width} if self.style == "groups" else {}
         for key, width in of_groups.items():

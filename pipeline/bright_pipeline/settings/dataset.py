@@ -130,7 +130,5 @@ class Dataset(Section):
         if own_split and self.split.rule != "source":
             raise ValueError(f"split.rule: must be source, because the source has a {own_split}, not {self.split.rule}")
         if self.split.rule == "source" and not own_split:
-            raise ValueError(
-                "split.rule: source needs a source with its own split (lmdb with validation_path, huggingface with"
-                " validation_split)"
-            )
+            sources = "lmdb with validation_path, huggingface with validation_split"
+            raise ValueError(f"split.rule: source needs a source with its own split ({sources})")

@@ -30,10 +30,8 @@ class UNet(Section):
         for multiplier in self.multipliers:
             width = self.channels * multiplier
             if width % self.norm_groups or width % (self.head_width or 1):
-                raise ValueError(
-                    f"channels: {width} (channels x multiplier {multiplier}) must be divisible by"
-                    f" norm_groups = {self.norm_groups} and head_width = {self.head_width}"
-                )
+                both = f"norm_groups = {self.norm_groups} and head_width = {self.head_width}"
+                raise ValueError(f"channels: {width} (channels x multiplier {multiplier}) must be divisible by {both}")
 
 
 class DiffusionTraining(Section):

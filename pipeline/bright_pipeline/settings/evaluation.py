@@ -1,17 +1,14 @@
 """Config of the evaluation protocol (appendix B) and of the figures."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.spaces import NETWORKS, SPACES, PrecisionRecall, fewest_images
 
-if TYPE_CHECKING:
-    NetworkName = str
-    SpaceName = str
-else:  # mypy has no literals of computed names
-    NetworkName, SpaceName = Literal[*NETWORKS], Literal[*SPACES]
+NetworkName: TypeAlias = Literal[*NETWORKS]  # type: ignore[valid-type]  # mypy has no literals of computed names
+SpaceName: TypeAlias = Literal[*SPACES]  # type: ignore[valid-type]
 
 
 class Neighbours(Section):

@@ -72,19 +72,13 @@ class Execution(Section):
         """
         share, rest = divmod(batch, self.processes)
         if rest:
-            raise ValueError(
-                "training.batch: must be divisible by the number of processes (execution.gpus x execution.nodes ="
-                f" {self.processes}), not {batch}"
-            )
+            processes = f"the number of processes (execution.gpus x execution.nodes = {self.processes})"
+            raise ValueError(f"training.batch: must be divisible by {processes}, not {batch}")
         if self.micro_batch is None or self.micro_batch >= share:
             return
         if whole_batch_component is not None:
-            raise ValueError(
-                f"execution.micro_batch: {whole_batch_component} needs the whole batch at once; leave micro_batch out,"
-                " and save memory with execution.checkpointing"
-            )
+            remedy = "leave micro_batch out, and save memory with execution.checkpointing"
+            raise ValueError(f"execution.micro_batch: {whole_batch_component} needs the whole batch at once; {remedy}")
         if self.micro_batch % group:
-            raise ValueError(
-                f"execution.micro_batch: must be divisible by discriminator.minibatch_deviation = {group}, not"
-                f" {self.micro_batch}"
-            )
+            wanted = f"divisible by discriminator.minibatch_deviation = {group}"
+            raise ValueError(f"execution.micro_batch: must be {wanted}, not {self.micro_batch}")

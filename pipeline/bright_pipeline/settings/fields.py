@@ -25,10 +25,9 @@ Part = TypeVar("Part", bound="Section")
 
 def _check_name(name: str) -> str:
     if re.fullmatch(NAME.strip("^$"), name) is None:
-        raise ValueError(
-            "a name consists of letters and digits, with `-`, `_` and `.` between them, and has at most"
-            f" {LONGEST_NAME} characters: it becomes part of file names"
-        )
+        signs = "letters and digits, with `-`, `_` and `.` between them"
+        most = f"at most {LONGEST_NAME} characters: it becomes part of file names"
+        raise ValueError(f"a name consists of {signs}, and has {most}")
     return name
 
 
@@ -233,10 +232,8 @@ CodeSizeField = Annotated[
 def check_jobs(key: str, count: int, size: int) -> None:
     """ValueError if `count` images in shards of `size` (config key `key`) make more jobs than a workflow can plan."""
     if count > MAX_JOBS * size:
-        raise ValueError(
-            f"{key}: {count} images in shards of {size} make more than {MAX_JOBS} jobs; use at least"
-            f" {-(-count // MAX_JOBS)} images per shard"
-        )
+        remedy = f"use at least {-(-count // MAX_JOBS)} images per shard"
+        raise ValueError(f"{key}: {count} images in shards of {size} make more than {MAX_JOBS} jobs; {remedy}")
 
 
 def is_power_of_two(number: int) -> bool:

@@ -89,10 +89,8 @@ def check_weights(
     if weights is None:
         return
     if initial is not None:
-        raise ValueError(
-            "initial_weights: cannot be combined with weights, which are imported without a training; give the name of"
-            " another entry that has weights"
-        )
+        remedy = "give the name of another entry that has weights"
+        raise ValueError(f"initial_weights: cannot be combined with weights, imported without a training; {remedy}")
     needed, needed_family = IMPORTED_AS[weights.kind]
     if model_type != needed:
         raise ValueError(f"weights.kind: {weights.kind} is for entries of {needed}s, not of {model_type}s")
@@ -117,10 +115,8 @@ def check_snapshot(snapshot: Any, trained: Any) -> None:
     steps, total = training_steps(snapshot.training), training_steps(trained.training)
     every = trained.execution.keep_every
     if not every or steps % every or steps > total:
-        raise ValueError(
-            f"training.{length}: {name} keeps no snapshot after {steps} steps, which must be a multiple of its"
-            f" execution.keep_every, {every}, and at most its {total} steps"
-        )
+        allowed = f"a multiple of its execution.keep_every, {every}, and at most its {total} steps"
+        raise ValueError(f"training.{length}: {name} keeps no snapshot after {steps} steps, which must be {allowed}")
 
 
 def _except_length(entry: Any, length: str) -> dict[str, Any]:

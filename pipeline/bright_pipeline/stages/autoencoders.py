@@ -174,10 +174,9 @@ def ready_weights(jobs: Jobs, make: Make, name: str, size: dict[str, Any]) -> Jo
 
 
 def missing_snapshot(path: Path) -> str:
-    return (
-        f"{path}: no such snapshot: the training was done without execution.keep_every, or its states are gone; train"
-        " again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
-    )
+    problem = "the training was done without execution.keep_every, or its states are gone"
+    remedy = "train again (snakemake --forcerun), or leave out snapshot_of, which trains to the same length anew"
+    return f"{path}: no such snapshot: {problem}; {remedy}"
 
 
 def initial_weights(jobs: Jobs, make: Make, name: str) -> tuple[Inputs, dict[str, Any], dict[str, str | None]]:
@@ -195,4 +194,5 @@ def initial_weights(jobs: Jobs, make: Make, name: str) -> tuple[Inputs, dict[str
 
 
 def family_code(model: AutoencoderSettings | GeneratorSettings) -> tuple[str, ...]:
-    return (family_module(model.family), *find_family(model.family).code)
+    """The modules of a model's family, whose code can change its results: the settings' and the network's."""
+    return family_module(model.family), find_family(model.family).model.partition(":")[0]

@@ -19,7 +19,7 @@ from bright_pipeline.models.metric_networks import manifest
 from bright_pipeline.models.traits import traits
 from bright_pipeline.settings import diffusion as kinds
 from bright_pipeline.settings.dataset import FolderSource, ZipSource
-from bright_pipeline.settings.evaluation import SpaceName
+from bright_pipeline.settings.evaluation import Neighbours, SpaceName
 from bright_pipeline.settings.fields import Section, operational
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
 from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
@@ -64,13 +64,11 @@ class EvaluationJob(Section):
         return KINDS[self.kind] is DISTANCES
 
 
-class NeighboursJob(Section):
+class NeighboursJob(Neighbours):
     """Nearest training images by LPIPS (Fig. 9)."""
 
     method: str = Field("", description="The name of the row, such as BRIGHT (LDM).")
-    count: int = Field(64, ge=1, description="Number of generated images whose neighbours are searched.")
     validation_count: int | None = Field(None, ge=1, description="Number of validation images; by default all.")
-    neighbours: int = Field(5, ge=1, description="Neighbours of each image in table and picture.")
     micro_batch: int = Field(64, ge=1, description="Images the network sees at once, the last batch padded.")
     memory_gb: float = operational(2.0, "Memory limit for embeddings and distances.", gt=0)
     cpu_threads: int = Field(1, ge=1, description="Threads on a CPU.")

@@ -88,10 +88,8 @@ class Measurement:
         """Add the traits of another summary or seed; InputError where two contradict."""
         for key, value in traits.items():
             if value is not None and self.traits.setdefault(key, value) != value:
-                raise InputError(
-                    f"summaries of {self.name!r}: {key} is {self.traits[key]!r} in one and {value!r}"
-                    " in another; give summaries of one run"
-                )
+                both = f"{self.traits[key]!r} in one and {value!r} in another"
+                raise InputError(f"summaries of {self.name!r}: {key} is {both}; give summaries of one run")
 
     def counts(self) -> "Measurement":
         """Its counts and its decoding speed alone: they can match a published row where its images do not."""
@@ -189,10 +187,9 @@ def shared_protocols(each_seed: list[Measurement], quantity: Quantity) -> dict[s
         dataset, protocol = measurement.traits["dataset"], measurement.values[quantity.compared].protocol
         row, shared = first.setdefault(dataset, (measurement.name, protocol))
         if differences := differing(shared, protocol):
-            raise InputError(
-                f"column {quantity.label}, dataset {dataset}: rows {row!r} and {measurement.name!r} have two"
-                f" protocols: {differences}; evaluate both alike or put them in two tables"
-            )
+            where = f"column {quantity.label}, dataset {dataset}: rows {row!r} and {measurement.name!r}"
+            remedy = "evaluate both alike or put them in two tables"
+            raise InputError(f"{where} have two protocols: {differences}; {remedy}")
     return {dataset: flat(protocol) for dataset, (_, protocol) in first.items()}
 
 
