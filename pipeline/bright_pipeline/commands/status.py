@@ -170,14 +170,16 @@ def text(config: str, jobs: Jobs, states: list[JobState]) -> str:
     for state in states:
         job, record, active = state.job, state.record, state.state == State.RUNNING
         by_stage.setdefault(job.stage.name, Counter())[state.state] += 1
+        progress, speed, doing = _progress(state), [""] * 5, str(record.get("description", ""))
+        if active:
+            rates = [f"{rate:,.3g}" if rate else "" for rate in (state.images_per_s, record.get("rate"))]
+            left = "" if state.left_s is None else readable_duration(state.left_s)
+            where = " on ".join(str(record[key]) for key in ("device", "host") if record.get(key))
+            speed = [*rates, left, where, shorten(str(record.get("note", "")), NOTE)]
         if job.is_training:
-            speed = _speed(state, _rate(record.get("rate")) if active else "")
-            note = shorten(str(record.get("note", "")), NOTE) if active else ""
-            entries = ", ".join(names.get(job.key, []))
-            trained.append([entries, job.name, state.state, _progress(state), *speed, note])
+            trained.append([", ".join(names.get(job.key, [])), job.name, state.state, progress, *speed])
         elif active:
-            doing = str(record.get("description", ""))
-            running.append([state.shard.log_name, doing, _progress(state), *_speed(state)])
+            running.append([state.shard.log_name, doing, progress, rates[0], left, where])
         if state.state in BROKEN:
             since = readable_duration(state.silent_s)
             broken.append([state.shard.log_name, since, state.problem, str(state.shard.log)])
@@ -203,23 +205,6 @@ def _progress(state: JobState) -> str:
         return ""
     unit = "" if state.training else f" {state.record.get('unit', '')}"
     return f"{done:,} of {total:,}{unit} ({done / total:.0%})"
-
-
-def _speed(state: JobState, *other_rates: str) -> list[str]:
-    """Images per second, other rates, time left, and the device and host of a running job."""
-    if state.state != State.RUNNING:
-        return ["", *other_rates, "", ""]
-    images, left = state.images_per_s, state.left_s
-    return [
-        _rate(images),
-        *other_rates,
-        "" if left is None else readable_duration(left),
-        " on ".join(str(state.record[key]) for key in ("device", "host") if state.record.get(key)),
-    ]
-
-
-def _rate(per_s: float | None) -> str:
-    return f"{per_s:,.3g}" if per_s else ""
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
