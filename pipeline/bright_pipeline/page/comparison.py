@@ -25,17 +25,11 @@ SAME_START = ("code_noise", "losses.", "training.", "decoder_stage")
 """Changed keys that keep the order of the data and the initial weights: such rows are compared seed by seed."""
 
 
-class Compared(NamedTuple):
-    """A difference with its interval as text, and whether it is significant."""
-
-    text: str
-    is_significant: bool
-
-
-def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], str]:
+def differences(table: DisplayTable) -> tuple[dict[str, dict[str, tuple[str, bool]]], str]:
     """Row -> quality metric -> its difference from the first row, and a note; ({}, "") for fewer than two rows.
 
-    A verdict needs three training seeds. With fewer, the note says so and no differences are returned.
+    A difference is a text with its interval, and whether it is significant. A verdict needs three training seeds: with
+    fewer, the note says so and no differences are returned.
     """
     if not (models := _models(table)):
         return {}, ""
@@ -52,12 +46,12 @@ def differences(table: DisplayTable) -> tuple[dict[str, dict[str, Compared]], st
                 by_cell[label, name] = compare(seeds, first_seeds)
     if not by_cell:
         return {}, f"No verdict on differences: fewer than {FEWEST_SEEDS} training seeds." if has_pairs else ""
-    judged: dict[str, dict[str, Compared]] = {}
+    judged: dict[str, dict[str, tuple[str, bool]]] = {}
     significant = holm([difference.p for difference in by_cell.values()])
     for ((label, name), difference), is_significant in zip(by_cell.items(), significant, strict=True):
         digits = len(base[name].text.partition(".")[2])  # as many decimals as the cell has
         numbers = (f"{number:+.{digits}f}".replace("-", "−") for number in (difference.number, *difference.interval))
-        judged.setdefault(label, {})[name] = Compared("{} [{}, {}]".format(*numbers), is_significant)
+        judged.setdefault(label, {})[name] = "{} [{}, {}]".format(*numbers), is_significant
     return judged, (
         f"Each row minus {name_of_first}, with 95% intervals over training seeds. Bold: significant at 5% after Holm's"
         f" correction for {len(by_cell)} comparison{'s' * (len(by_cell) > 1)}."
