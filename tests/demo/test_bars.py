@@ -59,15 +59,17 @@ def test_samples_are_near_the_validation_images_and_no_copies_of_training_images
 
 @pytest.mark.skipif(RUN.name != "demo", reason="the committed numbers are the demo's, of seed 0")
 def test_every_number_equals_the_committed_one(metrics: dict[str, Any]) -> None:
-    """On every x86-64 processor with AVX2, with the locked versions (docs/processors.md)."""
-    folders = (RUN.parent / "store").glob("*/*")
-    kernels = {made.get("cpu", "portable") for folder in folders for made in result_libraries(folder)}
+    """On every x86-64 processor with AVX2, with the locked versions (docs/processors.md); nearly, with another build."""
+    made_with = [made for folder in (RUN.parent / "store").glob("*/*") for made in result_libraries(folder)]
+    kernels = {made.get("cpu", "portable") for made in made_with}
+    builds = {made.get("torch", "+cpu").partition("+")[2] for made in made_with}
     if kernels != {"portable"}:
         pytest.skip(f"results/store has results of other kernels: {', '.join(sorted(kernels))}")
     if not NUMBERS.is_file():
         pytest.skip(f"{NUMBERS.name} is not committed yet: the numbers of a demo with portable kernels")
     committed = json.loads(NUMBERS.read_text(encoding="utf-8"))
-    assert numbers(metrics) == numbers(committed)
+    exact = builds == {"cpu"}
+    assert numbers(metrics) == (numbers(committed) if exact else pytest.approx(numbers(committed), rel=5e-3, abs=1e-6))
 
 
 def numbers(nested: dict[str, Any], *keys: str) -> dict[str, Any]:
