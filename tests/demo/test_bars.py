@@ -59,7 +59,7 @@ def test_samples_are_near_the_validation_images_and_no_copies_of_training_images
 
 @pytest.mark.skipif(RUN.name != "demo", reason="the committed numbers are the demo's, of seed 0")
 def test_every_number_equals_the_committed_one(metrics: dict[str, Any]) -> None:
-    """On every x86-64 processor with AVX2, with the locked versions (docs/processors.md); nearly, with another build."""
+    """On every x86-64 processor with AVX2, with the locked versions (docs/processors.md); nearly with another build."""
     made_with = [made for folder in (RUN.parent / "store").glob("*/*") for made in result_libraries(folder)]
     kernels = {made.get("cpu", "portable") for made in made_with}
     builds = {made.get("torch", "+cpu").partition("+")[2] for made in made_with}
