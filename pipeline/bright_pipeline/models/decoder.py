@@ -82,8 +82,7 @@ class ModulatedConv(nn.Module):
         # Leaky ReLU commutes with the gain sqrt 2: applied here it scales three small tensors, not all features.
         dtype = features.dtype
         demodulation = (GAIN * demodulation).to(dtype)[:, :, None, None]
-        bias = (GAIN * self.bias).to(dtype)[:, None, None]
-        features = torch.addcmul(bias, features, demodulation)
+        features = torch.addcmul((GAIN * self.bias).to(dtype)[:, None, None], features, demodulation)
         drawn = self.noise_buffer if noise is None else noise.to(features.device)
         features += (drawn * (GAIN * self.noise_strength)).to(dtype)
         return F.leaky_relu_(features, SLOPE)

@@ -24,9 +24,8 @@ class GroupMLPs(nn.Module):
 
     def __init__(self, groups: int, retrieved: int, hidden: int, feature_channels: int):
         super().__init__()
-        widths = [retrieved, hidden, hidden, feature_channels // groups]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in pairwise(widths):
+        for inputs, outputs in pairwise([retrieved, hidden, hidden, feature_channels // groups]):
             bound = 1 / math.sqrt(inputs)  # PyTorch's initialization of a linear layer
             self.weights.append(nn.Parameter(torch.empty(groups, outputs, inputs).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(groups, outputs, 1).uniform_(-bound, bound)))

@@ -156,8 +156,7 @@ def difference(kernels: Kernels, settings: HashTables, feature_size: int, device
 def comparison_levels(settings: HashTables) -> tuple[Level, ...]:
     """The model's levels with small, mostly hashed tables, and the paper's largest dense one, of 2^18 entries."""
     levels = make_levels(settings.model_copy(update={"entries_log2": min(settings.entries_log2, SMALL_LOG2)}))
-    nodes = int(2 ** (LARGE_LOG2 / levels[0].dimensions))
-    resolution = nodes - (settings.convention == "ngp")
+    resolution = int(2 ** (LARGE_LOG2 / levels[0].dimensions)) - (settings.convention == "ngp")
     grid = {"resolutions": 1, "coarsest_resolution": resolution, "finest_resolution": resolution}
     (dense,) = make_levels(settings.model_copy(update=grid | {"entries_log2": LARGE_LOG2}))
     return (*levels, replace(dense, offset=levels[-1].offset + levels[-1].entries))

@@ -83,7 +83,6 @@ class VQGAN(CodebookAutoencoder):
             with torch.no_grad():  # entries that have been unused for long restart at random codes of the batch
                 self.use.count(indices, random.batch)
                 vectors = random_codes(codes.detach().flatten(2).movedim(1, 2), self.codebook_size, random)
-                expired = self.use.expired(settings.restart_after_images)
-                weight = self.quantize.embedding.weight
+                expired, weight = self.use.expired(settings.restart_after_images), self.quantize.embedding.weight
                 weight.copy_(torch.where(expired[:, None], vectors, weight))
         return reconstructions, losses

@@ -1,7 +1,7 @@
 """One step of training an autoencoder of any family (section 3.3, equation 5; section 4 for the optimizers)."""
 
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class AutoencoderTask(TrainingTask):
         super().__init__(settings, images, seed, accelerator)
         training, self.images = settings.training, images
         self.model = self.add_model(make_autoencoder(settings, images.resolution, images.channels))
-        self.discriminator: nn.Module | None = None
+        self.discriminator: Any = None  # without an adversarial loss
         if settings.losses.adversarial.kind != "none":
             discriminator = make_discriminator(settings.discriminator, images.resolution, images.channels)
             self.discriminator = self.add("discriminator", discriminator)
@@ -62,9 +62,8 @@ class AutoencoderTask(TrainingTask):
         ]
         self.optimize("model", torch.optim.Adam(groups, eps=training.epsilon, **common))
         if self.discriminator is not None:
-            weights = self.discriminator.parameters()
             how = {"lr": training.discriminator_learning_rate or rate, "eps": training.discriminator_epsilon}
-            self.optimize("discriminator", torch.optim.Adam(weights, **how, **common))
+            self.optimize("discriminator", torch.optim.Adam(self.discriminator.parameters(), **how, **common))
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["full_lr"] = group["lr"]
@@ -113,7 +112,7 @@ class AutoencoderTask(TrainingTask):
 
     def _step_model(self, batch: list[MicroBatch], adversarial: bool) -> tuple[dict[str, Tensor], list[Tensor]]:
         """A step of the autoencoder; returns its numbers, and the reconstructions (n, C, R, R) of each micro-batch."""
-        weights, settings = self.settings.losses, cast(Any, self.settings.losses.adversarial)
+        weights, settings = self.settings.losses, self.settings.losses.adversarial
         self.optimizers["model"].zero_grad()
         numbers, fakes, gradients, adversarial_gradients = [], [], [], []
         for micro_batch in batch:
@@ -134,7 +133,6 @@ class AutoencoderTask(TrainingTask):
             gradient = self._gradient(micro_batch.weighted(total), leaf)
             gradients.append(gradient)
             if adversarial:
-                assert self.discriminator is not None
                 with self.accelerator.autocast():
                     scores = self.discriminator(leaf)
                 values["adversarial"] = loss = losses.generator_loss(settings.kind, scores.float())
@@ -173,9 +171,8 @@ class AutoencoderTask(TrainingTask):
 
     def _discriminator_loss(self, micro_batch: MicroBatch, fakes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the discriminator with its penalty, and its numbers."""
-        settings: Any = self.settings.losses.adversarial
+        settings = self.settings.losses.adversarial
         discriminator, images = self.discriminator, micro_batch.items
-        assert discriminator is not None
         with self.accelerator.autocast():
             real_scores, fake_scores = discriminator(images).float(), discriminator(fakes).float()
         loss = losses.discriminator_loss(settings.kind, real_scores, fake_scores)

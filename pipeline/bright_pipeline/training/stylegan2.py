@@ -66,9 +66,8 @@ class StyleGAN2Task(TrainingTask):
 
     def step(self, step: int) -> dict[str, Tensor]:
         """A step of generator, then discriminator, each followed by its lazy penalty when due; then of the EMA."""
-        training = self.settings.training
         path_length_due, r1_due = self.kind_of_step(step)
-        batch = self.next_images(step, training.flip)
+        batch = self.next_images(step, self.settings.training.flip)
         numbers = self.minimize("model", batch, self._generator_loss)
         if path_length_due:
             self._step_path_length(step)
@@ -116,8 +115,7 @@ class StyleGAN2Task(TrainingTask):
         target = self.penalties.follow(self.accelerator.reduce(mean, "mean"), lazy.path_decay)
 
         def loss(micro_batch: MicroBatch) -> tuple[Tensor, dict[str, Tensor]]:
-            lengths = kept[0] if kept else self._path_lengths(micro_batch)
-            penalty = (lengths - target).square().mean()
+            penalty = ((kept[0] if kept else self._path_lengths(micro_batch)) - target).square().mean()
             return lazy.path_weight * lazy.path_every * penalty, {"path_penalty": penalty}
 
         self.penalties.path_penalty.copy_(self.minimize("model", batch(), loss)["path_penalty"])

@@ -193,8 +193,7 @@ class TrainingTask:
         for micro_batch in batch:
             images = to_model(micro_batch.items)
             if flip:
-                mirrored = micro_batch.random.uniform((len(images), 1, 1, 1)) < 0.5
-                images = torch.where(mirrored, images.flip(3), images)
+                images = torch.where(micro_batch.random.uniform((len(images), 1, 1, 1)) < 0.5, images.flip(3), images)
             micro_batch.items = images
         return batch
 

@@ -22,10 +22,9 @@ METADATA_KEY = "network"
 
 def weights_sha256(tensors: Mapping[str, Any]) -> str:
     """The sha256 of tensors of torch or numpy: for each, by name: the name, torch's type, the shape and the bytes."""
-    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
+    for name in sorted(tensors):
+        array = np.asarray(tensors[name])
         digest.update(f"{name}\0torch.{array.dtype}\0{array.shape}\0".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -42,10 +41,8 @@ def check_layout(name: str, shapes: Mapping[str, Sequence[int]], what: str) -> N
     """Raise InputError unless the tensors of `what` have the network's names and shapes."""
     if layout(shapes) != manifest.network(name).layout:
         first = ", ".join(f"{key} {'x'.join(map(str, shape))}" for key, shape in sorted(shapes.items())[:2])
-        raise InputError(
-            f"{what}: the names and shapes of its tensors ({len(shapes)}: {first}, ...) are not those of"
-            f" {manifest.network(name).title}; remove the file and fetch it again"
-        )
+        wanted = f"those of {manifest.network(name).title}; remove the file and fetch it again"
+        raise InputError(f"{what}: the names and shapes of its tensors ({len(shapes)}: {first}, ...) are not {wanted}")
 
 
 def file_sha256(path: Path) -> str:
