@@ -13,7 +13,7 @@ import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.engine.checksums import result_libraries
-from bright_pipeline.engine.damage import recorded
+from bright_pipeline.engine.damage import recorded_of
 from bright_pipeline.engine.jobs import DIGEST_LENGTH
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.stages import all_stages
@@ -49,7 +49,7 @@ def digest_of(result: str) -> str:
 
 def entry_of(digest: str) -> dict[str, Any]:
     """The recorded identity of a digest, and the folder of its result."""
-    identity = recorded(digest)
+    identity = recorded_of("*", digest).get(digest)
     if identity is None:
         return {"recorded": "not here: the result was removed, or made elsewhere"}
     stage = all_stages().get(identity["stage"])

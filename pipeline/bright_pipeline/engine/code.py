@@ -177,8 +177,7 @@ def with_parents(name: str) -> list[str]:
 
 
 def joint_digest(modules: Iterable[Module]) -> str:
-    text = "\n".join(f"{module.name} {module.digest}" for module in modules)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256("\n".join(f"{module.name} {module.digest}" for module in modules).encode()).hexdigest()
 
 
 @cache
@@ -280,8 +279,7 @@ def versions(modules: frozenset[str]) -> dict[str, str]:
             package = next(chain(metadata.Distribution.discover(name=module), containing))
             found[package.name.lower().replace("_", "-")] = package.version
     if "torch" in sys.modules:  # its kernels of another instruction set round differently
-        capability = sys.modules["torch"].backends.cpu.get_cpu_capability()
-        found["cpu"] = "portable" if is_portable() else capability
+        found["cpu"] = "portable" if is_portable() else sys.modules["torch"].backends.cpu.get_cpu_capability()
     return dict(sorted(({"python": platform.python_version()} | found).items()))
 
 

@@ -106,13 +106,7 @@ def identity_problem(path: Path) -> str | None:
     return f"{path}: damaged: its content does not have the digest {digest}; {REMEDY}"
 
 
-def recorded(digest: str) -> dict[str, Any] | None:
-    """The identity of the finished job with this digest; None if none was recorded."""
-    paths = sorted(IDENTITIES.glob(f"*-{digest}.json"))
-    return read_identity(paths[0]) if paths else None
-
-
-def recorded_of(stage: str) -> dict[str, dict[str, Any]]:
-    """Digest -> identity of a stage's recorded results."""
-    paths = sorted(IDENTITIES.glob(f"{stage}-*.json"))
+def recorded_of(stage: str, digest: str = "*") -> dict[str, dict[str, Any]]:
+    """Digest -> identity of a stage's recorded results, or of the one with a digest; `*`: of any stage."""
+    paths = sorted(IDENTITIES.glob(f"{stage}-{digest}.json"))
     return {path.stem.rpartition("-")[2]: identity for path in paths if (identity := read_identity(path)) is not None}

@@ -292,12 +292,11 @@ class Jobs:
         validated = stage.settings.model_validate(settings)
         given = (inputs or {}).items()
         lists = {key: [value] if isinstance(value, Output | str) else list(value) for key, value in given}
-        readable = re.sub(r"[^A-Za-z0-9_.]+", "-", label or entry.partition(".")[2] or entry)
         return Job(
             self,
             stage,
             entry,
-            readable + self.suffix,
+            re.sub(r"[^A-Za-z0-9_.]+", "-", label or entry.partition(".")[2] or entry) + self.suffix,
             validated.model_dump(mode="json", exclude_none=False),
             (validated.numerical() if numerical is None else numerical) | (facts or {}),
             lists,

@@ -70,22 +70,17 @@ def read_csv(path: Path, where: str, *needed: str) -> pd.DataFrame:
     return frame
 
 
-def first_images(paths: list[Path], count: int) -> list[np.ndarray]:
-    """The first `count` images (fewer if there are fewer), each (R, R, C) uint8."""
-    archive = ImageArchive(paths)
-    return [archive.read(index) for index in range(min(count, len(archive)))]
-
-
 def spaced(total: int, count: int) -> list[int]:
     """The indices of at most `count` images, evenly spaced: neighbours in a collection are often alike."""
     count = min(count, total)
     return [index * total // count for index in range(count)]
 
 
-def spaced_images(paths: list[Path], count: int) -> list[np.ndarray]:
-    """Evenly spaced images, each (R, R, C) uint8; the same indices for archives of the same length."""
+def read_images(paths: list[Path], count: int, are_spaced: bool = False) -> list[np.ndarray]:
+    """The first `count` images, or evenly spaced ones, each (R, R, C) uint8; fewer if there are fewer."""
     archive = ImageArchive(paths)
-    return [archive.read(index) for index in spaced(len(archive), count)]
+    indices = spaced(len(archive), count) if are_spaced else range(min(count, len(archive)))
+    return [archive.read(index) for index in indices]
 
 
 def panels(count: int, columns: int, width: float = 2.3, height: float = 1.8) -> tuple[Figure, list[Axes]]:

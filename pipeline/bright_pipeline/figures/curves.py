@@ -28,11 +28,8 @@ def read_history(path: Path) -> pd.DataFrame:
 
 def curves(job: FigureJob, inputs: Inputs) -> Figure:
     """Each quantity against training images; the axis is logarithmic where values are positive and span a decade."""
-    histories = {
-        label or "training": read_history(path)
-        for label, paths in labelled_paths(inputs, "history").items()
-        for path in paths
-    }
+    given = labelled_paths(inputs, "history").items()
+    histories = {label or "training": read_history(path) for label, paths in given for path in paths}
     quantities = list(dict.fromkeys(c for history in histories.values() for c in history if c not in NOT_LOSSES))
     if not quantities:
         raise InputError("histories: no column besides step, images and seconds")
@@ -56,10 +53,8 @@ def curves(job: FigureJob, inputs: Inputs) -> Figure:
 
 def studies(job: FigureJob, inputs: Inputs) -> Figure:
     """A panel for each autoencoder of a study; a line joins trials that differ in the rate on the x axis alone."""
-    frames = {
-        label: read_csv(path, f"study {path}", "autoencoder", "trial", "loss")
-        for label, (path,) in labelled_paths(inputs, "study").items()
-    }
+    given, columns = labelled_paths(inputs, "study").items(), ("autoencoder", "trial", "loss")
+    frames = {label: read_csv(path, f"study {path}", *columns) for label, (path,) in given}
     # The first learning rate of the grid, or the number of the trial in a study without learning rates.
     across = {label: next((key for key in RATES if key in frame), "trial") for label, frame in frames.items()}
     trials: list[tuple[str, str, pd.DataFrame]] = []

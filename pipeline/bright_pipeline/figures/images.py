@@ -15,7 +15,7 @@ from matplotlib.textpath import TextPath
 
 from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.data.archive import ImageArchive
-from bright_pipeline.figures.common import DPI, Inputs, first_images, labelled_paths, paths_of, read_csv, spaced_images
+from bright_pipeline.figures.common import DPI, Inputs, labelled_paths, paths_of, read_csv, read_images
 from bright_pipeline.stages.figures import FigureJob
 
 COLUMNS = 8
@@ -75,18 +75,18 @@ def image_grid(rows: Sequence[Row], headings: Sequence[str] = ()) -> Figure:
 
 def reconstruction_pairs(job: FigureJob, inputs: Inputs) -> Figure:
     """Figures 1 and 6: originals, each autoencoder's reconstructions of the same images, and in figure 1 samples."""
-    rows = [("Original", spaced_images(paths_of(inputs, "validation"), COLUMNS))]
+    rows = [("Original", read_images(paths_of(inputs, "validation"), COLUMNS, are_spaced=True))]
     for label, paths in labelled_paths(inputs, "reconstructions").items():
-        rows.append((label or "Reconstruction", spaced_images(paths, COLUMNS)))
+        rows.append((label or "Reconstruction", read_images(paths, COLUMNS, are_spaced=True)))
     if "samples" in inputs:
-        rows.append(("Generated", first_images(paths_of(inputs, "samples"), COLUMNS)))
+        rows.append(("Generated", read_images(paths_of(inputs, "samples"), COLUMNS)))
     return image_grid(rows)
 
 
 def samples(job: FigureJob, inputs: Inputs) -> Figure:
     """Figures 7, 8, 10, 12 and 14: the first samples of each set, one set below the other."""
     count, sets = ROWS.get(job.figure, DEFAULT_ROWS) * COLUMNS, labelled_paths(inputs, "samples").items()
-    return image_grid([row for label, paths in sets for row in in_rows(first_images(paths, count), COLUMNS, label)])
+    return image_grid([row for label, paths in sets for row in in_rows(read_images(paths, count), COLUMNS, label)])
 
 
 def neighbours(job: FigureJob, inputs: Inputs) -> Figure:
@@ -115,5 +115,5 @@ def exploration(job: FigureJob, inputs: Inputs) -> Figure:
     path = paths_of(inputs, "columns")[0]
     with readable(f"columns {path}: needs to be JSON with the columns of {job.figure}"):
         columns = [str(column) for column in json.loads(path.read_text(encoding="utf-8"))[job.figure]]
-    images = first_images(paths_of(inputs, "images"), ROWS.get(job.figure, DEFAULT_ROWS) * len(columns))
+    images = read_images(paths_of(inputs, "images"), ROWS.get(job.figure, DEFAULT_ROWS) * len(columns))
     return image_grid(in_rows(images, len(columns)), columns)

@@ -6,19 +6,15 @@ and the function that makes its job. The command, `bright_pipeline/STAGE.py`, do
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bright_pipeline.engine.jobs import Stage
+from bright_pipeline.engine.jobs import Stage
 
 CONTRACTS = ("datasets", "autoencoders", "measurements", "generation", "evaluation", "tables", "figures", "page")
 
 
 @cache
-def all_stages() -> "dict[str, Stage]":
+def all_stages() -> dict[str, Stage]:
     """Every stage by its name, in the order of the data flow."""
-    from bright_pipeline.engine.jobs import Stage
-
     modules = [import_module(f"{__name__}.{contract}") for contract in CONTRACTS]
     contracts = [value for module in modules for value in vars(module).values() if isinstance(value, Stage)]
     return {stage.name: stage for stage in contracts}

@@ -132,14 +132,13 @@ def page(jobs: Jobs) -> Job:
             f"{job.stage.name} {job.digest}": ", ".join(["code", *job.accepted.keys]) for job in behind if job.accepted
         },
     }
-    # A folder is found by its digest, so the readable part of its name does not change the page.
-    numerical = ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]}
     templates = "".join(file.name + file.read_text(encoding="utf-8") for file in sorted(TEMPLATES.iterdir()))
     return jobs.job(
         MAKE_REPORT,
         f"run.{jobs.config.run}",
         settings,
-        numerical,
+        # A folder is found by its digest, so the readable part of its name does not change the page.
+        ReportJob.model_validate(settings).numerical() | {"jobs": [job.digest for job in behind]},
         inputs={"data": [file for _, file in shown]},
         facts={"page": hashlib.sha256(templates.encode()).hexdigest(), "shown": SAMPLES},
         names=tuple(name for name, _ in shown),

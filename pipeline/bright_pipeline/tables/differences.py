@@ -59,9 +59,8 @@ def paired(ours: Sequence[float], others: Sequence[float]) -> Difference:
 
 def holm(p_values: Sequence[float]) -> list[bool]:
     """Which of several differences are significant at 5 % (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
     significant = [False] * len(p_values)
-    for rank, index in enumerate(order):
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         if p_values[index] * (len(p_values) - rank) > 1 - CONFIDENCE:
             break
         significant[index] = True

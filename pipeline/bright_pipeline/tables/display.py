@@ -54,7 +54,6 @@ def _labelled(line: Line, table: BuiltTable) -> dict[str, Any]:
 
 def display(table: BuiltTable) -> DisplayTable:
     """A built table as people read it; empty columns are left out."""
-    changes = [cell_text(identity(line, table).get("variant")) for line in table.lines]
     identities = [_labelled(line, table) for line in table.lines]
     columns: dict[tuple[str, str], Any] = {("Source", ""): [source(line) for line in table.lines]}
     for key in table.entry.identity:
@@ -81,7 +80,7 @@ def display(table: BuiltTable) -> DisplayTable:
             for quantity in table.entry.quantities
             if any(line.cells[quantity.key].is_missing for line in table.lines) and not has_values(table, quantity)
         ],
-        changes=changes,
+        changes=[cell_text(identity(line, table).get("variant")) for line in table.lines],
         alignment="l" * words + "r" * (len(columns) - words - 1) + "l",
     )
 

@@ -55,11 +55,9 @@ def displayed(table: AnyTable) -> DisplayTable:
     return table.shown if isinstance(table, FramedTable) else display(table)
 
 
-def write_table(
-    table: AnyTable, csv: Path | None, markdown: Path | None, latex: Path | None, parts: Path | None
-) -> None:
+def write_table(table: AnyTable, csv: Path | None, markdown: Path | None, tex: Path | None, parts: Path | None) -> None:
     """Write the forms of a table whose paths are given."""
-    for path, form in ((csv, to_csv), (markdown, to_markdown), (latex, to_latex), (parts, to_json)):
+    for path, form in ((csv, to_csv), (markdown, to_markdown), (tex, to_latex), (parts, to_json)):
         if path is not None:
             write_text(path, form(table))
             logger.info("wrote %s", path)
