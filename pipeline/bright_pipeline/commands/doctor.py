@@ -49,7 +49,7 @@ def doctor(
     config: ConfigArgument = DEMO,
     networks: Annotated[Path, typer.Option(help="The folder of the metric networks.")] = NETWORKS,
 ) -> None:
-    """Check metric networks, datasets and the machine for a run; a line for each problem, and exit code 1, if any."""
+    """Check networks, datasets and the machine for a run: a line for each problem, exit code 1 if it cannot run."""
     jobs = Jobs(read_config(config))
     to_do = unfinished(jobs)
     states = [network_state(name, networks) for name in manifest()]
