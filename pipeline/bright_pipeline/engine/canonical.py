@@ -7,8 +7,7 @@ of Python, as `ast.dump` does.
 import ast
 from collections.abc import Iterator
 
-# The prefix of a string (`kind`), whether a name is read or written (`ctx`, which follows from its position), types in
-# comments.
+# The prefix of a string (`kind`), whether a name is read or written (`ctx`, from its position), types in comments.
 OMITTED_FIELDS = {"ctx", "kind", "type_comment"}
 HAS_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 

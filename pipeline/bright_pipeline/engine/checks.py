@@ -20,11 +20,10 @@ def problems(needed: Needed) -> list[str]:
 
 def saved_step(job: Job) -> int:
     """Steps in a training's saved state; its history is saved together with it."""
-    try:
-        with (job.work / "history.csv").open(newline="", encoding="utf-8") as file:
-            return int(float(list(csv.DictReader(file))[-1]["step"]))
-    except (OSError, ValueError, KeyError, IndexError):
-        return 0
+    path, errors = job.work / "history.csv", (OSError, ValueError, KeyError, IndexError)
+    with suppress(*errors), path.open(newline="", encoding="utf-8") as file:
+        return int(float(list(csv.DictReader(file))[-1]["step"]))
+    return 0
 
 
 def lost_models(needed: Needed) -> list[str]:

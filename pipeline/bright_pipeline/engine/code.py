@@ -53,11 +53,10 @@ class Module(NamedTuple):
 
 def file_state(path: Path) -> tuple[int, ...] | None:
     """Times and size of a file; None if it is missing. `cp -p` keeps its time of modification, but not of change."""
-    try:
+    with suppress(FileNotFoundError):
         facts = path.stat()
-    except FileNotFoundError:
-        return None
-    return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+        return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+    return None
 
 
 class Code:

@@ -2,8 +2,7 @@
 
 Before it plans, a run reserves each result that it has to make and each network that it has to fetch: a lock (fcntl) on
 one byte of results/work/reservations, at an offset hashed from the path. It gets all reservations or none, so a waiting
-run holds nothing. The kernel ends a reservation with its process, also on a file system that hosts share. Without
-locks, runs go on.
+run holds nothing. A reservation ends with its process, also on a shared file system. Without locks, runs go on.
 """
 
 import fcntl

@@ -1,7 +1,6 @@
 """The jobs that the command line names, by digest, rule or file, and the shards that have to be made for them.
 
-Nothing upstream of an existing result is needed (promise 1): a missing preview or shard is made again only if a pending
-job reads it.
+Nothing upstream of an existing result is needed (promise 1): a missing file is made again only for a pending job.
 """
 
 from collections.abc import Iterable

@@ -123,8 +123,7 @@ def arguments(shard: Shard) -> list[str]:
 def long_arguments(job: Job) -> tuple[str, list[str], dict[Path, str]]:
     """A job's settings and named inputs as arguments, and the files for those that are too long, with their content.
 
-    The settings are JSON or the path of a file with it, the inputs `NAME=PATH` each or `@FILE`, a file with one of them
-    on each line.
+    The settings are JSON or the path of a file with it, the inputs `NAME=PATH` each or `@FILE`, a file with one a line.
     """
     settings = json.dumps(job.settings, sort_keys=True)
     named = [f"{name}={path_of(source)}" for name, source in zip(job.names, job.sources, strict=False)]

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import suppress
 
 from bright_pipeline.base.errors import InputError
 
@@ -36,11 +37,10 @@ def attempt() -> str | None:
 
     Without cgroups in Slurm, a launcher outlives its attempt and could signal the next one: job and step are the same.
     """
-    try:
+    with suppress(InputError):
         state, restarts = _output("squeue", "--noheader", "--Format=State,RestartCnt", f"--jobs={job()}").split()
-    except InputError:
-        return None
-    return restarts if state == "RUNNING" else None
+        return restarts if state == "RUNNING" else None
+    return None
 
 
 def terminate_steps(started_in: str | None) -> None:

@@ -7,6 +7,7 @@ job's have no other difference.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,9 @@ class Store:
 
 def listing(folder: Path) -> list[str]:
     """The names in a folder; none if it cannot be read."""
-    try:
+    with suppress(OSError):
         return [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
+    return []
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,7 @@ def frechet(generated: FeatureSet, reference: FeatureSet, library: str) -> dict[
 def score(logits: Features | None) -> Value:
     """exp(mean KL(p(y|x) || p(y))) of logits (N, classes), bit-identical to torch-fidelity; IS on InceptionV3's.
 
-    Mean and standard deviation over the splits. The interval is of the score of a tenth of the images, with the bias of
-    that count.
+    Mean and standard deviation over the splits. The interval is of a tenth of the images, with the bias of that count.
     """
     if logits is None:
         raise InputError("score: needs logits, which this feature space does not have")

@@ -60,8 +60,7 @@ def family_module(name: str) -> str:
 def check_family(name: Any, where: str, named: Iterable[str]) -> None:
     """InputError if a model's file names a family that is neither built in, nor named by the caller or the config.
 
-    A downloaded file can name any module, whose code would run. The config's families are in the roots of the running
-    stage's code.
+    A file can name any module, whose code would run. The config's families are roots of the running stage's code.
     """
     packages = {root.partition(".")[0] for root in running_roots()} - {OWN}
     if not isinstance(name, str) or "." not in name or name in named or name.partition(".")[0] in packages:

@@ -30,9 +30,8 @@ class VQGAN(FirstStage):
 
     def whole_batch_component(self) -> str | None:
         """Restarted entries are codes of the batch."""
-        if self.codebook.restart_after_images:
-            return "codebook.restart_after_images"
-        return super().whole_batch_component()
+        restarts = self.codebook.restart_after_images > 0
+        return "codebook.restart_after_images" if restarts else super().whole_batch_component()
 
 
 FAMILY = AutoencoderFamily(

@@ -95,9 +95,7 @@ HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 def inference_precision(precision: str, device: torch.device) -> AbstractContextManager[None]:
     """Inference at this precision: autocast to 16 bits as in training; tf32 for matrix products."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    if precision not in HALF:
-        return nullcontext()
-    return torch.autocast(device.type, HALF[precision])
+    return torch.autocast(device.type, HALF[precision]) if precision in HALF else nullcontext()
 
 
 @contextmanager
@@ -153,6 +151,4 @@ _uncompiled = _disable_dynamo(_in_float32)
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
     """No autocast on the tensor's device (the meta device has none), where 16 bits would lose too much."""
-    if tensor.device.type == "meta":
-        return nullcontext()
-    return torch.autocast(tensor.device.type, enabled=False)
+    return nullcontext() if tensor.device.type == "meta" else torch.autocast(tensor.device.type, enabled=False)

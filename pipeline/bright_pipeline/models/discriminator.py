@@ -1,7 +1,6 @@
 """Discriminators: StyleGAN2's residual one, with its minibatch standard deviation as an option, and VQGAN's.
 
-The deviation is off under the gradient penalty (equation 5), which needs scores of single images: a statistic over the
-batch would mix them.
+The deviation is off under the gradient penalty (equation 5), which needs scores of single images: it would mix them.
 """
 
 import math

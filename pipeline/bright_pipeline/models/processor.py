@@ -24,9 +24,7 @@ def use_cpu(threads: int) -> None:
 
 def square_root(numbers: Tensor, **options: Any) -> Tensor:
     """sqrt(x) as 1 / (1 / sqrt(x)) on a CPU, where PyTorch computes both steps without MKL."""
-    if numbers.device.type != "cpu":
-        return _sqrt(numbers, **options)
-    return numbers.rsqrt().reciprocal()
+    return numbers.rsqrt().reciprocal() if numbers.device.type == "cpu" else _sqrt(numbers, **options)
 
 
 def power(numbers: Tensor, exponent: Any) -> Tensor:

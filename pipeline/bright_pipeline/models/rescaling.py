@@ -46,20 +46,19 @@ def fit_rescaling(rule: str, bounds: tuple[float, float] | None, codes: Tensor, 
     Key codes have bounds, which become [-1, 1] (section 3.4). Codes of other families are unbounded, and LDM divides
     them by the standard deviation of the first batch (Rombach et al. 2022, appendix G).
     """
-    match rule:
-        case "none":
-            return Rescaling()
-        case "standardize":  # each channel to mean 0 and deviation 1
-            count = codes.numel() // codes.shape[1]
-            mean = torch.stack([part.double().sum((0, 2, 3)) for part in codes.split(ROWS)]).sum(0) / count
-            squares = [(part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in codes.split(ROWS)]
-            deviation = (torch.stack(squares).sum(0) / count).sqrt()
-            if not (deviation > 0).all():
-                constant = f"channel {int(deviation.argmin())} of the codes is the same everywhere"
-                raise ValueError(f"rescaling: standardize: {constant}; use range")
-            return Rescaling(tuple(mean.tolist()), tuple((1 / deviation).tolist()), bounds)
-        case "range" if bounds is None:
-            raise ValueError("rescaling: range needs codes with bounds; this family has none: use first_batch")
+    if rule == "none":
+        return Rescaling()
+    if rule == "standardize":  # each channel to mean 0 and deviation 1
+        count = codes.numel() // codes.shape[1]
+        mean = torch.stack([part.double().sum((0, 2, 3)) for part in codes.split(ROWS)]).sum(0) / count
+        squares = [(part.double() - mean[:, None, None]).square().sum((0, 2, 3)) for part in codes.split(ROWS)]
+        deviation = (torch.stack(squares).sum(0) / count).sqrt()
+        if not (deviation > 0).all():
+            constant = f"channel {int(deviation.argmin())} of the codes is the same everywhere"
+            raise ValueError(f"rescaling: standardize: {constant}; use range")
+        return Rescaling(tuple(mean.tolist()), tuple((1 / deviation).tolist()), bounds)
+    if rule == "range" and bounds is None:
+        raise ValueError("rescaling: range needs codes with bounds; this family has none: use first_batch")
     # The middle of the bounds becomes zero.
     low, high = bounds or (0.0, 0.0)
     middle = ((low + high) / 2,)

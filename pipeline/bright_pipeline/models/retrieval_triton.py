@@ -90,8 +90,7 @@ def table_sums(upstream: Tensor, unit: Tensor, keys: Tensor, geometry: list[Tens
 def sum_unit(upstream: Tensor, queries: int) -> Tensor:
     """The smallest power of two in whose multiples the sum over so many queries fits into 63 bits.
 
-    The weights of a query sum to 1. Where an upstream gradient is not finite, the unit and so the tables' gradients are
-    NaN.
+    The weights of a query sum to 1. Where an upstream gradient is not finite, unit and tables' gradients are NaN.
     """
     largest = torch.linalg.vector_norm(upstream, float("inf"))
     exponent = torch.frexp(largest).exponent.clamp(min=SMALLEST_EXPONENT) + (queries - 1).bit_length() - SUM_BITS

@@ -26,8 +26,7 @@ class HashTables(Section):
         "tcnn", "Nodes per dimension. tcnn: r, as in tiny-cuda-nn; ngp: r + 1, as Tables 3, 7 and 8 count."
     )
     retrieval: Literal["auto", "gather", "separable", "triton", "tinycudann"] = setting(
-        "auto",
-        "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather, which replace all others on a CPU.",
+        "auto", "auto: triton on a GPU that runs it, else separable (C_key = 1) or gather. A CPU uses these two only."
     )
     hidden_width: int = setting(64, "Width of the two hidden layers of F_mlp.", ge=1)
     coordinates: bool = added(True, "Whether a query ends with (x, y) (equation 1). false: an ablation.")
@@ -94,8 +93,7 @@ class Perceptual(Section):
         "vgg16", "vgg16: Johnson's loss, which the paper cites; lpips_*: LPIPS; none: no perceptual loss."
     )
     distance: Literal["squared", "absolute"] = added(
-        "squared",
-        "Difference of vgg16 features. squared: Johnson's; absolute: the authors' code's, with much smaller gradients.",
+        "squared", "Of vgg16 features. squared: Johnson's; absolute: the authors' code's, with much smaller gradients."
     )
     upsample: int = setting(1, "Factor by which images are enlarged before the network.", ge=1, le=8)
     resize: int | None = added(
@@ -111,8 +109,7 @@ class Adversarial(Section):
     """The adversarial loss (equation 5)."""
 
     kind: Literal["wgan_gp", "logistic_r1", "hinge", "none"] = setting(
-        "wgan_gp",
-        "wgan_gp: gradient penalty, the paper's; logistic_r1: the authors' code; hinge: VQGAN's; none: no adversary.",
+        "wgan_gp", "wgan_gp: the paper's; logistic_r1: the authors' code's; hinge: VQGAN's; none: no adversary."
     )
     weight: float = setting(1.0, "Weight of the adversarial loss.", ge=0)
     adaptive: bool = setting(
@@ -140,9 +137,7 @@ class Losses(Section):
 class KeyLosses(Losses):
     """Equation 5, and penalties on key codes that go beyond the paper: they make codes easier to model."""
 
-    key_penalty: float = added(
-        0.0, "Weight of the mean of (z - 1/2)^2 over the keys z: keys then fill a part of [0, 1] only.", ge=0
-    )
+    key_penalty: float = added(0.0, "Weight of the mean (z - 1/2)^2 of keys z, which then fill a part of [0, 1].", ge=0)
     width_penalty: float = added(
         0.0,
         "Weight of the mean of -ln(width) over the keys, with `code_noise: learned`: up to a constant, the divergence"

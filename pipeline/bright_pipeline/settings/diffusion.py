@@ -60,8 +60,7 @@ class Denoising(Section):
     beta_range: tuple[float, float] = setting((1e-4, 0.02), "Variances of linear schedules; LDM, FFHQ: 0.0015, 0.0195.")
     timesteps: int = setting(1000, "Training timesteps.", ge=2)
     prediction: Prediction = setting(
-        "noise",
-        "Output of the network. noise: the paper's; velocity: Salimans and Ho (2022), better in short trainings here.",
+        "noise", "Of the network. noise: the paper's; velocity: Salimans and Ho (2022), better in short trainings here."
     )
     training: DiffusionTraining = setting(DiffusionTraining(), "Optimization.")
 

@@ -46,9 +46,7 @@ class Execution(Section):
     validate_every: int = operational(
         0, "Autoencoders: steps between PSNR, SSIM, LPIPS of the EMA on the first 256 validation images. 0: none.", ge=0
     )
-    keep_every: int = operational(
-        0, "Steps between stored snapshots of the EMA weights, for entries with `snapshot_of`. 0: none.", ge=0
-    )
+    keep_every: int = operational(0, "Steps between stored snapshots of the EMA, for `snapshot_of`. 0: none.", ge=0)
     trackers: tuple[Tracker, ...] = operational(
         ("tensorboard",),
         "accelerate's trackers of learning curves, besides the history. All but tensorboard need their own package.",

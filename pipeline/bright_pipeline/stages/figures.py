@@ -168,9 +168,7 @@ def labels(jobs: Jobs, names: list[str]) -> dict[str, str]:
     """The names of autoencoders in figures and on the page: their methods, followed by their labels if any."""
     models = {name: jobs.config.autoencoders[name] for name in names}
     methods = {name: autoencoder_family(model.family).method for name, model in models.items()}
-    return distinct(
-        {name: f"{methods[name]} ({model.label})" if model.label else methods[name] for name, model in models.items()}
-    )
+    return distinct({name: f"{methods[name]} ({m.label})" if m.label else methods[name] for name, m in models.items()})
 
 
 def distinct(words: dict[str, str]) -> dict[str, str]:

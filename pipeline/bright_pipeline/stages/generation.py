@@ -190,13 +190,9 @@ def samples(jobs: Jobs, name: str) -> Job:
 
 def denoiser(config: Config, settings: kinds.Samples) -> kinds.Diffusion | GeneratorSettings | None:
     """The trained model that draws a sample set."""
-    match settings:
-        case kinds.DiffusionSamples():
-            return config.diffusions[settings.diffusion]
-        case kinds.GeneratorSamples():
-            return config.generators[settings.generator]
-        case _:
-            return None
+    if isinstance(settings, kinds.DiffusionSamples):
+        return config.diffusions[settings.diffusion]
+    return config.generators[settings.generator] if isinstance(settings, kinds.GeneratorSamples) else None
 
 
 def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:

@@ -176,14 +176,12 @@ class AutoencoderTask(TrainingTask):
         with self.accelerator.autocast():
             real_scores, fake_scores = discriminator(images).float(), discriminator(fakes).float()
         loss = losses.discriminator_loss(settings.kind, real_scores, fake_scores)
-        match settings.kind:
-            case "wgan_gp":
-                mix = micro_batch.random.uniform((len(images), 1, 1, 1))
-                penalty = losses.gradient_penalty(discriminator, images, fakes, mix)
-            case "logistic_r1":
-                penalty = losses.r1_penalty(discriminator, images)
-            case _:
-                penalty = torch.zeros_like(loss)
+        penalty = torch.zeros_like(loss)
+        if settings.kind == "wgan_gp":
+            mix = micro_batch.random.uniform((len(images), 1, 1, 1))
+            penalty = losses.gradient_penalty(discriminator, images, fakes, mix)
+        elif settings.kind == "logistic_r1":
+            penalty = losses.r1_penalty(discriminator, images)
         estimate = real_scores.mean() - fake_scores.mean()
         return loss + settings.penalty_weight * penalty, {"critic_estimate": estimate, "gradient_penalty": penalty}
 

@@ -52,15 +52,12 @@ def _take_tensors(node: Any, path: str, tensors: dict[str, Tensor]) -> dict[str,
 
 def _put_tensors(node: dict[str, Any], file: Any) -> Any:
     ((kind, content),) = node.items()
-    match kind:
-        case "tensor":
-            return file.get_tensor(content)
-        case "dict":
-            return {key: _put_tensors(value, file) for key, value in content}
-        case "list" | "tuple":
-            items = [_put_tensors(value, file) for value in content]
-            return items if kind == "list" else tuple(items)
-    return content
+    if kind in ("list", "tuple"):
+        items = [_put_tensors(value, file) for value in content]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict":
+        return {key: _put_tensors(value, file) for key, value in content}
+    return file.get_tensor(content) if kind == "tensor" else content
 
 
 def all_finite(modules: dict[str, torch.nn.Module]) -> bool:
