@@ -29,7 +29,7 @@ def case(images=2, seed=0, **geometry):
 
 
 def kernels(groups):
-    return own.TritonRetrieval(groups.levels, groups.feature_size)
+    return own.TritonRetrieval(groups.levels, groups.settings, groups.feature_size)
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,12 @@ from bright_pipeline.plan.publish import ending, not_current, publish
 over = threading.Event()  # the run has ended
 
 
-def stage_jobs():
-    """Snakemake's jobs of stages that are going to run, with their shards."""
+def check_before_the_first_job():
+    """Keep the fingerprints of raw images; stop where something is missing that a job needs."""
     pending = [(job, find(job.wildcards)) for job in pending_jobs() if job.rule.name in all_stages()]
     for job, shard in pending:
         if shard.job.stage.name != job.rule.name:
             stop(f"{job.output[0]}: digest {shard.job.digest} is of {shard.job.stage.name}, not of {job.rule.name}")
-    return pending
-
-
-def check_before_the_first_job():
-    """Keep the fingerprints of raw images; stop where something is missing that a job needs."""
-    pending = stage_jobs()
     with one_line():
         jobs.fingerprints.keep()
     asked = needed().among([shard for _, shard in pending])

@@ -125,7 +125,7 @@ def prepare_retrieval(model: nn.Module, device: torch.device) -> None:
         if not isinstance(tables, HashTableGroups) or device.type != NAME:
             continue
         if tables.settings.retrieval in {"auto", "triton"} and tables.settings.coordinates:
-            tables.strategies[device] = TritonRetrieval(tables.levels, tables.feature_size)
+            tables.strategies[device] = TritonRetrieval(tables.levels, tables.settings, tables.feature_size)
         channels, side = tables.groups * tables.settings.key_length, tables.feature_size
         with torch.no_grad():
             tables.retrieve(torch.zeros(1, channels, side, side, device=device))

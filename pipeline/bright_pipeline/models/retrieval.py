@@ -107,11 +107,7 @@ class Kernels(NamedTuple):
 
 
 KERNELS = {
-    "triton": Kernels(
-        lambda settings: retrieval_triton.unavailable(settings),
-        lambda levels, settings, size: retrieval_triton.TritonRetrieval(levels, size),
-        needs_self_test=True,
-    ),
+    "triton": Kernels(retrieval_triton.unavailable, retrieval_triton.TritonRetrieval, needs_self_test=True),
     "tinycudann": Kernels(without_tinycudann, TinyCudaNNRetrieval, needs_self_test=False),
 }
 

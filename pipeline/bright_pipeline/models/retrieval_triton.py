@@ -144,7 +144,7 @@ class TritonRetrieval:
 
     name = "triton"
 
-    def __init__(self, levels: tuple[Level, ...], feature_size: int):
+    def __init__(self, levels: tuple[Level, ...], settings: HashTables, feature_size: int):
         self.levels, self.feature_size = levels, feature_size
         self._geometry: dict[torch.device, list[Tensor]] = {}
 

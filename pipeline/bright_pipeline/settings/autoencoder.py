@@ -225,7 +225,7 @@ class AutoencoderSettings(Section, json_schema_extra=lambda schema: _require(sch
                 )
         group = self.discriminator.minibatch_deviation if self.losses.adversarial.kind != "none" else 0
         self.execution.check_batch(self.training.batch, self.whole_batch_component(), group or 1)
-        check_weights(self.weights, "autoencoder", self.family, self.initial_weights)
+        check_weights(self, "autoencoder")
         if self.decoder_stage is not None and (self.initial_weights is None or self.initial_weights.entry is None):
             raise ValueError("decoder_stage: needs initial_weights, the name of the entry whose encoder it keeps")
 

@@ -98,7 +98,7 @@ class Diffusion(Denoising):
             raise ValueError("training.learning_rate_floor: must be at most training.learning_rate")
         self.execution.check_batch(self.training.batch)
         self.execution.check_without_images()
-        check_weights(self.weights, "diffusion", None, self.initial_weights)
+        check_weights(self, "diffusion")
 
     def architecture(self) -> dict[str, Any]:
         """The keys that determine the network and how it is sampled: what imported weights depend on."""

@@ -31,7 +31,7 @@ class GeneratorSettings(Section):
     def _check(self) -> None:
         self.execution.check_batch(self.training.batch, group=self.statistics_group)
         self.execution.check_without_images()
-        check_weights(self.weights, "generator", self.family)
+        check_weights(self, "generator")
 
     @property
     def statistics_group(self) -> int:

@@ -82,13 +82,12 @@ SnapshotOf = Annotated[
 ]
 
 
-def check_weights(
-    weights: ForeignWeights | None, model_type: str, family: str | None, initial: OwnWeights | None = None
-) -> None:
-    """ValueError, beginning with the key, if a checkpoint cannot be imported as this type of entry and family."""
+def check_weights(entry: Any, model_type: str) -> None:
+    """ValueError, beginning with the key, if an entry's checkpoint cannot be imported as its type and family."""
+    weights, family = entry.weights, getattr(entry, "family", None)
     if weights is None:
         return
-    if initial is not None:
+    if getattr(entry, "initial_weights", None) is not None:
         remedy = "give the name of another entry that has weights"
         raise ValueError(f"initial_weights: cannot be combined with weights, imported without a training; {remedy}")
     needed, needed_family = IMPORTED_AS[weights.kind]

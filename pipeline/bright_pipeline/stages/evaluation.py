@@ -234,24 +234,20 @@ def evaluation(jobs: Jobs, name: str, space: str, count: int) -> Job:
 
 def method(jobs: Jobs, settings: kinds.Samples, labelled: bool = False) -> str:
     """The method of a sample set, as the tables print it. labelled: with its decoder's label, for readers only."""
-    match settings:
-        case kinds.DiffusionSamples():
-            model = jobs.config.diffusions[settings.diffusion]
-            if model.weights is not None:
-                return "LDM*"  # Table 5's row of the released checkpoint
-            decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
-            # An ablation or a decoder stage is no row of the paper.
-            label = decoder.label if labelled else None
-            words = ", ".join(filter(None, ["LDM", label or traits(decoder).get("ablation")]))
-            return f"BRIGHT ({words})" if decoder.family == "bright" else words
-        case kinds.GeneratorSamples():
-            return generator_family(jobs.config.generators[settings.generator].family).method
-        case kinds.FilesSamples():
-            return settings.method
-        case kinds.GaussianSamples():
-            return GAUSSIAN
-        case _:
-            return REAL
+    if isinstance(settings, kinds.GeneratorSamples):
+        return generator_family(jobs.config.generators[settings.generator].family).method
+    if isinstance(settings, kinds.FilesSamples):
+        return settings.method
+    if not isinstance(settings, kinds.DiffusionSamples):
+        return GAUSSIAN if isinstance(settings, kinds.GaussianSamples) else REAL
+    model = jobs.config.diffusions[settings.diffusion]
+    if model.weights is not None:
+        return "LDM*"  # Table 5's row of the released checkpoint
+    decoder = jobs.config.autoencoders[jobs.config.autoencoder_of(settings) or model.autoencoder]
+    # An ablation or a decoder stage is no row of the paper.
+    label = decoder.label if labelled else None
+    words = ", ".join(filter(None, ["LDM", label or traits(decoder).get("ablation")]))
+    return f"BRIGHT ({words})" if decoder.family == "bright" else words
 
 
 def reconstruction_distance(jobs: Jobs, name: str, space: str) -> Job:

@@ -1,6 +1,7 @@
 """Generative models: latent diffusion on codes and other families; sample sets in shards (section 4)."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -53,25 +54,11 @@ def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
             yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
 
 
-TRAIN_DIFFUSION = Stage(
-    "train_diffusion",
-    "diffusions",
-    DiffusionJob,
-    trained("diffusion"),
-    gpu=True,
-    memory_mb=24_000,
-    problems=autoencoders.missing_initial_weights,
-    uses=autoencoders.training_use,
+_training = partial(Stage, gpu=True, memory_mb=24_000, uses=autoencoders.training_use)
+TRAIN_DIFFUSION = _training(
+    "train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), problems=autoencoders.missing_initial_weights
 )
-TRAIN_GENERATOR = Stage(
-    "train_generator",
-    "generators",
-    GeneratorJob,
-    trained("generator"),
-    gpu=True,
-    memory_mb=24_000,
-    uses=autoencoders.training_use,
-)
+TRAIN_GENERATOR = _training("train_generator", "generators", GeneratorJob, trained("generator"))
 
 
 def size_of_samples(job: Job, images: int) -> int:

@@ -226,16 +226,12 @@ def _outcome(comparison: Comparison, sides: Sequence[Number | None]) -> Outcome 
             number = scale * (second - ours.value if relation == "lower_by_percent" else number)
             text = f"{rounded(number, 1)}%"
             margin = asserted - number if relation == "costs_percent_more" else number - asserted
-        case "costs_more":
-            text, margin = rounded(number, 1, 3), asserted - number
-        case "lower":
-            margin = second - ours.value
-        case "higher":
-            margin = number
+        case "costs_more" | "at_most" as relation:
+            text, margin = rounded(number, 1, 3) if relation == "costs_more" else "", asserted - number
+        case "lower" | "higher" as relation:
+            margin = number if relation == "higher" else -number
         case "alike":
             margin = asserted - abs(number)
-        case "at_most":
-            margin = asserted - number
         case "is":
             margin = -abs(number - asserted)
     holds = margin > 0 if comparison.relation in ("lower", "higher") else margin >= -comparison.tolerance - SLACK

@@ -67,8 +67,7 @@ def display_study(job: StudyJob, frame: pd.DataFrame) -> DisplayTable:
         (BEST, ""): ["best" if best else "" for best in frame["best"]],
     }
     for key in searched:
-        values = [f"{value:g}" if isinstance(value, float) else str(value) for value in frame[key]]
-        columns[key.replace("_", " "), ""] = [*values]
+        columns[key.replace("_", " "), ""] = [f"{v:g}" if isinstance(v, float) else str(v) for v in frame[key]]
     columns[LOSS, ""] = [
         DisplayCell(rounded(loss, 4), loss, "" if std is None or std != std else f"± {rounded(std, 4)}")
         for loss, std in zip(frame["loss"], frame["loss_std"].tolist(), strict=True)
