@@ -13,6 +13,7 @@ import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.data.archive import content_digest
 from bright_pipeline.data.decode import BadImage, square_pixels
+from bright_pipeline.data.fingerprint import split_counts
 from bright_pipeline.data.listing import embedded_path
 from bright_pipeline.data.prepare import ordered_map, validation_indices
 from bright_pipeline.settings.dataset import EmbeddedSource, Split
@@ -280,3 +281,12 @@ def test_tuning_images_are_the_last_training_images_and_no_validation_image(tmp_
     assert manifest["names"]["validation"] == ["005.png", "006.png", "007.png"]
     with pytest.raises(InputError, match=r"split\.tuning: must be below the number of training images, 8"):
         prepared(tmp_path, dataset(source, split=FOUR | {"tuning": 8}))
+
+
+def test_a_smaller_collection_has_the_first_training_images_and_the_same_validation_images(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", 12)
+    settings = dataset(source, split=FOUR | {"train": 3})
+    _, _, manifest = prepared(tmp_path, settings)
+    assert manifest["names"]["train"] == ["000.png", "001.png", "002.png"]
+    assert manifest["names"]["validation"] == [f"{index:03d}.png" for index in range(8, 12)]
+    assert split_counts({"images": {"all": 12}}, settings) == {"train": 3, "validation": 4}

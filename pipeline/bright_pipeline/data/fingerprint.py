@@ -195,7 +195,8 @@ def split_counts(facts: dict[str, Any], dataset: Dataset) -> dict[str, int]:
     if split.rule == "list":
         return {"train": total, "validation": total}  # the list is read when the dataset is prepared
     train, validation = max(0, total - split.validation), min(split.validation, total)
-    return {"train": max(0, train - split.tuning), "validation": min(split.tuning, train) or validation}
+    used = max(0, train - split.tuning)
+    return {"train": min(used, split.train or used), "validation": min(split.tuning, train) or validation}
 
 
 def missing_files(read: Read, where: str) -> str | None:

@@ -206,6 +206,7 @@ def _split(
         if split.tuning >= len(train):
             raise InputError(f"{where}.split.tuning: must be below the number of training images, {len(train)}")
         train, validation = train[: -split.tuning], train[-split.tuning :]
+    train = train[: split.train]
     seen = {image.digest: image for image in reversed(train)}  # the first of equal images
     duplicates = [(image, seen[image.digest]) for image in validation if image.digest in seen]
     if duplicates and split.duplicates != "keep":  # results on them would be too good

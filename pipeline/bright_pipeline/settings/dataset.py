@@ -77,6 +77,7 @@ class Split(Section):
     validation: int = setting(0, "Number of validation images (rules last and hash).", ge=0)
     list: Path | None = setting(None, "A text file with the names of the validation images, one per line (rule list).")
     tuning: int = added(0, "The last training images, which replace validation images while settings are chosen.", ge=0)
+    train: int | None = added(None, "Training images to use, the first ones; by default all.", ge=1)
     duplicates: Literal["keep_in_train", "keep", "refuse"] = added(
         "keep_in_train",
         "Validation images that have the same prepared pixels as a training image. keep_in_train: they are removed from"
