@@ -21,7 +21,7 @@ from bright_pipeline.stages import all_stages
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding-a-metric.md"
 STEP = re.compile(r"<!-- (\S+), (above|in|in place of) (\w+) -->\n```python\n(.*?)```", re.DOTALL)
-AGAIN = {"reconstruct", "measure_codes", "make_table", "make_figure", "make_report"}
+AGAIN = {"reconstruct", "measure_codes", "measure_storage", "make_table", "make_figure", "make_report"}
 AGAIN |= {"extract_features", "score_features", "make_study"}
 
 

@@ -19,6 +19,7 @@ from bright_pipeline.evaluation.reconstruction import image_metrics
 from bright_pipeline.evaluation.summary import Summary, read_summary
 from bright_pipeline.measure_codes import measure_codes
 from bright_pipeline.measure_decoding import measure_decoding
+from bright_pipeline.measure_storage import measure_storage
 from bright_pipeline.models import key_noise
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import load_autoencoder, read_codes, save_autoencoder
@@ -169,6 +170,18 @@ def test_the_stages_write_what_the_tables_read(networks_folder, tmp_path, tiny_i
     assert numbers["used_share"] == pytest.approx(100 * statistics["hits"]["used_share"])
     assert numbers["code_bytes"] == 4 * 32 and numbers["psnr_quiet"] == found.details["noise"][0]["psnr"]
     assert found.protocol["count"] == 6 and found.protocol["codes"] == 14
+
+
+def test_the_storage_stage_writes_what_the_tables_read(networks_folder, tmp_path, tiny_images, trained) -> None:
+    summary = tmp_path / "summary.json"
+    job = {"autoencoder": trained[1].model_dump(mode="json"), "added": 3, "steps": 2}
+    lpips = networks_folder / "lpips_alex.safetensors"
+    measure_storage(json.dumps(job), tiny_images, tiny_images, trained[0], summary, lpips)
+    values = read_summary(summary).values
+    numbers = {name.removeprefix("stored."): value.number for name, value in values.items()}
+    assert numbers["psnr_train"] == numbers["psnr_new"], "the same images twice"
+    assert values["stored.psnr_new"].protocol["count"] == 9, "14 images, of which 9 fill a square"
+    assert numbers["lpips_coded"] > 0 and numbers["fall_weights"] != 0 == numbers["fall_codes"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

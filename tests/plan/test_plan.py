@@ -58,7 +58,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
     ("key", "value", "stages"),
     [
         ("seed", 1, all_stages().keys() - {
-            "prepare_dataset", "complexity", "measure_decoding", "train_generator", "import_weights",
+            "prepare_dataset", "complexity", "measure_decoding", "measure_storage", "train_generator", "import_weights",
             "make_study"
         }),
         ("diffusions.main.training.learning_rate", 2e-3, AFTER_DIFFUSION),
@@ -67,7 +67,7 @@ AFTER_AUTOENCODER = {"train_autoencoder", "take_snapshot", *OF_CODES, *AFTER_DIF
         ("autoencoders.main.training.learning_rate", 1e-3, AFTER_AUTOENCODER),
         ("autoencoders.main.execution.cpu_threads", 2, AFTER_AUTOENCODER),
         ("datasets.tiny.filter", "box", all_stages().keys() - {
-            "complexity", "measure_decoding", "train_generator", "import_weights", "make_study"
+            "complexity", "measure_decoding", "measure_storage", "train_generator", "import_weights", "make_study"
         }),
         ("evaluation.neighbours.count", 5, {"nearest_neighbours", "make_figure", "make_report"}),
         ("tables.table2", ["main", "without-noise"], {

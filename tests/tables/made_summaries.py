@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bright_pipeline.settings.quantities import STORED
 from bright_pipeline.settings.spaces import SPACES
+from bright_pipeline.settings.tables import TABLES
 
 PREPARED = {
     "ffhq256": (256, "center crop, Pillow lanczos, to 256"),
@@ -126,6 +128,14 @@ def reconstruction_distance(name: str, space: str = "efficientnet_lite0", **chan
     made = generation(name, space.removesuffix("_clean"), space=space, **changes)
     values = {f"rfid.{key}": value for key, value in made["values"].items()}
     return made | {"kind": "reconstruction_distance", "values": values}
+
+
+def stored(name: str) -> dict[str, Any]:
+    """A made-up summary of what codes and weights store."""
+    names = [column.compared for entry in TABLES.values() for column in entry.quantities if column.kind is STORED]
+    values = {value: {"number": 1.5, "protocol": {"count": 400}} for value in names}
+    traits = {"method": "BRIGHT", "code_size": "8x8x4"}
+    return {"name": name, "dataset": CLOTHES, "kind": "stored", "traits": traits, "values": values}
 
 
 def codes(name: str, numbers: Any = None, **traits: Any) -> dict[str, Any]:

@@ -22,7 +22,17 @@ from bright_pipeline.tables.render import no_formula, to_csv, to_json, to_latex,
 from built_tables import PUBLISHED_FOLDER, Built, csv_rows, published_csv, row_named
 from hypothesis import given
 from hypothesis import strategies as st
-from made_summaries import church, codes, complexity, ffhq, generation, reconstruction, reconstruction_distance, row_of
+from made_summaries import (
+    church,
+    codes,
+    complexity,
+    ffhq,
+    generation,
+    reconstruction,
+    reconstruction_distance,
+    row_of,
+    stored,
+)
 from markdown_it import MarkdownIt
 from scipy.stats import t as student
 
@@ -45,6 +55,9 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
     "text_10k": [generation("main")],
     "section34": [codes("main"), codes("other", {"entries": None, "used_share": None})],
     "noise_generation": [generation("main")],
+    "collection_sizes": [stored("main"), COUNTS],
+    "rates": [stored("main")],
+    "new_images": [stored("main")],
     "table_sizes": [codes("main"), reconstruction("main")],
     "ablations": [reconstruction("main"), COUNTS, reconstruction_distance("main"), generation("main")],
     "latent_diffusion": [reconstruction_distance("main"), generation("main")],

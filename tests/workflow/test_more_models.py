@@ -76,7 +76,7 @@ def test_each_model_is_trained_once_and_has_its_rows(finished: tuple[Workflow, R
     rows = pd.read_csv(workflow.folder / "results" / "tiny" / "tables" / "table5.csv").set_index("name")
     theirs, gaussian = (rows.loc[name, "fd_efficientnet_lite0_measured"] for name in ("theirs", "gaussian"))
     assert rows.loc["theirs", "method"] == "Elsewhere" and theirs == pytest.approx(gaussian, rel=1e-6) and theirs > 0
-    for name in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations"):
+    for name in ("section34", "equal_budget", "table_sizes", "noise_generation", "ablations", "rates"):
         assert methods(workflow, name)
     assert workflow.run("-n", "all", "study_rates").nothing_to_do
 

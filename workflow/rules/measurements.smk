@@ -67,6 +67,16 @@ use rule reconstruct as measure_codes with:
         "Measuring codes of {params.entry}"
 
 
+use rule reconstruct as measure_storage with:
+    """Measure the bits of codes, image files of equal quality, new images, exchanged parts (beyond the paper)."""
+    output:
+        **outputs("measure_storage"),
+    log:
+        "results/logs/measure_storage-{name}-{digest}.log",
+    message:
+        "Measuring the storage of {params.entry}"
+
+
 use rule reconstruct as measure_decoding with:
     """Decoded images per second of several autoencoders in turns; all cores, so that no job runs in parallel."""
     output:

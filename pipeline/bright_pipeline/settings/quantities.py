@@ -1,6 +1,8 @@
 """The columns of the tables: each quantity as the paper prints it and as a run measures it."""
 
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 from bright_pipeline.settings.spaces import DISTANCE, OF_RECONSTRUCTIONS, SPACES, Space
@@ -67,6 +69,17 @@ CODES = Kind(
     note_where_shown=True,
     may_not_apply=True,
 )
+STORED = Kind(
+    "stored",
+    images="validation images",
+    note="A number of a code is rounded to 2^bits levels between the ends of its channel in codes of training images. "
+    "Coded: by an arithmetic code with the normal distribution of all numbers of these codes, at the fewest bits of a "
+    "number that cost 0.1 dB or less. Shared: all weights but the encoder's, 16 bits each. Codecs: files with headers, "
+    "one for each image or one mosaic of all. Tuned: 50 steps of Adam on the codes of new images, and on weights where "
+    "named; the fall is that of earlier images. Exchanged: a channel or a quadrant of the code is the next image's.",
+    note_where_shown=True,
+    may_not_apply=True,
+)
 TIMED_DECODING = Kind(
     "decoding",
     words="decoding timed side by side",
@@ -84,7 +97,8 @@ TIMED_TRAINING = Kind(
     has_protocol=False,
 )
 KINDS = {
-    kind.name: kind for kind in (RECONSTRUCTIONS, DISTANCES, COUNTED, GENERATED, CODES, TIMED_DECODING, TIMED_TRAINING)
+    kind.name: kind
+    for kind in (RECONSTRUCTIONS, DISTANCES, COUNTED, GENERATED, CODES, STORED, TIMED_DECODING, TIMED_TRAINING)
 }
 
 
@@ -251,9 +265,11 @@ DISTANCE_RATIO = tuple(
 )
 
 
-def _code_quantity(key: str, label: str, decimals: int, significant: int = 0, network: str | None = None) -> Quantity:
-    measured = {"": f"codes.{key}"}
-    return Quantity(key, label, CODES, measured, decimals=decimals, significant=significant, network=network)
+def _code_quantity(
+    key: str, label: str, decimals: int, significant: int = 0, network: str | None = None, kind: Kind = CODES
+) -> Quantity:
+    measured = {"": f"{kind.name}.{key}"}
+    return Quantity(key, label, kind, measured, decimals=decimals, significant=significant, network=network)
 
 
 # Beyond the paper: codes (section 3.4), bytes (section 5), speed and time.
@@ -287,6 +303,48 @@ BYTES = (
     _code_quantity("code_bytes", "Stored code of an image (B) ↓", 0),
     _code_quantity("collection_megabytes", "Stored codes of the collection (MB) ↓", 2, 3),
     _code_quantity("kept_megabytes", "All that is kept (MB) ↓", 2, 3),
+)
+KEY_BITS = range(1, 9)
+CODECS = {"webp": "WebP", "avif": "AVIF", "jxl": "JPEG XL", "jpeg2000": "JPEG 2000"}
+
+
+_stored = partial(_code_quantity, kind=STORED)
+
+
+def _stored_quality(key: str, words: str) -> tuple[Quantity, Quantity]:
+    psnr = _stored(f"psnr_{key}", f"PSNR (dB), {words} ↑", 2)
+    return psnr, _stored(f"lpips_{key}", f"LPIPS, {words} ↓", 4, network="lpips_alex")
+
+
+MEMORY = (*_stored_quality("train", "training images"), *_stored_quality("new", "validation images"))
+CODED = (
+    _stored("number_bits", "Bits of a number", 0),
+    _stored("bits_coded", "Coded bits per image ↓", 0),
+    *_stored_quality("coded", "coded"),
+    _stored("shared_megabits", "Shared (10^6 bits) ↓", 2),
+    *(
+        _stored(f"{codec}_{kind}_{metric}", f"{title}, {kind}, bits at equal {metric.upper()}", 0)
+        for (codec, title), kind, metric in product(CODECS.items(), ("single", "mosaic"), ("psnr", "lpips"))
+    ),
+)
+BY_BITS = tuple(
+    quantity
+    for bits in KEY_BITS
+    for quantity in (*_stored_quality(f"{bits}", f"{bits} bits"), _stored(f"bits_{bits}", f"Coded, {bits} bits", 0))
+)
+ADDED = (
+    *_stored_quality("encoded", "encoder's codes"),
+    *_stored_quality("codes", "tuned codes"),
+    *_stored_quality("tables", "tuned codes and tables"),
+    *_stored_quality("weights", "tuned codes and weights"),
+    _stored("fall_tables", "Fall of earlier images by tables (dB) ↓", 2),
+    _stored("fall_weights", "Fall of earlier images by weights (dB) ↓", 2),
+)
+EXCHANGED = (
+    _stored("channel_most", "Change by the strongest channel", 1),
+    _stored("channel_least", "Change by the weakest channel", 1),
+    _stored("coarse", "Coarse share of a channel's change", 3),
+    _stored("outside", "Share outside of a quadrant", 3),
 )
 DECODING_SPEED = Quantity(
     "decoded_per_second",

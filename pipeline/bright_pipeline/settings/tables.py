@@ -170,6 +170,30 @@ class Tables(Section):
         (*_IMAGES, "table_entries"),
         (*q.BYTES, q.CODE_BITS, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
     )
+    collection_sizes: list[str] = _table(
+        "Training images against others: entries that differ in tables and in training images.",
+        "Training images and others, by the size of the tables",
+        "Reconstruction of training images and of validation images, by the size of tables and collection.",
+        (*_IMAGES, "table_entries", "variant"),
+        (*q.MEMORY, *q.unpublished(q.COUNTS[:1])),
+        baseline="first",
+    )
+    rates: list[str] = _table(
+        "Bits of codes, and of image files of equal quality.",
+        "Bits of an image: codes and image files of equal quality",
+        "Bits of a code and of image files of the same PSNR or LPIPS; quality by the bits of a number (section 3.4).",
+        (*_IMAGES, "variant"),
+        (*q.CODED, *q.BY_BITS),
+        baseline="first of the same method",
+    )
+    new_images: list[str] = _table(
+        "New images for a trained model, and exchanged parts of codes.",
+        "New images and exchanged parts of codes",
+        "New images for a trained model, without training and with some steps, and the effect of parts of a code.",
+        (*_IMAGES, "variant"),
+        (*q.ADDED, *q.EXCHANGED),
+        baseline="first of the same method",
+    )
     ablations: AutoencoderRows = _table(
         "Models with a part removed or changed: reconstruction, samples, counts.",
         "Ablations: parts of the model removed or changed",

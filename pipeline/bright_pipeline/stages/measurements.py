@@ -26,6 +26,7 @@ from bright_pipeline.stages.datasets import dataset, image_size, known_images, p
 PAPER = PACKAGED_CONFIGS / "paper.yaml"
 EXPLORED_IMAGES = 300  # decoded, about: rows, steps, groups and resolutions
 MEASURED_IMAGES = 256 * 30  # decoded, about: `evaluation.noise_images` under each noise
+STORED_IMAGES = 400 * 60  # decoded, about: by bits and by parts, and in the steps of tuning
 Uses = Callable[[Job, int], Iterator[Use]]
 
 
@@ -50,6 +51,17 @@ class CodeMeasurement(Reconstruction):
 
     images: int = Field(256, ge=1, description="Validation images whose codes are perturbed.")
     seed: int = 0
+
+
+class StorageStudy(Encoding):
+    """Measure what codes and shared weights store."""
+
+    autoencoder: AnyAutoencoder = Field(json_schema_extra={"operational": True})
+    whole: bool = Field(True, description="false: only the quality of training images and of validation images.")
+    images: int = Field(400, ge=4, description="Images of each split, at most; in a square mosaic.")
+    known: int = Field(4096, ge=2, description="Training images, at most, whose codes give ranges and frequencies.")
+    added: int = Field(32, ge=1, description="New images whose codes are tuned.")
+    steps: int = Field(50, ge=1, description="Steps of tuning.")
 
 
 class Exploration(Section):
@@ -194,6 +206,18 @@ MEASURE_CODES = Stage(
     numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
     uses=inference_uses("encode", "decode", items=MEASURED_IMAGES, networks=["lpips_alex"]),
 )
+MEASURE_STORAGE = Stage(
+    "measure_storage",
+    "storage",
+    StorageStudy,
+    {"summary": "summary.json"},
+    gpu=True,
+    memory_mb=8000,
+    summary="summary.json",
+    kind=q.STORED,
+    numbers_of_row=lambda jobs, row: [jobs(storage_study, row)["summary.json"]],
+    uses=inference_uses("encode", "decode", items=STORED_IMAGES, networks=["lpips_alex"]),
+)
 MEASURE_DECODING = Stage(
     "measure_decoding",
     "decodings",
@@ -266,6 +290,14 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
     settings |= {"images": images, "seed": jobs.seed(0, "code noise")}
     read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
     return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, inputs=read, networks=["lpips_alex"])
+
+
+def storage_study(jobs: Jobs, name: str) -> Job:
+    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    wanted = jobs.config.tables_or_default
+    settings["whole"] = name in (*wanted.rates, *wanted.new_images)
+    read: Inputs = {"training": jobs(dataset, jobs.config.autoencoders[name].dataset)["train.zip"]}
+    return with_autoencoder(jobs, MEASURE_STORAGE, name, "validation", settings, read, ["lpips_alex"])
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tuple[str, ...] = ()) -> Job:
