@@ -127,9 +127,9 @@ def tuned(
 def exchanged(model: ImageAutoencoder, codes: Tensor) -> dict[str, float]:
     """What changes where a channel, or a quadrant of positions, of a code comes from the next image.
 
-    `channel_most`, `channel_least`: root mean square change by a channel, in levels of 8 bits; `coarse`: the share of
-    all channels' squares in means over an eighth of each side; `outside`: the share of a quadrant's squares outside of
-    it and of a margin of an eighth of the side.
+    `channel_most`, `channel_least`: root mean square change by a channel, in levels of 8 bits. `coarse`: the share of
+    all channels' squares in means over an eighth of each side. `outside`: the share of a quadrant's squares that is
+    outside of it and of a margin of an eighth of the side.
     """
     whole, side = decode(model, codes).float(), model.resolution
 
