@@ -87,3 +87,12 @@ def test_of_equal_sets_the_interval_holds_zero() -> None:
     points = gaussian(60, 5, 0)
     low, high = frechet_interval(points, points, frechet_distance(points, points, "torch-fidelity"))
     assert low == 0.0 and 0.0 <= high < 0.5
+
+
+@pytest.mark.parametrize(("images", "copied"), [(24, 5), (60, 5)], ids=["fewer images", "features alike"])
+def test_sets_without_a_spread_in_some_directions_have_a_distance(images: int, copied: int) -> None:
+    """Rounding can make eigenvalues of zero negative."""
+    one, two = (np.tile(gaussian(images, 8, seed), copied) for seed in (4, 5))
+    distance = frechet_distance(one, two, "dgm-eval")
+    low, high = frechet_interval(one, two, distance)
+    assert low < distance < high

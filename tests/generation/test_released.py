@@ -10,6 +10,7 @@ from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.generation import released
 from bright_pipeline.generation.exported import write_weights
 from bright_pipeline.generation.released import write_sums
-from bright_pipeline.generation.sampling import fit_gaussian
+from bright_pipeline.generation.sampling import decode_finite, fit_gaussian
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import save_autoencoder
 from bright_pipeline.settings.autoencoder import Autoencoder
@@ -123,6 +124,13 @@ def test_codes_that_are_no_numbers_are_one_line(folder: Path) -> None:
         load_autoencoder(folder).decode(torch.full((1, 2, 4, 4), torch.nan))
     with pytest.raises(InputError, match="a Gaussian of codes takes two training images or more"):
         fit_gaussian(torch.ones(1, 2, 4, 4))
+
+
+def test_two_codes_are_enough_for_a_normal_distribution_and_images_are_32_bit_floats() -> None:
+    mean, _ = fit_gaussian(torch.stack([torch.zeros(2, 4, 4), torch.ones(2, 4, 4)]))
+    assert mean.flatten().tolist() == pytest.approx([0.5] * 32)
+    in_half = SimpleNamespace(decode=lambda codes: codes.half())
+    assert decode_finite(in_half, torch.zeros(1, 2, 4, 4)).dtype == torch.float32
 
 
 def test_a_cache_that_cannot_be_made_and_a_host_that_is_none_are_one_line(tmp_path, monkeypatch) -> None:

@@ -55,6 +55,13 @@ def test_z_of_any_length_gives_the_same_w(generator):
     torch.testing.assert_close(generator.mapping(latents), generator.mapping(7 * latents), rtol=1e-4, atol=1e-6)
 
 
+def test_the_mappings_layers_read_z_with_a_mean_square_of_one(generator):
+    read = []
+    generator.mapping.layers[0].register_forward_hook(lambda layer, inputs, output: read.append(inputs[0]))
+    generator.mapping(7 * torch.randn(4, generator.mapping.layers[0].weight.shape[1]))
+    torch.testing.assert_close(read[0].square().mean(dim=1), torch.ones(4))
+
+
 def test_the_mapping_learns_at_a_hundredth_of_the_rate(generator):
     layer = generator.mapping.layers[0]
     used = (layer.weight * layer.gain).detach().clone()

@@ -196,6 +196,21 @@ def test_missing_network_says_what_to_put_where(built: Built) -> None:
     assert row["missing"].startswith("fid; fid_clean; clip_fid; is") and row["method"] == "BRIGHT (LDM)"
 
 
+def test_spreads_of_seeds_and_of_the_paper_are_told_apart(built: Built) -> None:
+    both = [reconstruction("main"), reconstruction("main#1", numbers={"psnr": 24.0})]
+    words = "Behind a published number it is"
+    assert words in display(built("table2", *both, training_seeds=[0, 1])).spreads
+    assert words not in display(built("equal_budget", *both, training_seeds=[0, 1])).spreads, (
+        "the paper has no such table"
+    )
+    assert words not in display(built("table2", reconstruction("main"))).spreads, "both are over images"
+
+
+def test_a_column_that_one_row_has_is_not_called_unmeasured(built: Built) -> None:
+    table = built("table5", generation("main"), ffhq("f", "clip"), missing=["network inception is missing (FID)"])
+    assert "FID" in display(table).unmeasured and "CLIP-FID" not in display(table).unmeasured
+
+
 def test_the_json_has_each_number_beside_its_text_and_its_interval(built: Built, tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text(to_json(built("table2", church("c", "64x64x4"))))
     shown = read_display(tmp_path / "table.json")

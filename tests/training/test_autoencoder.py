@@ -7,7 +7,7 @@ import torch
 from bright_pipeline.data.archive import to_model
 from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.training.autoencoder import AutoencoderTask
-from bright_pipeline.training.batches import StepOrder, TrainingImages
+from bright_pipeline.training.batches import MicroBatch, StepOrder, TrainingImages
 from bright_pipeline.training.loop import make_accelerator
 
 pytestmark = pytest.mark.usefixtures("fresh_process")
@@ -101,6 +101,16 @@ def test_the_adversary_joins_when_it_is_told(make_task, kind):
     critic = {"critic_estimate", "gradient_penalty"}
     assert [critic <= found for found in keys] == [False, False, True, True]
     assert ["adversarial" in found for found in keys] == [False, False, False, True]
+
+
+def test_the_critics_estimate_is_the_mean_score_of_real_images_less_that_of_reconstructions(make_task):
+    task = make_task(losses={"adversarial": {"kind": "logistic_r1", "start_images": 0, "critic_only_images": 0}})
+    images = first_batch(task)
+    fakes = images.flip(3) / 2
+    with torch.no_grad():
+        expected = task.discriminator(images).mean() - task.discriminator(fakes).mean()
+    _, numbers = task._discriminator_loss(MicroBatch(images, task.random(0), 1.0), fakes)
+    torch.testing.assert_close(numbers["critic_estimate"].detach(), expected)
 
 
 def test_adam_has_the_papers_betas_and_two_epsilons_and_the_ema_its_half_life(make_task):
