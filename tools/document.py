@@ -125,7 +125,7 @@ def _differences(table: DisplayTable) -> list[str]:
     """The significant differences from the first row as a table, what they are, and the number of the others."""
     found, note = differences(table)
     kept = {
-        label: {name: f"**{one.text}**" for name, one in of_row.items() if one.is_significant}
+        label: {name: f"**{text}**" for name, (text, is_significant) in of_row.items() if is_significant}
         for label, of_row in found.items()
     }
     names = [name for name in dict(table.columns) if any(name in of_row for of_row in kept.values())]
