@@ -74,7 +74,7 @@ def test_the_roots_of_all_families_jobs_are_covered_here(own_folder: Path) -> No
     known = {root for roots in ROOTS.values() for root in roots}
     jobs = Jobs(read_config(ROOT.parent / "config" / "demo-all.yaml"), every_network=True)
     stages = {job.stage.name for job in jobs(planned).values()}
-    assert all_stages().keys() - stages <= {"import_weights", "make_study", "take_snapshot"}
+    assert all_stages().keys() - stages <= {"import_weights", "make_study", "measure_storage", "take_snapshot"}
     assert {root for job in jobs(planned).values() for root in job.code_roots} <= known
 
 

@@ -57,6 +57,7 @@ SUMMARIES: dict[str, list[dict[str, Any]]] = {
     "noise_generation": [generation("main")],
     "collection_sizes": [stored("main"), COUNTS],
     "rates": [stored("main")],
+    "bits_of_numbers": [stored("main")],
     "new_images": [stored("main")],
     "table_sizes": [codes("main"), reconstruction("main")],
     "ablations": [reconstruction("main"), COUNTS, reconstruction_distance("main"), generation("main")],

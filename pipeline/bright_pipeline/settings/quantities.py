@@ -75,7 +75,7 @@ STORED = Kind(
     note="A number of a code is rounded to 2^bits levels between the ends of its channel in codes of training images. "
     "Coded: by an arithmetic code with the normal distribution of all numbers of these codes, at the fewest bits of a "
     "number that cost 0.1 dB or less. Shared: all weights but the encoder's, 16 bits each. Codecs: files with headers, "
-    "one for each image or one mosaic of all. Tuned: 50 steps of Adam on the codes of new images, and on weights where "
+    "one for each image, or all in one mosaic. Tuned: 50 steps of Adam on codes of new images, and on weights where "
     "named; the fall is that of earlier images. Exchanged: a channel or a quadrant of the code is the next image's.",
     note_where_shown=True,
     may_not_apply=True,
@@ -306,6 +306,7 @@ BYTES = (
 )
 KEY_BITS = range(1, 9)
 CODECS = {"webp": "WebP", "avif": "AVIF", "jxl": "JPEG XL", "jpeg2000": "JPEG 2000"}
+FILES = {"single": "each", "mosaic": "in one"}
 
 
 _stored = partial(_code_quantity, kind=STORED)
@@ -318,19 +319,18 @@ def _stored_quality(key: str, words: str) -> tuple[Quantity, Quantity]:
 
 MEMORY = (*_stored_quality("train", "training images"), *_stored_quality("new", "validation images"))
 CODED = (
-    _stored("number_bits", "Bits of a number", 0),
     _stored("bits_coded", "Coded bits per image ↓", 0),
     *_stored_quality("coded", "coded"),
     _stored("shared_megabits", "Shared (10^6 bits) ↓", 2),
     *(
-        _stored(f"{codec}_{kind}_{metric}", f"{title}, {kind}, bits at equal {metric.upper()}", 0)
-        for (codec, title), kind, metric in product(CODECS.items(), ("single", "mosaic"), ("psnr", "lpips"))
+        _stored(f"{codec}_{kind}_{metric}", f"{title}, {words}, bits at equal {metric.upper()}", 0)
+        for (codec, title), (kind, words), metric in product(CODECS.items(), FILES.items(), ("psnr", "lpips"))
     ),
 )
-BY_BITS = tuple(
-    quantity
-    for bits in KEY_BITS
-    for quantity in (*_stored_quality(f"{bits}", f"{bits} bits"), _stored(f"bits_{bits}", f"Coded, {bits} bits", 0))
+BY_BITS = (
+    _stored("number_bits", "Bits of a number in `rates`", 0),
+    *(_stored(f"psnr_{bits}", f"PSNR (dB), {bits} bits ↑", 2) for bits in KEY_BITS),
+    *(_stored(f"bits_{bits}", f"Coded bits per image, {bits} bits", 0) for bits in KEY_BITS),
 )
 ADDED = (
     *_stored_quality("encoded", "encoder's codes"),

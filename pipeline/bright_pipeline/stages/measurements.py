@@ -295,7 +295,7 @@ def code_measurement(jobs: Jobs, name: str) -> Job:
 def storage_study(jobs: Jobs, name: str) -> Job:
     settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
     wanted = jobs.config.tables_or_default
-    settings["whole"] = name in (*wanted.rates, *wanted.new_images)
+    settings["whole"] = name in (*wanted.rates, *wanted.bits_of_numbers, *wanted.new_images)
     read: Inputs = {"training": jobs(dataset, jobs.config.autoencoders[name].dataset)["train.zip"]}
     return with_autoencoder(jobs, MEASURE_STORAGE, name, "validation", settings, read, ["lpips_alex"])
 
