@@ -72,6 +72,8 @@ def test_a_code_keeps_the_fewest_bits_that_cost_a_tenth_of_a_decibel() -> None:
     assert 1 < enough < 8 and numbers["number_bits"] == enough
     assert numbers["bits_coded"] == numbers[f"bits_{enough}"] < numbers["bits_8"]
     assert numbers["psnr_coded"] == numbers[f"psnr_{enough}"] > numbers["psnr_1"] + 3
+    of_one_image = stored.bits_of_numbers(model, images, codes, codes[:1], quality)
+    assert "psnr_coded" in of_one_image and "bits_coded" not in of_one_image, "one code has no covariance"
 
 
 def test_tuned_codes_reach_the_images_and_tuned_weights_change_earlier_images() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.data.archive import to_model, to_uint8
+from bright_pipeline.evaluation.codes import MOST_NUMBERS
 from bright_pipeline.evaluation.reconstruction import MICRO_BATCH, image_metrics
 from bright_pipeline.models.autoencoder import ImageAutoencoder
 from bright_pipeline.settings.quantities import KEY_BITS
@@ -77,15 +78,17 @@ def bits_of_numbers(
 ) -> dict[str, float]:
     """Quality and bits of an image by the bits of a number, and `NAME_coded`: with the fewest that cost 0.1 dB or less.
 
-    known: codes of training images, from which ranges and distributions are taken.
+    known: codes of training images, from which ranges and distributions are taken. Codes of more than 4,096 numbers,
+    and a single known code, have no bits: there is no covariance, or it takes too long.
     """
+    has_covariance = codes[0].numel() <= MOST_NUMBERS and len(known) > 1
     exact = quality(images, decode(model, codes))["psnr"]
     numbers: dict[str, float] = {}
     for bits in KEY_BITS:
         (whole, values), (seen, _) = levels(codes, known, bits), levels(known, known, bits)
-        at = quality(images, decode(model, values)) | {"bits": coded_bits(whole, seen)}
+        at = quality(images, decode(model, values)) | ({"bits": coded_bits(whole, seen)} if has_covariance else {})
         numbers |= {f"{name}_{bits}": number for name, number in at.items()}
-        if "bits_coded" not in numbers and (exact - at["psnr"] <= TOLERATED_DB or bits == KEY_BITS[-1]):
+        if "number_bits" not in numbers and (exact - at["psnr"] <= TOLERATED_DB or bits == KEY_BITS[-1]):
             numbers |= {f"{name}_coded": number for name, number in at.items()} | {"number_bits": bits}
     return numbers
 
