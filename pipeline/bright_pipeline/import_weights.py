@@ -29,17 +29,18 @@ def import_weights(
         raise InputError(f"{kind}.weights.path: {checkpoint} does not exist")
     settings = entry.model_copy(update={"weights": None})  # as from a training
     save: Callable[[], None]
-    shape = (job.channels, job.resolution or 0, job.resolution or 0)
+    side = job.resolution or 0
     try:
         if kind == "autoencoder":
             from bright_pipeline.foreign.first_stages import import_first_stage
 
-            model = make_autoencoder(settings, shape[1], job.channels)
+            model = make_autoencoder(settings, side, job.channels)
             import_first_stage(model, read_tensors(checkpoint), checkpoint)
-            save = partial(save_autoencoder, weights, model, settings, shape[1], job.channels)
+            save = partial(save_autoencoder, weights, model, settings, side, job.channels)
         elif kind == "generator":
             from bright_pipeline.foreign.unets import import_unet_folder
 
+            shape = (job.channels, side, side)
             model = make_generator(settings, shape)
             import_unet_folder(model.unet, checkpoint)
             save = partial(save_generator, weights, model, settings, shape)

@@ -33,8 +33,7 @@ def measure_storage(
     use_cpu(job.cpu_threads)
     archive, earlier, model = ImageArchive(images), ImageArchive(training), load_autoencoder(autoencoder)
     device, upsample = next(model.parameters()).device, model.settings.losses.perceptual.upsample
-    networks = [] if lpips_alex is None else [("lpips_alex", lpips_alex)]
-    lpips = next((LpipsDistance(*network).to(device) for network in networks), None)
+    lpips = None if lpips_alex is None else LpipsDistance("lpips_alex", lpips_alex).to(device)
     count = isqrt(min(job.images, len(archive), len(earlier))) ** 2  # in a square mosaic
     new, known = (split.tensor(range(count)).to(device) for split in (archive, earlier))
     quality, codes = stored.quality_with(lpips), stored.encode(model, new)
@@ -44,7 +43,7 @@ def measure_storage(
     }
     numbers: dict[str, float] = {}
     if job.whole:
-        loss = next((PerceptualLoss(*network, upsample).to(device) for network in networks), None)
+        loss = None if lpips_alex is None else PerceptualLoss("lpips_alex", lpips_alex, upsample).to(device)
         few, weights = slice(job.added), [name for name, _ in model.named_children() if name != "encoder"]
         parts = {"codes": [], "weights": weights} | ({"tables": ["tables"]} if hash_tables(model.settings) else {})
         measured["encoded"] = quality(new[few], stored.decode(model, codes[few]))

@@ -1,6 +1,8 @@
 """`bright encode`, `bright decode` and `bright sample`: a folder of images becomes codes, and images again."""
 
+import shutil
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,7 +13,11 @@ from bright_pipeline.commands.decode import decode
 from bright_pipeline.commands.encode import encode
 from bright_pipeline.commands.sample import sample
 from bright_pipeline.generation.code_files import read_codes, write_codes
-from bright_pipeline.models.checkpoints import save_autoencoder
+from bright_pipeline.generation.interactive import validation_images
+from bright_pipeline.models.checkpoints import make_autoencoder, save_autoencoder
+from bright_pipeline.stages.autoencoders import autoencoder
+from bright_pipeline.stages.datasets import dataset
+from finished_plan import TINY, tiny_plan
 from first_stages import ALL_FAMILIES, RESOLUTION, small_model
 from PIL import Image
 
@@ -68,6 +74,7 @@ def test_keys_are_rounded_to_half_the_deviation_of_their_noise(finest: int, kind
     assert np.load("codes.npz")["codes"].dtype == kind
     assert names == list("abcde") and (again - codes).abs().max() <= 1.01 / (4 * finest) / 4
     assert again[0, 0, 0, :2].tolist() == [0, 1]
+    assert np.load("codes.npz")["levels"] + 1 == 8 * finest, "steps of half the deviation, 1 / (4 finest)"
 
 
 def test_keys_with_noise_too_small_for_16_bits_keep_32(own_folder: Path) -> None:
@@ -91,6 +98,26 @@ def test_other_files_and_names_from_elsewhere_do_no_harm(photos: Path) -> None:
     Path("empty").mkdir()
     with pytest.raises(InputError, match="empty: no readable image"):
         encode(Path("empty"), Path("codes.npz"), model)
+
+
+def test_a_config_names_its_trained_model_and_the_validation_images(own_folder: Path, tiny_images: Path) -> None:
+    jobs = tiny_plan()
+    settings = jobs.config.autoencoders["main"]
+    files = [
+        jobs(autoencoder, "main").folder / "autoencoder.safetensors",
+        jobs(dataset, "tiny").folder / "validation.zip",
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True)
+    model = make_autoencoder(settings, 32, 1)
+    save_autoencoder(files[0], model, settings, 32, 1)
+    shutil.copyfile(tiny_images, files[1])
+    loaded = load_autoencoder("main", TINY, device="cpu").autoencoder.state_dict()
+    assert all(torch.equal(weight, loaded[name]) for name, weight in model.state_dict().items())
+    with ZipFile(tiny_images) as archive:
+        count, first = len(archive.namelist()), Image.open(archive.open(sorted(archive.namelist())[0])).tobytes()
+    assert [len(validation_images("main", wanted, TINY)) for wanted in (3, 1000)] == [3, count]
+    assert validation_images("main", 1, TINY)[0].tobytes() == first
 
 
 def test_a_model_prints_in_one_line_and_samples_need_a_diffusion_model(own_folder: Path) -> None:

@@ -120,6 +120,14 @@ def test_a_few_far_keys_do_not_widen_the_range_and_equal_keys_have_the_whole_one
     assert explorer.key_ranges(code_statistics(torch.full((1, 1, 2, 2), 0.5))["channels"]) == [(0.0, 1.0)]
 
 
+def test_numbers_are_packed_in_16_bits_by_the_largest_of_either_sign() -> None:
+    packed = explorer.packed(torch.tensor([-2.0, 1.0]))
+    assert base64.b64decode(packed["data"]) == (-32767).to_bytes(2, "little", signed=True) + (16384).to_bytes(
+        2, "little"
+    )
+    assert packed["scale"] * 32767 == 2
+
+
 def test_the_explorer_leaves_large_models_out_and_states_their_size(model, tiny_images, tmp_path, monkeypatch) -> None:
     save_autoencoder(tmp_path / "autoencoder.safetensors", model, model.settings, 32, 1)
     files = [tmp_path / name for name in ("autoencoder.safetensors", *"abcd", "explorer.json")]

@@ -71,6 +71,11 @@ def test_rqvaes_loss_is_the_mean_of_the_distances_at_every_depth():
     torch.testing.assert_close(own["commitment"], expected / 2)
 
 
+def test_vectors_of_16_bits_are_quantized_as_numbers_of_32():
+    quantizer, vectors = ResidualQuantizer(6, 4, 2, 0.9).eval(), torch.randn(3, 5, 4).bfloat16()
+    assert torch.equal(quantizer(vectors)[0], quantizer(vectors.float())[0])
+
+
 def test_the_quantizer_equals_vector_quantize_pytorchs_to_the_bit():
     """Indices, losses, their gradients and the averages, step by step; beginning with the same random entries."""
     torch.manual_seed(5)

@@ -185,7 +185,8 @@ def test_tables_get_every_seed_of_a_row_with_its_weights_and_counts_once() -> No
     plan = seeded(0, 1)
     made, alone = plan(tables), tiny_plan()(tables)
     assert {"main", "main#1", "gaussian#1"} < set(made["table5"].names)
-    assert made["table5"].settings["training_seeds"] == [0, 1]
+    assert made["table5"].settings["training_seeds"] == made["table7"].settings["training_seeds"] == [0, 1]
+    assert made["table3"].settings["training_seeds"] == [0], "counts have no others"
     counts, before = ([job.stage.name for job in one["table7"].upstream].count("complexity") for one in (made, alone))
     assert counts == before
     assert made["table3"].digest == alone["table3"].digest, "nothing was trained for it"

@@ -282,6 +282,12 @@ def test_the_demos_explorer_decodes_with_the_decoder_of_its_samples_in_the_range
     assert read["diffusion"] is plan(diffusion, "main")
 
 
+def test_the_page_reads_the_training_images_near_its_samples() -> None:
+    made = tiny_plan()(page)
+    assert made.inputs["data"][made.names.index("train")].content == "train.zip"
+    assert {"samples", "neighbours", "neighbours_summary"} < set(made.names)
+
+
 def test_figures_are_drawn_where_the_tables_have_their_samples() -> None:
     """Figures 12 and 13 where Table 6 has other samples than Table 5, figure 14 where it has samples of LDM."""
     one = tiny_plan()(figures).keys()

@@ -142,6 +142,9 @@ def test_a_decoder_stage_keeps_the_encoder_and_adds_noise_in_deviations_of_the_c
     task.model_pass(images, task.random(0, batch=len(images)))
     moved = (seen[0] - codes).transpose(0, 1).flatten(1).std(1) / deviation
     assert moved.tolist() == pytest.approx([0.5] * len(moved), rel=0.1)
+    task.code_deviation = 100 * task.code_deviation
+    task.model_pass(images, task.random(0, batch=len(images)))
+    assert (seen[1].min(), seen[1].max()) == (0, 1), "keys stay in the tables"
     before = bits(task.model.encoder), bits(task.model.synthesis)
     task.step(0), task.step(1)
     assert all(map(torch.equal, before[0], bits(task.model.encoder)))

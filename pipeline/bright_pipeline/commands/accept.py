@@ -1,9 +1,7 @@
 """Accept existing results after a change, of the code or of a config key, that is known to change no number.
 
-The digest that names a folder of the store contains the code and the keys that can change its numbers, so a harmless
-change (a renamed variable, a faster way to the same sum) changes it too. This command finds results that differ from
-the required ones in the code alone, or in the given keys, and records in results/accepted.json that they count. The
-file can be committed; without it, or one of its lines, those results are computed again.
+Results that differ from the required ones in the code alone, or in the given keys, are recorded in
+results/accepted.json. Without that file, or one of its lines, they are computed again.
 """
 
 from typing import Annotated, Any

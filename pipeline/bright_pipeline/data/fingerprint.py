@@ -7,9 +7,8 @@ digests. The times of the files, which git does not track, are hashed into resul
 ignores.
 
 If a name, a size or a time has changed, as after a touch or in a fresh clone, all files are read again. The same
-content gives the same fingerprint, and nothing is recomputed. (A hash per image would take 8 MB in git for 126,227
-images and save little: preparing a changed collection reads all files anyway.) A changed file with the same size and
-time is not detected.
+content gives the same fingerprint, and nothing is recomputed. A changed file with the same size and time is not
+detected.
 
 Files that are missing, empty or unreadable, as on a disk that is not mounted, change nothing: the stored fingerprint is
 used.

@@ -51,7 +51,7 @@ class Stage:
     shown: "Callable[[Any], Iterable[Job]]" = lambda jobs: ()  # jobs that every run makes, even if no job reads them
     targets: "Callable[[Any], dict[str, list[Job]]]" = lambda jobs: {}  # the jobs that a target of Snakemake names
     copies: "Callable[[Any], dict[str, Output]]" = lambda jobs: {}  # readable names in results/RUN, with their files
-    summary: str | None = None  # the output with its numbers, copied to results/RUN/summaries
+    summary: str = "summary"  # the output with its numbers, if it has that; copied to results/RUN/summaries
     numbers: "Callable[[Job], tuple[str, ...]]" = lambda job: ()  # the place of these numbers in metrics.json; (): none
     # What would stop a job of a run that needs these shards (`Needed`), known before it starts; a line for each.
     problems: "Callable[[Job, Any], Iterable[str]]" = lambda job, needed: ()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
@@ -140,16 +141,16 @@ def longest_chain(jobs: Iterable[Job], prices: list[JobPrice]) -> tuple[float, l
     for one in prices:
         key = one.shard.job.key
         own[key] = max(own[key], float(one.missing_s[0]))
-    chains: dict[tuple[str, str], tuple[float, list[Job]]] = {}
 
+    @cache
     def chain(job: Job) -> tuple[float, list[Job]]:
-        key = job.key
-        if key not in chains:
-            before = max((chain(one) for one in job.upstream), key=lambda found: found[0], default=(0.0, []))
-            chains[key] = (before[0] + own[key], [*before[1], job] if own[key] else before[1])
-        return chains[key]
+        seconds, before = longest(job.upstream)
+        return seconds + own[job.key], [*before, job] if own[job.key] else before
 
-    return max((chain(job) for job in jobs), key=lambda found: found[0], default=(0.0, []))
+    def longest(jobs: Iterable[Job]) -> tuple[float, list[Job]]:
+        return max(map(chain, jobs), key=lambda found: found[0], default=(0.0, []))
+
+    return longest(jobs)
 
 
 def requests(jobs: Jobs, cards: Iterable[str]) -> dict[str, tuple[float | None, int | None]]:

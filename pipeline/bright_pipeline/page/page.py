@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -91,17 +91,6 @@ def _single(inputs: Inputs, name: str) -> dict[str, Path]:
     return {key.partition(":")[2]: paths_of(inputs, key)[0] for key in inputs if key.partition(":")[0] == name}
 
 
-class Cost(NamedTuple):
-    """The jobs of a stage: sums of elapsed and of CPU seconds, and the largest memory in bytes."""
-
-    stage: str
-    jobs: int
-    recorded: int
-    seconds: float
-    cpu_seconds: float | None
-    memory: float | None
-
-
 def last_line(name: str, history: Path) -> dict[str, Any]:
     """The last line of a training's history: steps, images, seconds, and losses by name."""
     last = read_history(history).iloc[-1]
@@ -110,17 +99,21 @@ def last_line(name: str, history: Path) -> dict[str, Any]:
     return {"name": name, "losses": losses} | counts
 
 
-def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[dict[str, Any]]) -> list[Cost]:
-    """The cost of each stage with records here (pulled results have none), the most expensive first."""
+def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cost of each stage with records here (pulled results have none), the most expensive first.
+
+    Sums of elapsed and of CPU seconds, and the largest memory in bytes; None where histories alone are known.
+    """
     by_stage: dict[str, list[JobRow]] = {}
     for job in jobs:
         by_stage.setdefault(job.stage, []).append(job)
-    costs = []
+    costs = list[dict[str, Any]]()
     for stage, rows in by_stage.items():
+        cost = {"stage": stage, "jobs": len(rows), "cpu_seconds": None, "memory": None}
         kind = stage.removeprefix("train_")
         times = [training["seconds"] for training in trainings if training["name"].startswith(f"{kind} ")]
         if times:  # a history has the seconds of every attempt
-            costs.append(Cost(stage, len(rows), len(times), sum(times), None, None))
+            costs.append(cost | {"recorded": len(times), "seconds": sum(times)})
             continue
         finished, recorded = [], 0
         for job in rows:  # a job has one record, or one for each shard
@@ -129,10 +122,10 @@ def gather_costs(jobs: Iterable[JobRow], records: Path, trainings: list[dict[str
             finished += done
             recorded += bool(done)
         if finished:
-            seconds, cpu_seconds = (sum(record[key] for record in finished) for key in ("seconds", "cpu_seconds"))
+            sums = {key: sum(record[key] for record in finished) for key in ("seconds", "cpu_seconds")}
             memory = max(record["peak_mb"] for record in finished) * 2**20
-            costs.append(Cost(stage, len(rows), recorded, seconds, cpu_seconds, memory))
-    return sorted(costs, key=lambda cost: -cost.seconds)
+            costs.append(cost | sums | {"recorded": recorded, "memory": memory})
+    return sorted(costs, key=lambda cost: -cost["seconds"])
 
 
 def gather_provenance(summaries: list[Path], results: Iterable[Path]) -> dict[str, dict[str, Any]]:

@@ -8,8 +8,7 @@ reconstruction.NAME.METRIC, reconstruction_distance.NAME.SPACE.METRIC, generatio
 scored) and neighbours.NAME.NUMBER, of the first training seed; those of other seeds are under seeds.SEED.
 
 headline.json has the six main numbers, which DVC compares. dvc.yaml has the metrics, plots and artifacts that DVC shows
-of the run. Weights are artifacts with stable names, while their folders are named by digests. DVC tracks a result in a
-small `.dvc` file beside its folder, which git tracks.
+of the run. Weights are artifacts with stable names, while their folders are named by digests.
 """
 
 import os

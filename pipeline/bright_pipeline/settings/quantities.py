@@ -3,8 +3,10 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.settings.spaces import DISTANCE, OF_RECONSTRUCTIONS, SPACES, Space
 
 
@@ -23,79 +25,28 @@ class Kind:
     has_seeds: bool = True  # whether a training seed can change it
 
 
-RECONSTRUCTIONS = Kind(
-    "reconstruction",
-    images="validation images",
-    note="LPIPS is measured with AlexNet, LPIPS-VGG with VGG16; the paper names no network. Judge a model that was "
-    "trained with LPIPS-AlexNet by LPIPS-VGG. SSIM includes windows that cross the border, with reflected pixels "
-    "(torchmetrics). The original implementation excludes these windows, so its values can differ.",
-)
-DISTANCES = Kind(
-    "reconstruction_distance",
-    images="validation images",
-    note="rFID is the FID of the reconstructions against the validation images. rFD (EfficientNet-Lite0) is the same "
-    "distance on other features. The paper has neither. For distances, lower is better.",
-)
-COUNTED = Kind(
+NOTES = read_yaml(Path(__file__).with_name("notes.yaml"), "notes.yaml")
+
+
+def _kind(name: str, **rest: Any) -> Kind:
+    return Kind(name, note=NOTES.get(name, ""), **rest)
+
+
+RECONSTRUCTIONS = _kind("reconstruction", images="validation images")
+DISTANCES = _kind("reconstruction_distance", images="validation images")
+COUNTED = _kind(
     "complexity",
     words="counted from the config",
-    note="M: millions of parameters, counted from the config. ngp and tcnn are two table conventions: r + 1 or r nodes "
-    "per dimension; the difference is of ngp. GFLOPs count multiply-accumulates of retrieval and decoding, by the "
-    "paper's rule and by a true count; the difference is of the paper's rule.",
     of_training=False,
     has_protocol=False,
     may_not_apply=True,
     has_seeds=False,
 )
-GENERATED = Kind(
-    "generation",
-    images="samples",
-    note="FID and IS use InceptionV3 with torch-fidelity's resize; FID (clean-fid) uses clean-fid's resize. CLIP-FID "
-    "uses CLIP ViT-B/32. Precision, recall, F1, density and coverage use VGG16. FD-DINOv2 uses DINOv2 ViT-L/14. "
-    "CMMD uses CLIP ViT-L/14 at 336 px. KID uses InceptionV3; it has no bias and can be below zero. Density can "
-    "exceed 1. FD is the Fréchet distance, KD the kernel distance (as KID). Metrics named (EfficientNet-Lite0) "
-    "use other features: do not compare them with the metrics above. For distances (FID, FD, KD, KID, CMMD), "
-    "lower is better; real images have the lowest distance that can be expected.",
-)
-CODES = Kind(
-    "codes",
-    images="validation images under noise",
-    note="Entries in use are counted over the codes of the training split. They are entries of a codebook, or "
-    "reachable entries of the finest hash tables (mean over groups). Perplexity: exp of the entropy of the hits. "
-    "Variation of hits: standard deviation over mean of the hits of an entry, in the median group. Noise: uniform "
-    "within ± its size, on each number of the codes; deviations are those of the codes. MB: 10^6 bytes. Weights "
-    "and continuous codes are stored with 32 bits a number, quantized codes with the bits of their indices; bits per "
-    "image are what reaches the decoder in training.",
-    note_where_shown=True,
-    may_not_apply=True,
-)
-STORED = Kind(
-    "stored",
-    images="validation images",
-    note="A number of a code is rounded to 2^bits levels between the ends of its channel in codes of training images. "
-    "Coded: by an arithmetic code with the normal distribution of all numbers of these codes, at the fewest bits of a "
-    "number that cost 0.1 dB or less. Shared: all weights but the encoder's, 16 bits each. Codecs: files with headers, "
-    "one for each image, or all in one mosaic. Tuned: 50 steps of Adam on codes of new images, and on weights where "
-    "named; the fall is that of earlier images. Exchanged: a channel or a quadrant of the code is the next image's.",
-    note_where_shown=True,
-    may_not_apply=True,
-)
-TIMED_DECODING = Kind(
-    "decoding",
-    words="decoding timed side by side",
-    note="Decoded images/s: median over rounds in which all models take turns in one process, with untrained weights, "
-    "on the device in the protocol. Compare only numbers of one such run. [low, high] are the slowest and the "
-    "fastest round.",
-    note_where_shown=True,
-    of_training=False,
-)
-TIMED_TRAINING = Kind(
-    "training",
-    words="training timed",
-    note="Training: seconds in the training's history, on the machine that trained it.",
-    note_where_shown=True,
-    has_protocol=False,
-)
+GENERATED = _kind("generation", images="samples")
+CODES = _kind("codes", images="validation images under noise", note_where_shown=True, may_not_apply=True)
+STORED = _kind("stored", images="validation images", note_where_shown=True, may_not_apply=True)
+TIMED_DECODING = _kind("decoding", words="decoding timed side by side", note_where_shown=True, of_training=False)
+TIMED_TRAINING = _kind("training", words="training timed", note_where_shown=True, has_protocol=False)
 KINDS = {
     kind.name: kind
     for kind in (RECONSTRUCTIONS, DISTANCES, COUNTED, GENERATED, CODES, STORED, TIMED_DECODING, TIMED_TRAINING)
@@ -122,6 +73,7 @@ class Quantity:
     network: str | None = None
     on_page: str = ""  # format below an image of the page, such as `PSNR {:.2f} dB`
     significant: int = 0  # at least so many significant digits: small models' counts would round to nothing
+    note: str = ""  # below a table that shows it
 
     @property
     def name(self) -> str:
@@ -163,7 +115,8 @@ BY_AUTHORS = tuple(
 )
 IMAGE_NETWORKS = tuple(dict.fromkeys(quantity.network for quantity in RECONSTRUCTION if quantity.network))
 
-CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, {"": "code_bits"}, decimals=0)
+_BITS = {"": "code_bits"}
+CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, _BITS, decimals=0, note=NOTES["code_bits"])
 
 
 def _count(key: str, label: str, decimals: int, measured: dict[str, str], published: bool = True) -> Quantity:

@@ -76,9 +76,9 @@ _IMAGES = ("dataset", "method", "code_size")
 _SAMPLES = ("dataset", "method", "samples")
 
 
-def _table(description: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
-    """A key with a table's rows; the other arguments are those of `Table`."""
-    table = Table(*columns, **rest)
+def _table(description: str, title: str, *columns: Any, caption: str = "", default: Any = None, **rest: Any) -> Any:
+    """A key with a table's rows; the other arguments are those of `Table`. Without a caption, its title is one."""
+    table = Table(title, caption or f"{title}.", *columns, **rest)
     empty: Any = GenerationRows() if table.of_samples else []
     field: Any = Field(default or empty, description=description)
     field.metadata.append(table)
@@ -91,21 +91,18 @@ class Tables(Section):
     table2: list[str] = _table(
         "Reconstruction: names under `autoencoders`.",
         "Table 2. Reconstruction of validation images",
-        "Reconstruction of validation images.",
         (*_IMAGES, "train_images"),
         (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
     )
     table3: list[str] = _table(
         "Parameters and GFLOPs.",
         "Table 3. Parameters and cost of decoding",
-        "Parameters of decoder and hash tables and the cost of decoding, counted from the config.",
         _IMAGES,
         (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
     )
     table4: list[str] = _table(
         "With and without noise.",
         "Table 4. Reconstruction with and without noise on the key codes",
-        "Reconstruction with and without noise on the tiled key codes (section 3.4).",
         (*_IMAGES, "train_images"),
         q.RECONSTRUCTION,
         shows_noise=True,
@@ -113,37 +110,28 @@ class Tables(Section):
     table5: GenerationRows = _table(
         "Generation on FFHQ: names under `samples`.",
         "Table 5. Generation, FFHQ",
-        "Metrics of generated images, with the paper's FFHQ numbers.",
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
     )
     table6: GenerationRows = _table(
-        "Generation on LSUN-Church.",
-        "Table 6. Generation, LSUN-Church",
-        "Metrics of generated images, with the paper's LSUN-Church numbers.",
-        _SAMPLES,
-        q.GENERATION,
-        samples=50_000,
+        "Generation on LSUN-Church.", "Table 6. Generation, LSUN-Church", _SAMPLES, q.GENERATION, samples=50_000
     )
     table7: list[str] = _table(
         "The length of a unit key.",
         "Table 7. Length of a unit key, C_key",
-        "The length of a unit key, C_key: reconstruction and counts.",
         (*_IMAGES, "key_length", "train_images"),
         (*q.RECONSTRUCTION, *q.COUNTS),
     )
     table8: list[str] = _table(
         "The size of the feature block.",
         "Table 8. Size of the feature block, H_d and W_d",
-        "The size of the feature block, H_d and W_d: reconstruction and counts.",
         (*_IMAGES, "feature_size", "train_images"),
         (*q.RECONSTRUCTION, *q.COUNTS),
     )
     text_10k: GenerationRows = _table(
         "The 10,240-sample numbers of the text.",
         "Generation from 10,240 samples (section 4)",
-        "Metrics of 10,240 generated images, as in the text of section 4.",
         _SAMPLES,
         (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.LABELLED),
         default=GenerationRows(count=10_240),
@@ -151,14 +139,12 @@ class Tables(Section):
     section34: list[str] = _table(
         "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
         "Section 3.4, measured: use, range and noise tolerance of codes",
-        "Section 3.4, measured: use of table entries, range and variance of codes, and reconstruction under noise.",
         _IMAGES,
         (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
     )
     noise_generation: GenerationRows = _table(
         "Diffusion on codes trained with and without noise: names under `samples`.",
         "Generation from codes trained with and without noise (section 3.4)",
-        "Metrics of images from diffusion on codes that were trained with and without noise (section 3.4).",
         _SAMPLES,
         q.unpublished(q.GENERATION),
         shows_noise=True,
@@ -166,14 +152,12 @@ class Tables(Section):
     table_sizes: list[str] = _table(
         "Bytes against quality: entries that differ in `tables.entries_log2`.",
         "Bytes against quality for sizes of the hash tables (section 5)",
-        "Bytes of hash tables, decoder and codes, and reconstruction quality, for several table sizes (section 5).",
         (*_IMAGES, "table_entries"),
         (*q.BYTES, q.CODE_BITS, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
     )
     collection_sizes: list[str] = _table(
         "Training images against others: entries that differ in tables and in training images.",
         "Training images and others, by the size of the tables",
-        "Reconstruction of training images and of validation images, by the size of tables and collection.",
         (*_IMAGES, "table_entries", "variant"),
         (*q.MEMORY, *q.unpublished(q.COUNTS[:1])),
         baseline="first",
@@ -181,7 +165,6 @@ class Tables(Section):
     rates: list[str] = _table(
         "Bits of codes, and of image files of equal quality.",
         "Bits of an image: codes and image files of equal quality",
-        "Bits of an image as a code, and as a file of an image codec with the same PSNR or LPIPS.",
         (*_IMAGES, "variant"),
         q.CODED,
         baseline="first of the same method",
@@ -189,7 +172,6 @@ class Tables(Section):
     bits_of_numbers: list[str] = _table(
         "Quality by the bits of a number of a code.",
         "Quality by the bits of a number of a code (section 3.4)",
-        "Quality, and bits of an image, by the bits of a number of its code (section 3.4).",
         (*_IMAGES, "variant"),
         q.BY_BITS,
         baseline="first of the same method",
@@ -197,7 +179,6 @@ class Tables(Section):
     new_images: list[str] = _table(
         "New images for a trained model, and exchanged parts of codes.",
         "New images and exchanged parts of codes",
-        "New images for a trained model, without training and with some steps, and the effect of parts of a code.",
         (*_IMAGES, "variant"),
         (*q.ADDED, *q.EXCHANGED),
         baseline="first of the same method",
@@ -205,9 +186,6 @@ class Tables(Section):
     ablations: AutoencoderRows = _table(
         "Models with a part removed or changed: reconstruction, samples, counts.",
         "Ablations: parts of the model removed or changed",
-        "The effect of removing or changing one part of the model. `Changed` names the part or its config keys; other"
-        " settings are those of the first row. The columns are reconstruction, distances of samples from codes of the"
-        " same model, and counts.",
         (*_IMAGES, "variant"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
@@ -215,13 +193,12 @@ class Tables(Section):
         ),
         baseline="first",
         default=AutoencoderRows(),
+        caption="The effect of removing or changing one part of the model. `Changed` names the part or its config keys;"
+        " other settings are those of the first row. Distances are of samples from codes of the same model.",
     )
     latent_diffusion: AutoencoderRows = _table(
         "Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
         "Latent diffusion on the codes of each autoencoder",
-        "Latent diffusion on the codes of each autoencoder: the distance of its samples, the distance of the"
-        " autoencoder's reconstructions to the same images, and the ratio of the two. Lower is better. At a ratio of 1,"
-        " the decoder explains the whole distance. The last columns are reconstruction and the bits of a code.",
         (*_IMAGES, "variant"),
         (
             *(*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
@@ -229,11 +206,12 @@ class Tables(Section):
         ),
         baseline="first of the same method",
         default=AutoencoderRows(),
+        caption="Latent diffusion on the codes of each autoencoder: distances of samples and of reconstructions to the"
+        " same images, and their ratio. Lower is better; at a ratio of 1 the decoder explains the whole distance.",
     )
     equal_budget: list[str] = _table(
         "One dataset, the same number of training images: quality, counts, speed.",
         "Autoencoders at equal budget",
-        "Autoencoders on one dataset after the same number of training images: quality, counts, speed and time.",
         (*_IMAGES, "variant", "train_images"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
@@ -244,11 +222,11 @@ class Tables(Section):
     authors_protocol: list[str] = _table(
         "Reconstruction by this project's protocol and by that of the authors' code.",
         "Two protocols of reconstruction",
-        "Reconstruction by two protocols. This project measures images of 8 bits, without noise on the codes. The"
-        " authors' code measures unclipped floats with training's noise on the codes, and takes the range of PSNR and"
-        " SSIM from each image.",
         (*_IMAGES, "train_images"),
         (*q.unpublished((q.LPIPS, q.SSIM, q.PSNR)), *q.BY_AUTHORS),
+        caption="Reconstruction by two protocols. This project measures images of 8 bits, without noise on the codes."
+        " The authors' code measures unclipped floats with training's noise on the codes, and takes the range of PSNR"
+        " and SSIM from each image.",
     )
     decoding: list[str] = Field(
         [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."

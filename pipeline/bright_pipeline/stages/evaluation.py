@@ -154,7 +154,6 @@ SCORE_FEATURES = Stage(
     EvaluationJob,
     {"summary": "summary.json"},
     memory_mb=16_000,
-    summary="summary.json",
     numbers=place_of_scores,
     page=summary_of_page,
     title=title_of_scores,
@@ -168,7 +167,6 @@ NEAREST_NEIGHBOURS = Stage(
     {"table": "neighbours.csv", "summary": "summary.json", "figure": "neighbours.png"},
     gpu=True,
     memory_mb=16_000,
-    summary="summary.json",
     numbers=lambda job: ("neighbours", job.entry.partition(".")[2]),
     uses=neighbour_uses,
 )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from math import prod
 from typing import Any
 
@@ -145,7 +145,8 @@ def decoding_uses(job: Job, images: int) -> Iterator[Use]:
         yield Use("decode", settings, 3 * how["rounds"] * how["batch"], how["batch"])
 
 
-RECONSTRUCT = Stage(
+_on_gpu = partial(Stage, gpu=True, memory_mb=8000)
+RECONSTRUCT = _on_gpu(
     "reconstruct",
     "reconstructions",
     Reconstruction,
@@ -155,9 +156,6 @@ RECONSTRUCT = Stage(
         "summary": "summary.json",
         "picture": "pairs.png",
     },
-    gpu=True,
-    memory_mb=8000,
-    summary="summary.json",
     numbers=lambda job: (q.RECONSTRUCTIONS.name, job.entry.partition(".")[2]),
     page=summary_of_page,
     kind=q.RECONSTRUCTIONS,
@@ -174,11 +172,11 @@ DUMP_CODES = Stage(
     {"codes": "codes.safetensors", "hits": "hits.npz", "statistics": "statistics.json"},
     gpu=True,
     memory_mb=16_000,
-    summary="statistics.json",
+    summary="statistics",
     size=size_of_codes,
     uses=inference_uses("encode", split="train"),
 )
-EXPLORE_CODES = Stage(
+EXPLORE_CODES = _on_gpu(
     "explore_codes",
     "explorations",
     Exploration,
@@ -189,31 +187,22 @@ EXPLORE_CODES = Stage(
         "columns": "columns.json",
         "explorer": "explorer.json",
     },
-    gpu=True,
-    memory_mb=8000,
     problems=too_few_to_interpolate,
     uses=inference_uses("encode", "decode", items=EXPLORED_IMAGES),
 )
-MEASURE_CODES = Stage(
+_summarized = partial(_on_gpu, outputs={"summary": "summary.json"})
+MEASURE_CODES = _summarized(
     "measure_codes",
     "code_measurements",
     CodeMeasurement,
-    {"summary": "summary.json"},
-    gpu=True,
-    memory_mb=8000,
-    summary="summary.json",
     kind=q.CODES,
     numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
     uses=inference_uses("encode", "decode", items=MEASURED_IMAGES, networks=["lpips_alex"]),
 )
-MEASURE_STORAGE = Stage(
+MEASURE_STORAGE = _summarized(
     "measure_storage",
     "storage",
     StorageStudy,
-    {"summary": "summary.json"},
-    gpu=True,
-    memory_mb=8000,
-    summary="summary.json",
     kind=q.STORED,
     numbers_of_row=lambda jobs, row: [jobs(storage_study, row)["summary.json"]],
     uses=inference_uses("encode", "decode", items=STORED_IMAGES, networks=["lpips_alex"]),

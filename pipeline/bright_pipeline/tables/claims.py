@@ -16,7 +16,7 @@ from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.base.parsing import parse_settings
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.settings.fields import Section
-from bright_pipeline.settings.quantities import Quantity
+from bright_pipeline.settings.quantities import NOTES, Quantity
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.tables import TableJob
 from bright_pipeline.tables.build import MEASURED, measured_column
@@ -255,20 +255,8 @@ def _doubt(sides: list[Number], margin: float, scale: float) -> str:
 def display_claims(frame: pd.DataFrame) -> DisplayTable:
     """The table as people read it: a line for each comparison, the sentences in the notes."""
     frame = frame.assign(text_measured=frame["text_measured"].fillna(frame["on_other_features"]))
-    notes = [
-        "Each number is recomputed from the published tables and from this run's numbers. The run's number is from the"
-        " row that is the paper's own experiment. Without such a row it is from the run's first row of the same method"
-        " on the dataset named; in Tables 7 and 8, with the same C_key and the larger or smaller block. A verdict on"
-        " other images applies to those images; it does not show that the paper's number is wrong. What was trained"
-        f" gets a verdict from {FEWEST_SEEDS} training seeds on; undecided: zero is in the 95% interval of the margin.",
-        "An advantage holds if it is at least the asserted one, a cost if it is at most the asserted one. Each has the"
-        " tolerance in the csv, which also has both rows and both numbers.",
-    ]
-    if (frame["verdict_measured"] == NOT_MEASURED).any():
-        notes.append(
-            "not measured here: the run has no such row, or not that metric. A metric on EfficientNet-Lite0's features"
-            " is a different metric: it has its own name and no verdict."
-        )
+    notes = [note.format(fewest=FEWEST_SEEDS) for note in NOTES["claims"]]
+    notes += [NOTES["claims_without_number"]] if (frame["verdict_measured"] == NOT_MEASURED).any() else []
     for index, section, sentence in frame[["claim", "section", "sentence"]].drop_duplicates().itertuples(index=False):
         where = f"section {section}" if section[0].isdigit() else section
         notes.append(f"Claim {index} ({where}): “{sentence}”")

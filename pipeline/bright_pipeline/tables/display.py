@@ -4,7 +4,7 @@ import re
 from math import floor, log10, sqrt
 from typing import Any
 
-from bright_pipeline.settings.quantities import CODE_BITS, COUNTED, KINDS, RECONSTRUCTIONS, Quantity
+from bright_pipeline.settings.quantities import COUNTED, KINDS, RECONSTRUCTIONS, Quantity
 from bright_pipeline.settings.tables import HEADINGS
 from bright_pipeline.stages.tables import FIRST_ROW
 from bright_pipeline.tables.build import BOTH, MEASURED, BuiltTable, identity, protocol_words, source
@@ -19,13 +19,6 @@ MOST_OF_NAMES = 125  # characters
 BRACKETED = re.compile(r" \([^)]*\)")
 BETTER = {"↓": "lower is better for", "↑": "higher is better for"}
 CHEAPER = "less is cheaper for"
-
-OF_BITS = (
-    "Bits per image: an upper bound on the bits of an image that reach the decoder in training. An index has"
-    " log2(entries) bits. A key in [0, 1] has the capacity of a bounded number with the training's normal noise. A"
-    " number of a KL autoencoder has the mean divergence of its posterior from the best normal distribution of its"
-    " channel, measured on the validation images. A number without noise or quantization has 32 bits."
-)
 
 
 def rounded(value: float, decimals: int, significant: int = 0) -> str:
@@ -203,7 +196,7 @@ def footnotes(table: BuiltTable) -> list[str]:
     notes += [f"{of_row['variant_label']}: {of_row['variant']}." for of_row in labelled]
     shown = {quantity.kind for quantity in quantities}
     notes += [kind.note for kind in KINDS.values() if kind in (shown if kind.note_where_shown else table.entry.kinds)]
-    notes += [OF_BITS] if CODE_BITS in quantities else []
+    notes += [quantity.note for quantity in quantities if quantity.note]
     notes += [*_protocols(table), *(f"missing: {note}" for note in dict.fromkeys(table.job.missing))]
 
     # The notes of the rows, each with its row.
