@@ -167,11 +167,8 @@ def commands(job: Job) -> list[list[str]]:
 def view(jobs: Jobs) -> dict[str, Output]:
     """Path in results/RUN -> file in the store."""
     copies = {name: output for stage in jobs.stages.values() for name, output in stage.copies(jobs).items()}
-    copies |= {
-        summary_name(job): job[file]
-        for job in jobs(planned).values()
-        if (file := job.stage.outputs.get(job.stage.summary))
-    }
+    summaries = ((job, job.stage.outputs.get(job.stage.summary)) for job in jobs(planned).values())
+    copies |= {summary_name(job): job[file] for job, file in summaries if file}
     return {str(jobs.folder / name): output for name, output in copies.items()}
 
 

@@ -110,10 +110,7 @@ def noise_numbers(curve: list[dict[str, Any]]) -> dict[str, float]:
     at = min(curve, key=lambda point: abs(point["half_cells"] - 1))
     if "lpips_alex" in quiet:
         numbers["lpips_rise"] = at["lpips_alex"] - quiet["lpips_alex"]
-    return numbers | {
-        "psnr_fall": quiet["psnr"] - at["psnr"],
-        "tolerated_half_cells": tolerated(curve, "half_cells"),
-    }
+    return numbers | {"psnr_fall": quiet["psnr"] - at["psnr"], "tolerated_half_cells": tolerated(curve, "half_cells")}
 
 
 def tolerated(curve: list[dict[str, Any]], unit: str, decibels: float = TOLERATED_DB) -> float:

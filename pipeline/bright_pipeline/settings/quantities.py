@@ -115,8 +115,8 @@ BY_AUTHORS = tuple(
 )
 IMAGE_NETWORKS = tuple(dict.fromkeys(quantity.network for quantity in RECONSTRUCTION if quantity.network))
 
-_BITS = {"": "code_bits"}
-CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, _BITS, decimals=0, note=NOTES["code_bits"])
+_bits = NOTES["code_bits"]
+CODE_BITS = Quantity("bits_per_image", "Bits per image ↓", RECONSTRUCTIONS, {"": "code_bits"}, decimals=0, note=_bits)
 
 
 def _count(key: str, label: str, decimals: int, measured: dict[str, str], published: bool = True) -> Quantity:

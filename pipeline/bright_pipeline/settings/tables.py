@@ -76,11 +76,14 @@ _IMAGES = ("dataset", "method", "code_size")
 _SAMPLES = ("dataset", "method", "samples")
 
 
-def _table(description: str, title: str, *columns: Any, caption: str = "", default: Any = None, **rest: Any) -> Any:
-    """A key with a table's rows; the other arguments are those of `Table`. Without a caption, its title is one."""
+def _table(title: str, *columns: Any, rows: str = "", caption: str = "", default: Any = None, **rest: Any) -> Any:
+    """A key with a table's rows, which `rows` describes; the other arguments are those of `Table`.
+
+    Where its title says enough, there is neither a description nor a caption.
+    """
     table = Table(title, caption or f"{title}.", *columns, **rest)
     empty: Any = GenerationRows() if table.of_samples else []
-    field: Any = Field(default or empty, description=description)
+    field: Any = Field(default or empty, description=rows or f"{title}.")
     field.metadata.append(table)
     return field
 
@@ -89,102 +92,86 @@ class Tables(Section):
     """The measured rows of each table, beside the published ones."""
 
     table2: list[str] = _table(
-        "Reconstruction: names under `autoencoders`.",
         "Table 2. Reconstruction of validation images",
         (*_IMAGES, "train_images"),
         (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
+        rows="Reconstruction: names under `autoencoders`.",
     )
     table3: list[str] = _table(
-        "Parameters and GFLOPs.",
-        "Table 3. Parameters and cost of decoding",
-        _IMAGES,
-        (*q.COUNTS, q.ENCODER, q.DECODING_SPEED),
+        "Table 3. Parameters and cost of decoding", _IMAGES, (*q.COUNTS, q.ENCODER, q.DECODING_SPEED)
     )
     table4: list[str] = _table(
-        "With and without noise.",
         "Table 4. Reconstruction with and without noise on the key codes",
         (*_IMAGES, "train_images"),
         q.RECONSTRUCTION,
         shows_noise=True,
     )
     table5: GenerationRows = _table(
-        "Generation on FFHQ: names under `samples`.",
         "Table 5. Generation, FFHQ",
         _SAMPLES,
         q.GENERATION,
         samples=50_000,
+        rows="Generation on FFHQ: names under `samples`.",
     )
-    table6: GenerationRows = _table(
-        "Generation on LSUN-Church.", "Table 6. Generation, LSUN-Church", _SAMPLES, q.GENERATION, samples=50_000
-    )
+    table6: GenerationRows = _table("Table 6. Generation, LSUN-Church", _SAMPLES, q.GENERATION, samples=50_000)
     table7: list[str] = _table(
-        "The length of a unit key.",
-        "Table 7. Length of a unit key, C_key",
-        (*_IMAGES, "key_length", "train_images"),
-        (*q.RECONSTRUCTION, *q.COUNTS),
+        "Table 7. Length of a unit key, C_key", (*_IMAGES, "key_length", "train_images"), (*q.RECONSTRUCTION, *q.COUNTS)
     )
     table8: list[str] = _table(
-        "The size of the feature block.",
         "Table 8. Size of the feature block, H_d and W_d",
         (*_IMAGES, "feature_size", "train_images"),
         (*q.RECONSTRUCTION, *q.COUNTS),
     )
     text_10k: GenerationRows = _table(
-        "The 10,240-sample numbers of the text.",
         "Generation from 10,240 samples (section 4)",
         _SAMPLES,
         (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.LABELLED),
         default=GenerationRows(count=10_240),
     )
     section34: list[str] = _table(
-        "Section 3.4 measured: use of entries, range and variance of codes, reconstruction under noise.",
         "Section 3.4, measured: use, range and noise tolerance of codes",
         _IMAGES,
         (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
     )
     noise_generation: GenerationRows = _table(
-        "Diffusion on codes trained with and without noise: names under `samples`.",
         "Generation from codes trained with and without noise (section 3.4)",
         _SAMPLES,
         q.unpublished(q.GENERATION),
         shows_noise=True,
+        rows="Diffusion on codes trained with and without noise: names under `samples`.",
     )
     table_sizes: list[str] = _table(
-        "Bytes against quality: entries that differ in `tables.entries_log2`.",
         "Bytes against quality for sizes of the hash tables (section 5)",
         (*_IMAGES, "table_entries"),
         (*q.BYTES, q.CODE_BITS, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
+        rows="Bytes against quality: entries that differ in `tables.entries_log2`.",
     )
     collection_sizes: list[str] = _table(
-        "Training images against others: entries that differ in tables and in training images.",
         "Training images and others, by the size of the tables",
         (*_IMAGES, "table_entries", "variant"),
         (*q.MEMORY, *q.unpublished(q.COUNTS[:1])),
         baseline="first",
+        rows="Training images against others: entries that differ in tables and in training images.",
     )
     rates: list[str] = _table(
-        "Bits of codes, and of image files of equal quality.",
         "Bits of an image: codes and image files of equal quality",
         (*_IMAGES, "variant"),
         q.CODED,
         baseline="first of the same method",
     )
     bits_of_numbers: list[str] = _table(
-        "Quality by the bits of a number of a code.",
         "Quality by the bits of a number of a code (section 3.4)",
         (*_IMAGES, "variant"),
         q.BY_BITS,
         baseline="first of the same method",
     )
     new_images: list[str] = _table(
-        "New images for a trained model, and exchanged parts of codes.",
         "New images and exchanged parts of codes",
         (*_IMAGES, "variant"),
         (*q.ADDED, *q.EXCHANGED),
         baseline="first of the same method",
     )
     ablations: AutoencoderRows = _table(
-        "Models with a part removed or changed: reconstruction, samples, counts.",
         "Ablations: parts of the model removed or changed",
         (*_IMAGES, "variant"),
         (
@@ -195,9 +182,9 @@ class Tables(Section):
         default=AutoencoderRows(),
         caption="The effect of removing or changing one part of the model. `Changed` names the part or its config keys;"
         " other settings are those of the first row. Distances are of samples from codes of the same model.",
+        rows="Models with a part removed or changed: reconstruction, samples, counts.",
     )
     latent_diffusion: AutoencoderRows = _table(
-        "Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
         "Latent diffusion on the codes of each autoencoder",
         (*_IMAGES, "variant"),
         (
@@ -208,9 +195,9 @@ class Tables(Section):
         default=AutoencoderRows(),
         caption="Latent diffusion on the codes of each autoencoder: distances of samples and of reconstructions to the"
         " same images, and their ratio. Lower is better; at a ratio of 1 the decoder explains the whole distance.",
+        rows="Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
     )
     equal_budget: list[str] = _table(
-        "One dataset, the same number of training images: quality, counts, speed.",
         "Autoencoders at equal budget",
         (*_IMAGES, "variant", "train_images"),
         (
@@ -218,9 +205,9 @@ class Tables(Section):
             *(q.DECODING_SPEED, q.TRAINING_SECONDS),
         ),
         baseline="first of the same method",
+        rows="One dataset, the same number of training images: quality, counts, speed.",
     )
     authors_protocol: list[str] = _table(
-        "Reconstruction by this project's protocol and by that of the authors' code.",
         "Two protocols of reconstruction",
         (*_IMAGES, "train_images"),
         (*q.unpublished((q.LPIPS, q.SSIM, q.PSNR)), *q.BY_AUTHORS),

@@ -184,17 +184,17 @@ def denoiser(config: Config, settings: kinds.Samples) -> kinds.Diffusion | Gener
 
 def exploration(jobs: Jobs, name: str, sampled: str | None) -> Job:
     """The job that shows the contents of codes and tables; `sampled`: the sample set whose codes the page can show."""
-    settings: dict[str, Any] = {"cpu_threads": jobs.config.autoencoders[name].execution.cpu_threads}
     if not jobs.config.figures.explorer:
-        return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings | {"codes": 0})
+        return with_autoencoder(jobs, EXPLORE_CODES, name, codes=0)
+    settings: dict[str, Any] = {}
     inputs: Inputs = {"statistics": jobs(codes, name)["statistics.json"]}
     decoder, wanted = explorer_models(jobs, name, sampled)
     if wanted is not None:
-        settings |= {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
+        settings = {"sampler": wanted.sampler, "seed": sample_seed(jobs, wanted)}
         inputs["diffusion"] = jobs(diffusion, wanted.diffusion)["diffusion.safetensors"]
     if decoder != name:
         inputs["decoder"] = jobs(autoencoders.autoencoder, decoder)["autoencoder.safetensors"]
-    return with_autoencoder(jobs, EXPLORE_CODES, name, "validation", settings, inputs=inputs)
+    return with_autoencoder(jobs, EXPLORE_CODES, name, inputs=inputs, **settings)
 
 
 def explorer_models(jobs: Jobs, name: str, sampled: str | None) -> tuple[str, kinds.DiffusionSamples | None]:

@@ -223,16 +223,20 @@ def with_autoencoder(
     jobs: Jobs,
     stage: Stage,
     name: str,
-    split: str,
-    settings: dict[str, Any],
+    split: str = "validation",
     inputs: Inputs | None = None,
     networks: Sequence[str] = (),
+    **settings: Any,
 ) -> Job:
     """A job that reads a trained autoencoder, the images of a split, and metric networks.
 
-    Without a network that is not available, the job lacks its metrics.
+    Its settings are these, and those with which the model encodes images. Without a network that is not available, the
+    job lacks its metrics.
     """
     model = jobs.config.autoencoders[name]
+    common: dict[str, Any] = {"autoencoder": model, "micro_batch": jobs.config.evaluation.micro_batch}
+    common["cpu_threads"] = model.execution.cpu_threads
+    settings = {key: value for key, value in common.items() if key in stage.settings.model_fields} | settings
     read: Inputs = {
         "images": jobs(dataset, model.dataset)[f"{split}.zip"],
         "autoencoder": jobs(autoencoder, name)["autoencoder.safetensors"],
@@ -251,42 +255,30 @@ def with_autoencoder(
     return whole if len(usable) == len(networks) else reading(usable)
 
 
-def encoding(jobs: Jobs, name: str) -> dict[str, Any]:
-    """The settings with which a trained autoencoder encodes images."""
-    threads = jobs.config.autoencoders[name].execution.cpu_threads
-    return {"micro_batch": jobs.config.evaluation.micro_batch, "cpu_threads": threads}
-
-
 def reconstruction(jobs: Jobs, name: str) -> Job:
-    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
+    settings: dict[str, Any] = {}
     if jobs.config.tables is not None and name in jobs.config.tables.authors_protocol:
-        settings |= {"authors_protocol": True, "noise_seed": jobs.seed(0, "noise of the authors' protocol")}
-    return with_autoencoder(jobs, RECONSTRUCT, name, "validation", settings, networks=q.IMAGE_NETWORKS)
+        settings = {"authors_protocol": True, "noise_seed": jobs.seed(0, "noise of the authors' protocol")}
+    return with_autoencoder(jobs, RECONSTRUCT, name, networks=q.IMAGE_NETWORKS, **settings)
 
 
 def codes(jobs: Jobs, name: str, split: str = "train") -> Job:
-    """The job that dumps the codes of a split.
-
-    A decoder stage uses the codes of the entry whose encoder it keeps.
-    """
-    name = jobs.config.encoder_of(name)
-    return with_autoencoder(jobs, DUMP_CODES, name, split, encoding(jobs, name))
+    """The job that dumps the codes of a split: those of the encoder that a decoder stage keeps."""
+    return with_autoencoder(jobs, DUMP_CODES, jobs.config.encoder_of(name), split)
 
 
 def code_measurement(jobs: Jobs, name: str) -> Job:
     dumped, images = jobs(codes, name), jobs.config.evaluation.noise_images
-    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
-    settings |= {"images": images, "seed": jobs.seed(0, "code noise")}
     read: Inputs = {"codes": dumped["codes.safetensors"], "hits": dumped["hits.npz"]}
-    return with_autoencoder(jobs, MEASURE_CODES, name, "validation", settings, inputs=read, networks=["lpips_alex"])
+    seed = jobs.seed(0, "code noise")
+    return with_autoencoder(jobs, MEASURE_CODES, name, inputs=read, networks=["lpips_alex"], images=images, seed=seed)
 
 
 def storage_study(jobs: Jobs, name: str) -> Job:
-    settings = encoding(jobs, name) | {"autoencoder": jobs.config.autoencoders[name]}
     wanted = jobs.config.tables_or_default
-    settings["whole"] = name in (*wanted.rates, *wanted.bits_of_numbers, *wanted.new_images)
+    whole = name in (*wanted.rates, *wanted.bits_of_numbers, *wanted.new_images)
     read: Inputs = {"training": jobs(dataset, jobs.config.autoencoders[name].dataset)["train.zip"]}
-    return with_autoencoder(jobs, MEASURE_STORAGE, name, "validation", settings, read, ["lpips_alex"])
+    return with_autoencoder(jobs, MEASURE_STORAGE, name, inputs=read, networks=["lpips_alex"], whole=whole)
 
 
 def complexity(jobs: Jobs, table: str, names: tuple[str, ...], paper_names: tuple[str, ...] = ()) -> Job:

@@ -18,24 +18,11 @@ from bright_pipeline.tables.display_table import TABLE, DisplayTable, one_line
 MARKS = re.compile(r"[\\|*`<]|(?<=\])[(\[]|&(?=[#\w]+;)")
 FORMULA = ("=", "+", "-", "@")  # how a formula begins
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( |%|$)")
-LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "≈": r"$\approx$",
-    "∼": r"$\sim$",
-    "×": r"$\times$",
-    "ẑ": r"$\hat{z}$",
-    "“": "``",
-    "”": "''",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-}
+TEXTS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+SYMBOLS = {"±": "pm", "≈": "approx", "∼": "sim", "×": "times", "↓": "downarrow", "↑": "uparrow"}
+LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in TEXTS.items()}
+LATEX |= {sign: rf"$\{name}$" for sign, name in SYMBOLS.items()}
+LATEX |= {"−": "$-$", "ẑ": r"$\hat{z}$", "“": "``", "”": "''"}
 
 
 @dataclass(frozen=True)

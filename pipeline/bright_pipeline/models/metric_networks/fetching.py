@@ -122,10 +122,8 @@ class ArrayUnpickler(pickle.Unpickler):
     """Unpickles numpy arrays in plain containers alone; `numpy.core` of numpy 1 is `numpy._core` of numpy 2."""
 
     ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
-        ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
-        ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): RECONSTRUCT for core in ("core", "_core")},
+        **{("numpy", kind.__name__): kind for kind in (np.ndarray, np.dtype)},
     }
 
     def find_class(self, module: str, name: str) -> Any:
