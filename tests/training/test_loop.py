@@ -226,6 +226,13 @@ def test_threads_of_a_cpu_are_fixed(tmp_path, monkeypatch):
     assert fixed == [2]
 
 
+def test_matrix_products_are_rounded_to_tf32_where_a_training_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    for precision in ("tf32", "fp32"):
+        make_accelerator(Execution(precision=precision), tmp_path)
+        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+
+
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path):
     told = r"execution\.trackers: swanlab is not installed here: pip install swanlab, or remove it from the list"
     with pytest.raises(InputError, match=told):
