@@ -214,6 +214,7 @@ class Tables(Section):
         caption="Reconstruction by two protocols. This project measures images of 8 bits, without noise on the codes."
         " The authors' code measures unclipped floats with training's noise on the codes, and takes the range of PSNR"
         " and SSIM from each image.",
+        rows="Reconstruction by this project's protocol and by that of the authors' code.",
     )
     decoding: list[str] = Field(
         [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."
