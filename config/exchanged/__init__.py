@@ -1,0 +1,1 @@
+"""Families for config/exchanged-networks.yaml: each bottleneck in the networks of the other families."""
