@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -28,10 +30,11 @@ def install(what: str, package: str, *programs: str) -> None:
     if shutil.which("apt-get") is None:
         raise Unavailable(f"no {what}: it is not installed, and there is no apt-get")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-        done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise Unavailable(f"no {what}: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+    with FileLock(Path(tempfile.gettempdir()) / "tests-apt-get.lock"):  # of two at once, apt-get fails in one
+        for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
+            done = subprocess.run(["apt-get", *words], env=environment, capture_output=True, text=True)
+            if done.returncode:
+                raise Unavailable(f"no {what}: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
     if missing := [program for program in programs if shutil.which(program) is None]:
         raise Unavailable(f"no {what}: the package {package} has no {', '.join(missing)}")
 
