@@ -57,7 +57,7 @@ class Mine(Section):
     def _odd(cls, value):
         return value
 
-    def doubled(self):
+    def _check(self):
         return 2 * self.width
 '''
 

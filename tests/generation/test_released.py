@@ -20,7 +20,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.generation import released
 from bright_pipeline.generation.exported import write_weights
 from bright_pipeline.generation.released import write_sums
-from bright_pipeline.generation.sampling import decode_finite, fit_gaussian
+from bright_pipeline.generation.sampling import decode_finite, fit_gaussian, sample
 from bright_pipeline.models.bright import Bright
 from bright_pipeline.models.checkpoints import save_autoencoder
 from bright_pipeline.settings.autoencoder import Autoencoder
@@ -122,6 +122,9 @@ def test_a_damaged_model_in_the_cache_is_refused_though_its_zip_had_no_checksums
 def test_codes_that_are_no_numbers_are_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="codes with NaN or infinite values"):
         load_autoencoder(folder).decode(torch.full((1, 2, 4, 4), torch.nan))
+    no_numbers, decoder = torch.full((1, 2, 4, 4), torch.nan), load_autoencoder(folder).autoencoder
+    with pytest.raises(InputError, match="codes with NaN or infinite values"):
+        next(sample(lambda indices: no_numbers, decoder, range(1), 1))
     with pytest.raises(InputError, match="a Gaussian of codes takes two training images or more"):
         fit_gaussian(torch.ones(1, 2, 4, 4))
 

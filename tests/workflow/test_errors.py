@@ -9,7 +9,7 @@ import time
 
 import pytest
 from test_soak import heed_signals
-from tiny_workflow import TINY, Workflow, empty_workflow
+from tiny_workflow import TINY, Workflow, copy_checkout, empty_workflow
 
 
 def error_lines(text: str) -> list[str]:
@@ -53,8 +53,9 @@ def test_a_network_file_with_one_flipped_byte_is_refused_by_name_before_any_job(
     assert empty.run("table3").jobs["complexity"] >= 1, "it needs no network"
 
 
-def test_braces_in_the_search_path_of_python_reach_the_jobs(empty: Workflow) -> None:
-    assert empty.run("table3", PYTHONPATH=f"{empty.folder}/a}}b{{c}}").jobs["complexity"] >= 1
+def test_braces_in_the_path_of_the_checkout_and_the_search_path_of_python_reach_the_jobs(empty: Workflow) -> None:
+    braces = Workflow(empty.folder, copy_checkout(empty.folder.with_name("a}b{c}")))
+    assert braces.run("table3", PYTHONPATH=f"{empty.folder}/a}}b{{c}}").jobs["complexity"] >= 1
 
 
 def test_touching_makes_nothing_and_says_so(empty: Workflow) -> None:

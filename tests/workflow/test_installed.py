@@ -108,6 +108,7 @@ def make_environment(folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--no-input"]
     flags = ["--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*pip, "wheel", *flags, "--wheel-dir", folder, checkout], check=True)
+    subprocess.run(["git", "check-ignore", "--quiet", "build/lib"], cwd=ROOT, check=True)  # which `pip wheel .` leaves
     (wheel,) = folder.glob("*.whl")
     subprocess.run([*pip, "--python", python(folder), "install", "--no-deps", "--no-index", wheel], check=True)
     shutil.rmtree(checkout)
