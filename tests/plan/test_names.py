@@ -93,6 +93,18 @@ def test_the_model_behind_a_printed_name_is_in_the_digest() -> None:
         assert first.digest != second.digest
 
 
+def test_samples_of_one_model_have_rows_that_can_be_told_apart() -> None:
+    values = tiny_values()
+    for rows, labels in (
+        (["main"], ["BRIGHT (LDM, with noise)"]),
+        (["main", "stopped"], ["BRIGHT (LDM, with noise), main", "BRIGHT (LDM, with noise), stopped"]),
+    ):
+        values["samples"] |= {"stopped": {"like": "main", "sampler": {"kind": "ddim", "steps": 2, "final_noise": 0.1}}}
+        values["tables"]["noise_generation"] = {"rows": rows}
+        table = tiny_plan(values)(tables)["noise_generation"]
+        assert [row["label"] for row in table.settings["rows"]] == labels
+
+
 class Filter(Section):
     """Settings of the first version."""
 

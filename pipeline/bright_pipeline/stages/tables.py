@@ -5,6 +5,7 @@ several autoencoders, on images held out from their training.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -209,9 +210,13 @@ def table(jobs: Jobs, name: str) -> Job:
         summaries, missing = _model_summaries(jobs, name)
     # A summary that is the same for every training seed is listed once.
     summaries = list({(summary.row, summary.job.digest): summary for summary in reversed(summaries)}.values())[::-1]
+    rows = [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)]
+    if TABLES[name].of_samples and TABLES[name].shows_noise:  # rows of one kind are told apart by their names
+        alike = Counter(row["label"] for row in rows)
+        rows = [row | {"label": f"{row['label']}, {row['name']}"} if alike[row["label"]] > 1 else row for row in rows]
     settings: dict[str, Any] = {
         "table": name,
-        "rows": [row_settings(jobs, name, row) for row in jobs.config.tables_or_default.rows_of(name)],
+        "rows": rows,
         "counted": jobs(_paper_rows, name),
         "missing": [missing_line(network, NETWORKS) for network in dict.fromkeys(missing)],
         "provenance": _provenance(summaries),
