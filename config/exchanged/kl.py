@@ -1,4 +1,4 @@
-"""KL autoencoder's bottleneck between BRIGHT's networks."""
+"""The KL autoencoder's bottleneck between BRIGHT's networks."""
 
 from bright_pipeline.families import AutoencoderFamily, kl
 from pydantic import Field
@@ -7,7 +7,7 @@ from exchanged.settings import BrightNetworks
 
 
 class Settings(BrightNetworks, kl.KL):
-    """KL autoencoder's keys, and those of BRIGHT's networks."""
+    """The KL autoencoder's settings, and those of BRIGHT's networks."""
 
     family: str = Field("exchanged.kl", description="The model family.")
 

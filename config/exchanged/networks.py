@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from bright_pipeline.families import autoencoder_family, load
 from bright_pipeline.models import code_bits, kl, rqvae, vqgan
 from bright_pipeline.models.autoencoder import Draws
 from bright_pipeline.models.code_bits import CodeBits
@@ -80,7 +81,7 @@ class InBrightNetworks(FirstStageAutoencoder):
     decoder: BrightDecoder
 
     def __init__(self, settings: Any, resolution: int, channels: int):
-        super().__init__(settings, resolution, channels)
+        super().__init__(settings, resolution, channels)  # VQGAN's networks are replaced here
         attends = settings.encoder.attention_from.__ge__
         size = settings.code_size
         shape = network_shape(settings.encoder, resolution, size, attends, attends(size.height))
@@ -100,21 +101,22 @@ class InBrightNetworks(FirstStageAutoencoder):
 
 
 class KLAutoencoder(InBrightNetworks, kl.KLAutoencoder):
-    """LDM's."""
+    """A normal distribution for each number of a code (LDM)."""
 
 
 class VQGAN(InBrightNetworks, vqgan.VQGAN):
-    """Esser's."""
+    """The nearest entry of a codebook (Esser et al.)."""
 
 
 class RQVAE(InBrightNetworks, rqvae.RQVAE):
-    """Lee's."""
+    """Sums of entries of a codebook (Lee et al.)."""
 
 
 def counts(settings: Any, resolution: int, channels: int) -> dict[str, Any]:
     """Parameters and multiply-accumulates of decoding, counted without a rule of the paper."""
     height, width, code_channels = settings.code_size
     with torch.device("meta"):
-        decoder = BrightDecoder(settings, resolution, channels)
-        true = multiply_accumulates(lambda: decoder(torch.empty(1, code_channels, height, width))) / GIGA
-    return {"decoder_params": parameters(decoder), "gmacs": {"paper_rule": true, "true": true}}
+        model = load(autoencoder_family(settings.family).model)(settings, resolution, channels).to("meta")
+        true = multiply_accumulates(lambda: model.decoder(torch.empty(1, code_channels, height, width))) / GIGA
+    numbers = {"decoder_params": parameters(model.decoder), "encoder_params": parameters(model.encoder)}
+    return numbers | {"gmacs": {"paper_rule": true, "true": true}}

@@ -7,7 +7,7 @@ from exchanged.settings import BrightNetworks
 
 
 class Settings(BrightNetworks, rqvae.RQVAE):
-    """RQ-VAE's keys, and those of BRIGHT's networks."""
+    """RQ-VAE's settings, and those of BRIGHT's networks."""
 
     family: str = Field("exchanged.rqvae", description="The model family.")
 

@@ -1,4 +1,4 @@
-"""Keys of BRIGHT's networks, for the families that are trained in them."""
+"""Settings of BRIGHT's networks, for the families that are trained in them."""
 
 from bright_pipeline.settings.autoencoder import Decoder, Encoder
 from bright_pipeline.settings.fields import Section

@@ -7,7 +7,7 @@ from exchanged.settings import BrightNetworks
 
 
 class Settings(BrightNetworks, vqgan.VQGAN):
-    """VQGAN's keys, and those of BRIGHT's networks."""
+    """VQGAN's settings, and those of BRIGHT's networks."""
 
     family: str = Field("exchanged.vqgan", description="The model family.")
 

@@ -62,6 +62,9 @@ def test_brights_networks_around_another_bottleneck_are_those_of_bright_without_
     encoders = (ours.encoder.state_dict(), bright.encoder.network.state_dict())
     inner, outer = ({key: value.shape for key, value in each.items() if "conv_out" not in key} for each in encoders)
     assert inner == outer, "all but the numbers that a bottleneck reads"
+    counted, others = (load(autoencoder_family(it.settings.family).counts)(it.settings, 32, 1) for it in (ours, bright))
+    assert counted["gmacs"]["true"] == pytest.approx(others["gmacs"]["true"], rel=1e-6)
+    assert counted["encoder_params"] == sum(weight.numel() for weight in ours.encoder.parameters())
 
 
 @pytest.mark.parametrize("name", IN_BRIGHT)
