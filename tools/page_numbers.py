@@ -5,7 +5,8 @@
 A marker follows its number and is invisible on a rendered page: `lower by 35 ± 7<!-- = SOURCE -->`. A SOURCE is
 `TABLE; COLUMN; VALUE`. TABLE is a block (`<!-- table NAME -->`) of the page or of its appendix (`PAGE-tables.md`), a
 block of another page or its appendix (`other.md:NAME`), or a file of docs/csv (`NAME.csv`; `NAME*.csv`: several). A
-column or row is named by some of its words: the shortest label that has them all. `COLUMN / COLUMN` is their ratio.
+metrics.json is a table, too: its innermost sections are the rows, labelled by the keys above them. A column or row is
+named by some of its words: the shortest label that has them all. `COLUMN / COLUMN` is their ratio.
 
 | VALUE            | the number before the marker                                             |
 |------------------|--------------------------------------------------------------------------|
@@ -27,14 +28,15 @@ Cells are rounded, so a number is right if any numbers that round to these cells
 
 import argparse
 import csv
+import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import write_text
@@ -73,13 +75,25 @@ def appendix(page: Path) -> Path:
     return page.with_stem(f"{page.stem}-tables")
 
 
+def sections(values: dict[str, Any], *keys: str) -> Iterator[tuple[str, Row]]:
+    """Label and numbers of each innermost section of a metrics.json."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from sections(value, *keys, key)
+    if numbers := {key: f"{value:.9f}" for key, value in values.items() if not isinstance(value, dict)}:
+        yield " ".join(keys), numbers
+
+
 @cache
 def read_table(name: str, page: Path) -> Table:
-    """A block of a page, or a csv file."""
+    """A block of a page, a csv file, or a metrics.json."""
     if name.endswith(".csv"):
         texts = [path.read_text(encoding="utf-8") for path in sorted((DOCS / "csv").glob(name))]
         rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
         return Table([next(iter(row.values())) for row in rows], rows, 1)
+    if name.endswith(".json"):
+        rows_of = dict(sections(json.loads((DOCS / "csv" / name).read_text(encoding="utf-8"))))
+        return Table(list(rows_of), list(rows_of.values()), 1)
     other, _, block_name = name.rpartition(":")
     first = (DOCS / other) if other else page
     text = "".join(path.read_text(encoding="utf-8") for path in (first, appendix(first)) if path.exists())
