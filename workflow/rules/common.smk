@@ -4,6 +4,7 @@ The digest among a rule's wildcards identifies the job; no function needs the na
 """
 
 import shlex
+import time
 from contextlib import contextmanager
 from functools import cache, partial
 
@@ -19,7 +20,7 @@ from bright_pipeline.engine.reservations import reserve
 from bright_pipeline.engine.run import Needed, everything, find_job, forced, target_jobs, wanted
 from bright_pipeline.engine.shards import Shard, arguments, view
 from bright_pipeline.plan.checks import name_clash
-from bright_pipeline.plan.publish import is_earlier_copy
+from bright_pipeline.plan.publish import LOCKS, is_earlier_copy
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 
@@ -108,6 +109,11 @@ def needed():
         return plan()
     with one_line():
         planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
+    if getattr(this_run["reservations"], "has_waited", False):  # the other run's end removes its locks, with their folder
+        for _ in range(60):
+            if any(LOCKS.glob("*")):
+                time.sleep(1)
+        LOCKS.mkdir(parents=True, exist_ok=True)
     return planned_shards
 
 

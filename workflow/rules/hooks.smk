@@ -3,7 +3,6 @@
 import atexit
 import shutil
 import threading
-import time
 from contextlib import suppress
 
 import psutil

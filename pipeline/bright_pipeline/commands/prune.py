@@ -36,7 +36,7 @@ def prune(
         if not has_locks(WORK):
             line = "file locks do not hold on this file system, so results that another run uses are not known"
             raise InputError(f"{WORK}: {line}: stop all runs, and remove the listed folders by hand")
-        if not reservations.take_all():
+        if not reservations.lock(None):
             raise InputError("a run on these results is active, perhaps of another checkout: wait for it, or stop it")
     total = 0
     for folder in folders:

@@ -37,25 +37,23 @@ class Reservations:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file.open("ab")
         self._held: list[Path] = []
+        self.has_waited = False
 
     def take(self, paths: Iterable[Path]) -> Path | None:
         """Reserve all of these paths; if another process has one, reserve none and return that one."""
         for path in sorted(set(paths)):
-            if not self._lock(path):
+            if not self.lock(path):
                 self.release()
                 return path
             self._held.append(path)
         return None
 
-    def take_all(self) -> bool:
-        """Reserve every path, if no other process has any."""
-        return self._lock(None)
-
     def release(self) -> None:
         while self._held:
-            self._lock(self._held.pop(), fcntl.LOCK_UN)
+            self.lock(self._held.pop(), fcntl.LOCK_UN)
 
-    def _lock(self, path: Path | None, operation: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
+    def lock(self, path: Path | None, operation: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
+        """Reserve a path, or all (None); False if another process has one of them."""
         start = 0 if path is None else int(hashlib.sha256(str(path).encode()).hexdigest()[:12], 16)
         try:
             fcntl.lockf(self._file, operation, 0 if path is None else 1, start)  # length 0: the whole file
@@ -74,11 +72,11 @@ def reserve(jobs: Jobs, plan: Callable[[], Needed], log: Callable[[str], None]) 
     """
     if not (needed := plan()).jobs or not RESULTS.is_dir():
         return needed, None
-    reservations, has_logged = Reservations(), False
+    reservations = Reservations()
     while (other := reservations.take(to_make(plan()))) is not None:
-        if not has_logged:
+        if not reservations.has_waited:
             log(f"waiting for another run on this store, which makes {other}")
-            has_logged = True
+            reservations.has_waited = True
         time.sleep(RETRY_AFTER_S)
         jobs.store.forget()
     # Another run may have finished results after this run read the store and before it reserved them.
