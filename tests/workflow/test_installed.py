@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
+import forkserver
 import nbformat
 import numpy as np
 import pytest
@@ -137,6 +138,7 @@ def mine(own_folder: Path) -> Path:
 
 
 def test_every_command_of_the_core_succeeds_or_names_the_extra(installed, bare, mine, networks_folder) -> None:
+    forks = forkserver.commands(str(python(installed)))  # of a process that has loaded what is installed
     (mine / "results").mkdir()
     (mine / "results" / "networks").symlink_to(networks_folder.resolve())
     demo = Jobs(read_config(Path("config/demo.yaml")))
@@ -149,7 +151,7 @@ def test_every_command_of_the_core_succeeds_or_names_the_extra(installed, bare, 
         by_hand = ["config/demo.yaml", entries[name]] if name in entries else ["--help"]
         of_people = commands()[name].startswith("bright_pipeline.commands.")
         words = ARGUMENTS.get(name, ["config/demo.yaml"] if of_people else by_hand)
-        command = [installed / "bin" / "bright", name, *words]
+        command = [(installed / "bin" if name == "prepare_dataset" else forks) / "bright", name, *words]
         done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=mine)
         return name, done.returncode, done.stdout + done.stderr
 
