@@ -80,8 +80,11 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def count_embedded_images_once() -> None:
-    """Almost every plan here is of the tiny config, and would unpack its images again."""
+def do_nothing_twice() -> None:
+    """Almost every plan here is of the tiny config, and would unpack its images. LPIPS replaces what it draws."""
+    from forkserver.drawn import draw_no_weights  # imports torch, which xdist's own process does not need
+
+    draw_no_weights()
     count = fingerprint.image_counts
     once = cache(count)
     fingerprint.image_counts = lambda source, where: (once if source.kind == "embedded" else count)(source, where)

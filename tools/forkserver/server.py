@@ -207,6 +207,7 @@ def main() -> None:
         except ImportError:  # the command that needs it reports it
             print(f"fork server: {name} is not installed", file=sys.stderr)
     for folder in sys.argv[2:]:
+        importlib.import_module("drawn").draw_no_weights()
         sys.meta_path.insert(0, Loaded(folder))
     os.fsync = lambda file: None  # no test cuts the power
     assert threading.active_count() == 1, f"threads do not survive a fork: {threading.enumerate()}"
