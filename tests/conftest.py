@@ -41,7 +41,6 @@ settings.load_profile("tests")
 
 REPOSITORY = Path(__file__).parents[1]
 
-SLOW = {"tiny_run", "browser", "cluster"}  # what uses these is slow
 TINY = yaml.safe_load((REPOSITORY / "tests" / "tiny_models.yaml").read_text(encoding="utf-8"))
 
 pytest_plugins = ["require_all"]
@@ -62,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         made = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in made):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-        if SLOW & set(item.fixturenames):
+        if {"tiny_run", "browser", "cluster"} & set(item.fixturenames):
             item.add_marker("slow")
     items.sort(key=length, reverse="PYTEST_XDIST_WORKER" in os.environ)
 
