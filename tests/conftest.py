@@ -41,7 +41,6 @@ settings.load_profile("tests")
 
 REPOSITORY = Path(__file__).parents[1]
 
-SLOW = {"tiny_run", "browser", "cluster"}  # what uses these is slow
 TINY = yaml.safe_load((REPOSITORY / "tests" / "tiny_models.yaml").read_text(encoding="utf-8"))
 
 pytest_plugins = ["require_all"]
@@ -62,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         made = item._fixtureinfo.name2fixturedefs.values()
         if any(definitions[-1].scope == "module" for definitions in made):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-        if SLOW & set(item.fixturenames):
+        if {"tiny_run", "browser", "cluster"} & set(item.fixturenames):
             item.add_marker("slow")
     items.sort(key=length, reverse="PYTEST_XDIST_WORKER" in os.environ)
 
@@ -80,8 +79,11 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def count_embedded_images_once() -> None:
-    """Almost every plan here is of the tiny config, and would unpack its images again."""
+def do_nothing_twice() -> None:
+    """Almost every plan here is of the tiny config, and would unpack its images. LPIPS replaces what it draws."""
+    from forkserver.drawn import draw_no_weights  # imports torch, which xdist's own process does not need
+
+    draw_no_weights()
     count = fingerprint.image_counts
     once = cache(count)
     fingerprint.image_counts = lambda source, where: (once if source.kind == "embedded" else count)(source, where)

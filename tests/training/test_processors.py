@@ -25,7 +25,7 @@ Train = Callable[..., str]
 @pytest.fixture
 def train(tmp_path: Path, tiny_images: Path, tiny_autoencoder: Callable[..., dict[str, Any]]) -> Train:
     """Runs the stage for two steps, with these words before `python`; returns the sha256 of the weights."""
-    settings = tiny_autoencoder(training={"images": 8}, execution={"trackers": [], "previews": 0})
+    settings = tiny_autoencoder(training={"images": 4, "batch": 2}, execution={"trackers": [], "previews": 0})
     (tmp_path / "settings.json").write_text(json.dumps({"autoencoder": settings, "seed": 3}))
 
     def run(name: str, *before: str, **variables: str) -> str:

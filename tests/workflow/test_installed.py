@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
+import forkserver
 import nbformat
 import numpy as np
 import pytest
@@ -66,7 +67,6 @@ model = load_autoencoder(sys.argv[1])
 height, width, channels = model.autoencoder.settings.code_size
 print(len(model.decode(torch.rand(3, channels, height, width))))
 """
-NOTEBOOK = ROOT / "docs" / "notebooks" / "first-look.ipynb"
 
 
 def needed_by(name: str) -> Iterator[Distribution]:
@@ -137,6 +137,7 @@ def mine(own_folder: Path) -> Path:
 
 
 def test_every_command_of_the_core_succeeds_or_names_the_extra(installed, bare, mine, networks_folder) -> None:
+    forks = forkserver.commands(str(python(installed)))  # of a process that has loaded what is installed
     (mine / "results").mkdir()
     (mine / "results" / "networks").symlink_to(networks_folder.resolve())
     demo = Jobs(read_config(Path("config/demo.yaml")))
@@ -149,7 +150,7 @@ def test_every_command_of_the_core_succeeds_or_names_the_extra(installed, bare, 
         by_hand = ["config/demo.yaml", entries[name]] if name in entries else ["--help"]
         of_people = commands()[name].startswith("bright_pipeline.commands.")
         words = ARGUMENTS.get(name, ["config/demo.yaml"] if of_people else by_hand)
-        command = [installed / "bin" / "bright", name, *words]
+        command = [(installed / "bin" if name == "prepare_dataset" else forks) / "bright", name, *words]
         done = subprocess.run(command, capture_output=True, text=True, env=bare, cwd=mine)
         return name, done.returncode, done.stdout + done.stderr
 
@@ -186,8 +187,7 @@ def test_a_script_encodes_with_an_exported_folder_to_the_bits_of_the_weights_fil
     weights = tiny_run.path("results/store/autoencoders/main-*/autoencoder.safetensors")
     codes = load_autoencoder(weights).encode([Path("picture.png")])
     Path("script.py").write_text(EXPORTED_IN_USE)
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    found = printed(installed, bare | threads, "script.py", exported)
+    found = printed(installed, bare | {"OMP_NUM_THREADS": str(torch.get_num_threads())}, "script.py", exported)
     assert found == [hashlib.sha256(codes.numpy().tobytes()).hexdigest(), "(32,", "32)", "2"]
 
 
@@ -200,7 +200,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(installed, 
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     environment = bare | {"PYTHONPATH": str(installed / "kernel"), "BRIGHT_CONFIG": "config.yaml"}
     resources = {"metadata": {"path": str(play.folder)}}
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "first-look.ipynb", as_version=4)
     assert re.findall(r"\bbright_pipeline\.\w+", str(notebook)) == [], "public names alone"
     NotebookClient(notebook, timeout=300, kernel_name="wheel", resources=resources).execute(env=environment)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -15,21 +15,22 @@ REAL_PROCESSES = {"REAL_PROCESSES": "1"}
 
 
 @cache
-def commands() -> Path:
-    """The folder. Its server starts with the first call and ends with this process."""
+def commands(python: str = sys.executable) -> Path:
+    """The folder for an environment's Python. Its server starts with the first call and ends with this process."""
     # The project's modules, which the server does not load, are compiled once for all commands: with
     # PYTHONDONTWRITEBYTECODE, each command would compile them again.
-    compileall.compile_dir(HERE.parents[1] / "pipeline" / "bright_pipeline", quiet=2)
+    pipeline = (HERE.parents[1] / "pipeline").resolve()
+    compileall.compile_dir(pipeline / "bright_pipeline", quiet=2)
     folder = Path(tempfile.mkdtemp(prefix="fork-server-"))
     socket = folder / "socket"
     client = (HERE / "client.py").read_text(encoding="utf-8")
-    client = client.replace("{programs}", str(Path(sys.executable).parent)).replace("{socket}", str(socket))
+    client = client.replace("{programs}", str(Path(python).parent)).replace("{socket}", str(socket))
     for name in PROGRAMS:
-        (folder / name).write_text(f"#!{sys.executable} -IS\n{client}", encoding="utf-8")
+        (folder / name).write_text(f"#!{python} -IS\n{client}", encoding="utf-8")
         (folder / name).chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "server.py"), str(socket)],
+        [python, str(HERE / "server.py"), str(socket), *([str(pipeline)] if python == sys.executable else [])],
         stdin=subprocess.PIPE,  # closed when this process ends: then the server ends
         stdout=subprocess.PIPE,
         env=environment,

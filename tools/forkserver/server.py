@@ -1,9 +1,9 @@
 """A process with loaded libraries, whose forks run tests' commands in 0.2 s instead of seconds.
 
-`python server.py SOCKET` listens on a Unix socket. A client (client.py, installed on the tests' PATH as `python`,
-`snakemake`, `dvc` and `bright`) sends its arguments, folder, environment and three streams. A fork of this process then
-runs `python -m MODULE ...`. No module of the project is loaded here, so a test's own checkout is imported afresh. The
-server ends with the process that started it.
+`python server.py SOCKET [FOLDER]` listens on a Unix socket. A client (client.py, installed on the tests' PATH as
+`python`, `snakemake`, `dvc` and `bright`) sends its arguments, folder, environment and three streams. A fork of this
+process then runs `python -m MODULE ...`. The project's modules in FOLDER are loaded too; a fork that finds the package
+elsewhere, in a test's own checkout, imports it afresh. The server ends with the process that started it.
 
 Tests start real processes when they measure imports or peak memory, or kill a process with its parent.
 """
@@ -22,7 +22,10 @@ import socket
 import struct
 import sys
 import threading
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 LIBRARIES = (
@@ -32,9 +35,63 @@ LIBRARIES = (
     "PIL.Image", "PIL.features", "lmdb", "pydantic", "jinja2", "psutil", "typer", "tqdm.auto", "snakemake.cli",
     "snakemake.workflow", "snakemake.executors.local", "snakemake.profiles", "snakemake.report", "snakemake.storage",
     "smart_open", "dvc.cli", "dvc.repo", "dvc.commands.data_sync", "dvc.compare", "dvc.lock", "dvc.scm",
+    "dvc.cli.parser", "dvc.repo.index", "matplotlib.backends.backend_pdf", "fontTools.subset",
+)  # fmt: skip
+OWN = "bright_pipeline"
+# Most modules of the project; no command, and none that looks at the process that imports it.
+PROJECT = (
+    "plan.checks", "plan.publish", "engine.run", "engine.reservations", "engine.records", "generation.sampling",
+    "training.autoencoder", "training.diffusion", "models.retrieval_triton", "evaluation.validation",
+    "evaluation.metrics", "evaluation.frechet", "tables.build", "tables.render", "figures.codes", "figures.curves",
+    "figures.images", "page.page", "estimation.report",
 )  # fmt: skip
 ENDED_BY_CLIENT = b""
 MOUNTS = 0x00020000  # CLONE_NEWNS
+
+
+class Loaded(MetaPathFinder, Loader):
+    """Gives a fork the project's modules of this process, where it would import them from the same folder."""
+
+    def __init__(self, folder: str):
+        sys.path.insert(0, folder)
+        stages = importlib.import_module(f"{OWN}.stages").all_stages()
+        for name in PROJECT:
+            importlib.import_module(f"{OWN}.{name}")
+        self._remember_code(sys.modules[f"{OWN}.engine.code"], stages)
+        self.modules = {name: one for name, one in sys.modules.items() if name.partition(".")[0] == OWN}
+        files = (Path(one.__file__) for one in self.modules.values() if one.__file__)
+        self.written = {path: path.stat().st_mtime_ns for path in files}
+        for name in self.modules:
+            del sys.modules[name]
+        del sys.path[0]
+
+    def _remember_code(self, code: Any, stages: Any) -> None:
+        """Read the code of all stages once; a file that changes is read again."""
+        read = code.Code.module
+        known = {one.name: one for one in code.Code().closure([f"{OWN}.{stage}" for stage in stages])}
+
+        def module(self: Any, name: str) -> Any:
+            one = known.get(name)
+            is_same = one and (self.file(name), code.file_state(one.path)) == (one.path, one.state)
+            return one if is_same else read(self, name)
+
+        code.Code.module = module
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name) if name == OWN else None
+        if spec is None or spec.origin != self.modules[OWN].__file__:
+            return None
+        if any(path.stat().st_mtime_ns != moment for path, moment in self.written.items()):
+            return None  # somebody is editing
+        sys.modules.update(self.modules)
+        spec.loader = self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -87,9 +144,9 @@ def become(job: dict[str, Any], streams: list[int], search: list[str]) -> None:
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     import numpy as np
     import torch
-    from snakemake.workflow import Workflow
 
-    Workflow._rundir = job["folder"]  # set on import
+    if snakemake := sys.modules.get("snakemake.workflow"):
+        snakemake.Workflow._rundir = job["folder"]  # set on import
     np.random.seed(None)  # noqa: NPY002
     random.seed()
     # OpenMP read the server's environment on import.
@@ -149,6 +206,9 @@ def main() -> None:
             importlib.import_module(name)
         except ImportError:  # the command that needs it reports it
             print(f"fork server: {name} is not installed", file=sys.stderr)
+    for folder in sys.argv[2:]:
+        importlib.import_module("drawn").draw_no_weights()
+        sys.meta_path.insert(0, Loaded(folder))
     os.fsync = lambda file: None  # no test cuts the power
     assert threading.active_count() == 1, f"threads do not survive a fork: {threading.enumerate()}"
     gc.collect()

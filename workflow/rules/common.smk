@@ -109,7 +109,7 @@ def needed():
         return plan()
     with one_line():
         planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
-    if getattr(this_run["reservations"], "has_waited", False):  # the other run's end removes its locks, with their folder
+    if getattr(this_run["reservations"], "has_waited", False):  # the other run's end removes its locks and their folder
         for _ in range(60):
             if any(LOCKS.glob("*")):
                 time.sleep(1)
