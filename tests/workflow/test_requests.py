@@ -19,7 +19,7 @@ SITE = ("--slurm-no-account", "--slurm-status-command", "squeue", "--retries", "
 
 def longer(config: dict[str, Any]) -> None:
     """Beside the tiny run's entries: a training of days, and samples that take a while."""
-    config["autoencoders"]["long"] = {"like": "main", "training": {"images": 800_000_000}}
+    config["autoencoders"]["long"] = {"like": "main", "training": {"images": 800_000_000, "batch": 400}}
     sampler = {"kind": "ddpm", "steps": 1000}
     config["samples"]["many"] = {"like": "main", "count": 10**7, "shard": 10**7, "sampler": sampler}
     config["tables"]["table2"].append("long")
