@@ -21,7 +21,7 @@ named by some of its words: the shortest label that has them all. `COLUMN / COLU
 `TABLE; sentence; WORDS # WORDS` is the number in place of # in the block's own sentences.
 
 In a table, `<!-- row TABLE; COLUMN, COLUMN; ROW, ROW -->` behind the label of a row is the source of all numbers that
-follow on its line: for each ROW, each COLUMN.
+follow on its line: for each ROW, each COLUMN. Numbers with a sign, `+0.1` or `−0.1`, are compared with their sign.
 
 Cells are rounded, so a number is right if any numbers that round to these cells give it.
 """
@@ -47,6 +47,7 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 SHOWN = rf"(?:{NUMBER}\s(?:±|to)\s{NUMBER}|±\s{NUMBER}|(?<![\w.,]){NUMBER})"
 MARKER = re.compile(rf"(?P<shown>{SHOWN})(?P<marker><!-- = (?P<source>[^>]*?) -->)", re.DOTALL)
 ROW_MARKER = re.compile(r"(?P<marker><!-- row (?P<source>[^>]*?) -->)(?P<cells>[^\n]*)")
+SIGNED = rf"(?:(?<!\w)[−+])?{NUMBER}"
 CELL = re.compile(rf"(?P<mean>[−-]?{NUMBER})(?: ± (?P<deviation>[\d.]+)| \[.*\])?")
 EXTREMES = {"max": max, "min": min}
 
@@ -197,9 +198,10 @@ def filled_number(shown: str, bounds: Bounds) -> str:
     """The number as it is, if the bounds allow it at its decimals; else the middle of the bounds."""
     decimals = len(shown.partition(".")[2])
     low, high = (round(bound, decimals) for bound in bounds)
-    if low <= float(shown.replace(",", "")) <= high:
+    if low <= float(shown.replace(",", "").replace("−", "-")) <= high:
         return shown
-    return f"{fmean(bounds):{',' if ',' in shown else ''}.{decimals}f}"
+    form = f"{'+' if shown[0] in '−+' else ''}{',' if ',' in shown else ''}.{decimals}f"
+    return f"{fmean(bounds):{form}}".replace("-", "−")
 
 
 def filled_text(shown: str, values: list[Value]) -> str:
@@ -218,7 +220,7 @@ def filled_text(shown: str, values: list[Value]) -> str:
 def filled_in(shown: str, bounds: list[Bounds]) -> str:
     """A text with its numbers replaced where the bounds do not allow them."""
     waiting = iter(bounds)
-    return re.sub(NUMBER, lambda number: filled_number(number[0], next(waiting)), shown)
+    return re.sub(SIGNED, lambda number: filled_number(number[0], next(waiting)), shown)
 
 
 def filled_page(text: str, page: Path) -> str:
