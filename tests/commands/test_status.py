@@ -142,6 +142,8 @@ def test_the_outlook_weighs_trainings_by_their_time_and_names_running_jobs(plan:
     left = sum(state.images_left[0] for state in trained) / 16  # eight images in a step, two steps a second
     share = 1 - left / (sum(state.images_left[1] for state in trained) / 16)
     assert first == f"trainings {share:.0%}, {readable_duration(left)} or more left; train_autoencoder main 67%"
+    only = job_states(plan, [plan(autoencoder, "main")])
+    assert outlook(only).startswith("trainings 67%, 0:00:01 left; "), "no other training is part of the run"
     leave(training(plan).shard.log, rate=1.0, done=3)
     both = outlook(job_states(plan))
     assert f", {readable_duration((left + 3) / 2)} left; " in both, "two trainings run side by side"

@@ -60,7 +60,7 @@ def report_progress():
     while not over.wait(max(30, seconds / 40)):
         seconds = time.monotonic() - this_run["start"]
         with suppress(Exception):  # a damaged record is no reason to end
-            if line := outlook(job_states(jobs)):
+            if line := outlook(job_states(jobs, this_run["jobs"])):
                 print(f"{readable_duration(seconds)}: {line}", file=sys.stderr)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
@@ -127,10 +128,10 @@ def status(
         print()
 
 
-def job_states(jobs: Jobs) -> list[JobState]:
-    """The state of each job that the config needs, shard by shard, in the order of the data flow."""
+def job_states(jobs: Jobs, of: Iterable[Job] | None = None) -> list[JobState]:
+    """The state of these jobs, or of all that the config needs in the order of the data flow, shard by shard."""
     jobs.store.forget()
-    return [JobState(shard) for job in ordered(jobs) for shard in shards(job)]
+    return [JobState(shard) for job in of or ordered(jobs) for shard in shards(job)]
 
 
 def outlook(states: list[JobState]) -> str:
@@ -149,8 +150,7 @@ def outlook(states: list[JobState]) -> str:
     at_once = max(1, sum(state.job.is_training for state in running))
     unknown = any(state.job.stage.name not in known for state in trained)
     parts = []
-    for state in running[:LISTED]:
-        done, total = state.steps
+    for state, (done, total) in ((state, state.steps) for state in running[:LISTED]):
         parts.append(f"{state.job.stage.name} {state.job.label}{f' {done / total:.0%}' if total else ''}")
     parts += [f"{len(running) - LISTED} more"] if len(running) > LISTED else []
     if running and left_s:
