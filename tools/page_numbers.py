@@ -21,7 +21,8 @@ named by some of its words: the shortest label that has them all. `COLUMN / COLU
 `TABLE; sentence; WORDS # WORDS` is the number in place of # in the block's own sentences.
 
 In a table, `<!-- row TABLE; COLUMN, COLUMN; ROW, ROW -->` behind the label of a row is the source of all numbers that
-follow on its line: for each ROW, each COLUMN. Numbers with a sign, `+0.1` or `−0.1`, are compared with their sign.
+follow on its line: for each ROW, each COLUMN, all with `± DEVIATION` or none. Numbers with a sign, `+0.1` or `−0.1`, are
+compared with their sign.
 
 Cells are rounded, so a number is right if any numbers that round to these cells give it.
 """
@@ -233,7 +234,9 @@ def filled_page(text: str, page: Path) -> str:
         table_name, columns, rows = (part.strip() for part in match["source"].split(";"))
         table = read_table(table_name, page)
         pairs = product(rows.split(", "), columns.split(", "))
-        bounds = [cell(table, column, row).number for row, column in pairs]
+        values = [cell(table, column, row) for row, column in pairs]
+        shown = [(each.number, each.spread) if "±" in match["cells"] else (each.number,) for each in values]
+        bounds = [pair for of_cell in shown for pair in of_cell if pair is not None]
         if len(bounds) != len(re.findall(NUMBER, match["cells"])):
             raise InputError(f"{page}: {match['marker']}: {len(bounds)} values; its line has other numbers, too")
         return match["marker"] + filled_in(match["cells"], bounds)
