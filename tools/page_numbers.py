@@ -21,8 +21,8 @@ named by some of its words: the shortest label that has them all. `COLUMN / COLU
 `TABLE; sentence; WORDS # WORDS` is the number in place of # in the block's own sentences.
 
 In a table, `<!-- row TABLE; COLUMN, COLUMN; ROW, ROW -->` behind the label of a row is the source of all numbers that
-follow on its line: for each ROW, each COLUMN, all with `± DEVIATION` or none. Numbers with a sign, `+0.1` or `−0.1`, are
-compared with their sign.
+follow on its line: for each ROW, each COLUMN, all with `± DEVIATION` or none. Numbers with a sign, `+0.1` or `−0.1`,
+are compared with their sign.
 
 Cells are rounded, so a number is right if any numbers that round to these cells give it.
 """
