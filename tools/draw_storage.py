@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from draw_families import SPREAD
 from draw_method import IMAGES, THEMES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,7 +44,6 @@ PARTS = {  # title -> factor, unit, columns
         {"Share outside": "outside of\na quadrant", "Coarse share": "coarse,\nby a channel"},
     ),
 }
-SPREAD = "Bars: one standard deviation over three training seeds"
 AT_EQUAL_PSNR = "Image files: all images in one file of BRIGHT's PSNR"
 WIDTH, HEIGHT = 6.5, 3.8  # inches
 
@@ -117,7 +117,7 @@ def parts(figure: Figure, ink: str) -> None:
 
 
 def bits(figure: Figure, ink: str) -> None:
-    """Quality over the bits of a number of a code, and over the bits of the coded code."""
+    """Quality over the bits of a number of a code, and over the bits of an image."""
     table, counts = read_table("bits_of_numbers", PAGE), range(1, 9)
     left, right = figure.subplots(1, 2, sharey=True)
     for label, words in MODELS.items():
@@ -158,7 +158,7 @@ def draw(name: str, theme: str) -> Figure:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = 4 if len(labels) <= 4 else 2
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, labelcolor=ink)
-    legend.set_title(legend_title, {"size": 9})
+    legend.set_title(legend_title.format(read_table("rates", PAGE).seeds), {"size": 9})
     legend.get_title().set_color(pale)
     for axes in figure.axes:
         axes.set_facecolor(paper)

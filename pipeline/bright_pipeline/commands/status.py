@@ -131,7 +131,7 @@ def status(
 def job_states(jobs: Jobs, of: Iterable[Job] | None = None) -> list[JobState]:
     """The state of these jobs, or of all that the config needs in the order of the data flow, shard by shard."""
     jobs.store.forget()
-    return [JobState(shard) for job in of or ordered(jobs) for shard in shards(job)]
+    return [JobState(shard) for job in (ordered(jobs) if of is None else of) for shard in shards(job)]
 
 
 def outlook(states: list[JobState]) -> str:
