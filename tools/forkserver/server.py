@@ -3,7 +3,8 @@
 `python server.py SOCKET [FOLDER]` listens on a Unix socket. A client (client.py, installed on the tests' PATH as
 `python`, `snakemake`, `dvc` and `bright`) sends its arguments, folder, environment and three streams. A fork of this
 process then runs `python -m MODULE ...`. The project's modules in FOLDER are loaded too; a fork that finds the package
-elsewhere, in a test's own checkout, imports it afresh. The server ends with the process that started it.
+elsewhere, in a test's own checkout, imports it afresh; its digests of code are computed anew for files that differ. The
+server ends with the process that started it.
 
 Tests start real processes when they measure imports or peak memory, or kill a process with its parent.
 """
@@ -22,6 +23,7 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -38,6 +40,8 @@ LIBRARIES = (
     "dvc.cli.parser", "dvc.repo.index", "matplotlib.backends.backend_pdf", "fontTools.subset",
 )  # fmt: skip
 OWN = "bright_pipeline"
+CODE = f"{OWN}.engine.code"
+DIGESTING = ("engine/code.py", "engine/canonical.py", "excluded_from_digest.yaml")  # what digests of code depend on
 # Most modules of the project; no command, and none that looks at the process that imports it.
 PROJECT = (
     "plan.checks", "plan.publish", "engine.run", "engine.reservations", "engine.records", "generation.sampling",
@@ -50,36 +54,53 @@ MOUNTS = 0x00020000  # CLONE_NEWNS
 
 
 class Loaded(MetaPathFinder, Loader):
-    """Gives a fork the project's modules of this process, where it would import them from the same folder."""
+    """Gives a fork the project's modules of this process, where it would import them from the same folder.
+
+    A fork that imports them from another folder computes digests of code only for files that differ.
+    """
 
     def __init__(self, folder: str):
         sys.path.insert(0, folder)
         stages = importlib.import_module(f"{OWN}.stages").all_stages()
         for name in PROJECT:
             importlib.import_module(f"{OWN}.{name}")
-        self._remember_code(sys.modules[f"{OWN}.engine.code"], stages)
+        code = sys.modules[CODE]
+        self.known = {one.name: one for one in code.Code().closure([f"{OWN}.{stage}" for stage in stages])}
         self.modules = {name: one for name, one in sys.modules.items() if name.partition(".")[0] == OWN}
         files = (Path(one.__file__) for one in self.modules.values() if one.__file__)
         self.written = {path: path.stat().st_mtime_ns for path in files}
+        self.contents = {one.path: one.path.read_bytes() for one in self.known.values()}
+        self.digesting = {file: (Path(folder) / OWN / file).read_bytes() for file in DIGESTING}
+        self.remember(code)
         for name in self.modules:
             del sys.modules[name]
         del sys.path[0]
 
-    def _remember_code(self, code: Any, stages: Any) -> None:
-        """Read the code of all stages once; a file that changes is read again."""
+    def remember(self, code: Any) -> None:
+        """Let the module of code digests know the files that this process has read."""
         read = code.Code.module
-        known = {one.name: one for one in code.Code().closure([f"{OWN}.{stage}" for stage in stages])}
 
-        def module(self: Any, name: str) -> Any:
-            one = known.get(name)
-            is_same = one and (self.file(name), code.file_state(one.path)) == (one.path, one.state)
-            return one if is_same else read(self, name)
+        def module(self_: Any, name: str) -> Any:
+            one, path = self.known.get(name), self_.file(name)
+            if one is None or path is None:
+                return read(self_, name)
+            state = code.file_state(path)
+            is_same = (path, state) == (one.path, one.state) or path.read_bytes() == self.contents[one.path]
+            return one._replace(path=path, state=state) if is_same else read(self_, name)
 
         code.Code.module = module
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name) if name == OWN else None
-        if spec is None or spec.origin != self.modules[OWN].__file__:
+        spec = PathFinder.find_spec(name, path) if name in (OWN, CODE) else None
+        if spec is None or spec.origin is None:
+            return None
+        if name == CODE:
+            package = Path(spec.origin).parents[1]
+            if any((package / file).read_bytes() != content for file, content in self.digesting.items()):
+                return None
+            spec.loader = Remembering(spec.loader, self.remember)
+            return spec
+        if spec.origin != self.modules[OWN].__file__:
             return None
         if any(path.stat().st_mtime_ns != moment for path, moment in self.written.items()):
             return None  # somebody is editing
@@ -92,6 +113,20 @@ class Loaded(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         pass
+
+
+class Remembering(Loader):
+    """Loads a module, and lets it remember."""
+
+    def __init__(self, loader: Any, remember: Callable[[ModuleType], None]):
+        self.loader, self.remember = loader, remember
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        self.remember(module)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -206,6 +241,8 @@ def main() -> None:
             importlib.import_module(name)
         except ImportError:  # the command that needs it reports it
             print(f"fork server: {name} is not installed", file=sys.stderr)
+    if snakemake := sys.modules.get("snakemake.cli"):
+        snakemake.get_argument_parser()  # finds the plugins of this environment
     for folder in sys.argv[2:]:
         importlib.import_module("drawn").draw_no_weights()
         sys.meta_path.insert(0, Loaded(folder))
