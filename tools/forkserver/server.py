@@ -62,13 +62,16 @@ class Loaded(MetaPathFinder, Loader):
     def __init__(self, folder: str):
         sys.path.insert(0, folder)
         stages = importlib.import_module(f"{OWN}.stages").all_stages()
-        for name in PROJECT:
+        families = sorted(path.stem for path in (Path(folder) / OWN / "families").glob("[a-z]*.py"))
+        for name in (*PROJECT, *(f"families.{family}" for family in families)):
             importlib.import_module(f"{OWN}.{name}")
+        measurements = sys.modules[f"{OWN}.stages.measurements"]
+        measurements.paper_config()  # remembered
         code = sys.modules[CODE]
         self.known = {one.name: one for one in code.Code().closure([f"{OWN}.{stage}" for stage in stages])}
         self.modules = {name: one for name, one in sys.modules.items() if name.partition(".")[0] == OWN}
         files = (Path(one.__file__) for one in self.modules.values() if one.__file__)
-        self.written = {path: path.stat().st_mtime_ns for path in files}
+        self.written = {path: path.stat().st_mtime_ns for path in (*files, measurements.PAPER)}
         self.contents = {one.path: one.path.read_bytes() for one in self.known.values()}
         self.digesting = {file: (Path(folder) / OWN / file).read_bytes() for file in DIGESTING}
         self.remember(code)
