@@ -37,7 +37,8 @@ LIBRARIES = (
     "PIL.Image", "PIL.features", "lmdb", "pydantic", "jinja2", "psutil", "typer", "tqdm.auto", "snakemake.cli",
     "snakemake.workflow", "snakemake.executors.local", "snakemake.profiles", "snakemake.report", "snakemake.storage",
     "smart_open", "dvc.cli", "dvc.repo", "dvc.commands.data_sync", "dvc.compare", "dvc.lock", "dvc.scm",
-    "dvc.cli.parser", "dvc.repo.index", "matplotlib.backends.backend_pdf", "fontTools.subset",
+    "dvc.cli.parser", "dvc.repo.index", "dvc.repo.open_repo", "dvc.repo.plots", "dvc.data_cloud",
+    "dvc.utils.strictyaml", "networkx", "rich.progress", "matplotlib.backends.backend_pdf", "fontTools.subset",
 )  # fmt: skip
 OWN = "bright_pipeline"
 CODE = f"{OWN}.engine.code"
