@@ -6,7 +6,7 @@ import signal
 from functools import cache
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks here are small, and as many processes as cores run
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where a test leaves the number of threads to PyTorch
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads wait asleep, where a test has several
 
 from bright_pipeline.base.process import kernel_choice
 

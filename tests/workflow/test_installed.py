@@ -124,7 +124,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bare() -> dict[str, str]:
-    """The environment variables of a shell in which nothing of this project is set."""
+    """The environment variables of a shell in which nothing of this project is set; threads wait asleep."""
     own = ("PYTHONPATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TRITON_INTERPRET", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in own} | NO_NETWORK
 
