@@ -5,6 +5,8 @@ PYTHON ?= python3
 NPROC := OMP_NUM_THREADS= nproc 2>/dev/null || getconf _NPROCESSORS_ONLN
 CORES ?= $(shell cat /proc/meminfo 2>/dev/null | awk -v n=$$($(NPROC)) '/^MemTotal/ {m = int($$2 / 1500000)} END {print m && m < n ? m : n}')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# With it, as in many containers, each process would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps of the environment: installed for runs, and for tests too. The versions are those of the locks (`make lock`).
 RUN := .venv/.run

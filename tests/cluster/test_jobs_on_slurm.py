@@ -18,7 +18,7 @@ from tiny_workflow import REPOSITORY
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
-STEPS = 250
+STEPS = 120
 LIMIT_MB = 2400
 # Memory that the training holds: more than its limit, less than twice that, allocated slowly enough for Slurm's polling
 # every two seconds.
