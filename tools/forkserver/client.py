@@ -10,7 +10,7 @@ import socket
 import sys
 
 PROGRAMS = "{programs}"
-FORKED = ("bright_pipeline", "snakemake", "dvc", "pytest")
+FORKED = ("bright_pipeline", "snakemake", "dvc", "pytest", "torch")
 MODULES = {"snakemake": "snakemake", "dvc": "dvc", "bright": "bright_pipeline.commands"}
 
 
@@ -40,6 +40,7 @@ def main() -> None:
         words = ["-P", "-m", MODULES[name], *words]  # an installed program has no folder
     is_safe = words[:1] == ["-P"]
     words = words[is_safe:]
+    words = words[words[:1] == ["-u"] :]  # torchrun's processes; what they print goes into their log
     is_forked = words[:1] == ["-m"] and words[1].partition(".")[0] in FORKED
     if os.environ.get("REAL_PROCESSES") or not is_forked:
         program = os.path.join(PROGRAMS, name)
