@@ -182,7 +182,7 @@ def test_a_table_says_what_to_look_at_and_a_row_leads_to_its_entry_of_the_config
     entry = link.inner_text()
     link.click()
     row = opened.locator(f"[id='{entry}']")
-    assert row.locator("pre").is_visible()
+    row.locator("pre").wait_for()  # until it is visible
     section, _, name = entry.partition(".")
     assert row.locator("pre").inner_text().startswith(f"{section}:\n  {name}:\n")
     assert opened.evaluate("document.querySelector(':target').id") == entry
