@@ -18,7 +18,7 @@ from bright_pipeline.page.gallery import UNBROKEN, image_uri
 from bright_pipeline.settings.tables import HEADINGS, TABLES
 from bright_pipeline.stages.figures import FIGURES
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tiny_workflow import Workflow
 
 PHONE, DESK = 390, 1280
@@ -182,7 +182,7 @@ def test_a_table_says_what_to_look_at_and_a_row_leads_to_its_entry_of_the_config
     entry = link.inner_text()
     link.click()
     row = opened.locator(f"[id='{entry}']")
-    row.locator("pre").wait_for()  # until it is visible
+    expect(row.locator("pre")).to_be_visible()
     section, _, name = entry.partition(".")
     assert row.locator("pre").inner_text().startswith(f"{section}:\n  {name}:\n")
     assert opened.evaluate("document.querySelector(':target').id") == entry

@@ -40,7 +40,7 @@ def main() -> None:
         words = ["-P", "-m", MODULES[name], *words]  # an installed program has no folder
     is_safe = words[:1] == ["-P"]
     words = words[is_safe:]
-    words = words[words[:1] == ["-u"] :]  # torchrun's processes; what they print goes into their log
+    words = words[words[:1] == ["-u"] :]  # of torchrun's processes; what they log has no buffer
     is_forked = words[:1] == ["-m"] and words[1].partition(".")[0] in FORKED
     if os.environ.get("REAL_PROCESSES") or not is_forked:
         program = os.path.join(PROGRAMS, name)
