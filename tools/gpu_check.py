@@ -41,6 +41,7 @@ from bright_pipeline.training.loop import make_accelerator
 from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
+WORKFLOW = ROOT / ".test/config/config.yaml"
 # Relative differences of outputs from those in float32 on the CPU. PyTorch's convolutions in 32 bits use TF32 on a GPU.
 # 16 bits that differ less than the smallest were not computed in 16 bits.
 LARGEST = {"fp32": 5e-3, "tf32": 1e-2, "fp16": 2e-2, "bf16": 1e-1}
@@ -212,7 +213,7 @@ def check_workflow(report: Report, on_gpu: bool) -> None:
             "--workflow-profile",
             str(ROOT / "profiles/local"),
         ]
-        words += ["--configfile", str(ROOT / ".test/config/config.yaml"), "--resources", f"gpu={int(on_gpu)}"]
+        words += ["--configfile", str(WORKFLOW.resolve()), "--resources", f"gpu={int(on_gpu)}"]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
         lines = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()]
         report.add("the tiny workflow", None if done.returncode == 0 else (lines or ["it failed"])[0])

@@ -18,15 +18,7 @@ from bright_pipeline.engine.records import record_path
 from bright_pipeline.engine.shards import Shard, shards
 from bright_pipeline.estimation import costs
 from bright_pipeline.estimation.costs import training_cost
-from bright_pipeline.estimation.devices import (
-    DEVICES,
-    GIBI,
-    Cost,
-    choose_device,
-    needed_gib,
-    too_large,
-    trainings,
-)
+from bright_pipeline.estimation.devices import DEVICES, GIBI, Cost, choose_device, needed_gib, too_large, trainings
 from bright_pipeline.estimation.fake_gpu import NotCounted
 from bright_pipeline.estimation.prices import START_S, JobPrice, Known, job_prices, longest_chain
 from bright_pipeline.estimation.report import Estimate, text, total

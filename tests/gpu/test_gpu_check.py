@@ -82,6 +82,8 @@ def test_the_whole_check_runs_the_workflow_the_trainings_and_writes_rates(
     Path("results/networks").symlink_to(networks_folder)
     monkeypatch.setenv("PATH", f"{forkserver.commands()}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(gpu_check, "VARIANTS", {"": {}, "channels_last": {"channels_last": True}})  # no C++ compiler
+    Path("one-table.json").write_text(json.dumps(tiny_values() | {"tables": {"table2": ["main"]}, "figures": {}}))
+    monkeypatch.setattr(gpu_check, "WORKFLOW", Path("one-table.json"))  # tests of the workflow run all tables
     Path("small.json").write_text(config().model_dump_json())
     gpu_check.main("small.json")
     text = capsys.readouterr().out

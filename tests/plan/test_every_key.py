@@ -4,7 +4,6 @@ A section declares keys that are in no digest: operational ones, names, and path
 has the others, with reasons.
 """
 
-import copy
 import functools
 import json
 import operator
@@ -198,8 +197,9 @@ def change_each(values: dict[str, Any], moved: dict[Any, bool | None], prints: F
 
     moved: whether a key moved a digest, for each key that was tried; None if no other value was valid alone.
     """
-    values = json.loads(json.dumps(written_values(Jobs(load_config(values), fingerprints=prints))))
-    config = load_config(copy.deepcopy(values))
+    written = json.dumps(written_values(Jobs(load_config(values), fingerprints=prints)))
+    values = json.loads(written)
+    config = load_config(values)
     jobs = Jobs(config, fingerprints=prints, every_network=True)
     for path, section, value in leaves(config):
         (place, name, *inner), entries = (*path, ""), getattr(config, path[0])
@@ -217,7 +217,7 @@ def change_each(values: dict[str, Any], moved: dict[Any, bool | None], prints: F
         for other in others(section, path[-1], value):
             if other == at(values, path):
                 continue
-            changed = copy.deepcopy(values)
+            changed = json.loads(written)
             for container in places:
                 at(changed, container)[path[-1]] = other
             with suppress(InputError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -132,7 +133,7 @@ def test_a_brush_moves_the_keys_below_it_as_far_as_training_codes_do(tiny_page, 
     changed = [max(key, highest) if at in keys else key for at, key in enumerate(code)]
     assert np.abs(picture(page) - decoded(changed)).max() <= 1
     page.click("#key-reset")
-    assert page.text_content("#difference-words").endswith(": 0 of 1,024 pixels")
+    expect(page.locator("#difference-words")).to_have_text(re.compile(": 0 of 1,024 pixels$"))
 
 
 def test_the_page_of_the_model_in_the_package_decodes_as_python_does(visit, tmp_path: Path) -> None:

@@ -71,11 +71,12 @@ def small_hash(name: str) -> bool:
 def shorten(config: dict[str, Any]) -> None:
     """Fewer steps and images with the same models: seconds instead of minutes."""
     config["autoencoders"]["main"]["training"]["images"] = 32
-    config["diffusions"]["main"]["training"]["steps"] = 4
+    config["diffusions"]["main"]["training"] |= {"steps": 4, "batch": 8}
+    config["diffusions"]["main"]["execution"]["previews"] = 1
     for samples in config["samples"].values():
         samples |= {"count": 20, "shard": 20}
     config["samples"]["main"]["sampler"]["steps"] = 2
-    config["evaluation"]["neighbours"]["count"] = 4
+    config["evaluation"] |= {"neighbours": {"count": 4, "neighbours": 5}, "noise_images": 4}
 
 
 def test_three_hundred_images_become_a_page_by_the_lines_of_the_readme(tmp_path: Path, networks_folder: Path) -> None:
