@@ -4,7 +4,7 @@ import hashlib
 import multiprocessing
 import pickle
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +135,8 @@ def test_threads_and_forked_processes_read_one_archive_which_survives_pickling(t
     archive = module.ImageArchive(write(tmp_path / "a.zip", [pixels(index, 1) for index in range(50)]))
     with ThreadPoolExecutor(8) as threads:
         read = list(threads.map(archive.read, list(range(50)) * 4))
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        read += pool.map(archive.read, range(50), chunksize=1)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        read += pool.map(archive.read, range(50))
     read += map(pickle.loads(pickle.dumps(archive)).read, range(50))
     assert all(np.array_equal(image, pixels(index % 50, 1)) for index, image in enumerate(read))
 
