@@ -1,11 +1,15 @@
-"""LPIPS without the random weights that are replaced as soon as they are drawn, which takes seconds for VGG16."""
+"""What is drawn before a fork or not at all: the first figure, and weights that are replaced at once."""
 
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import lpips.pretrained_networks
 import torch
+from matplotlib.figure import Figure
 from torchvision import models
 
 
@@ -21,6 +25,15 @@ def undrawn(make: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Modu
 
 
 def draw_no_weights() -> None:
-    """Let the package make its networks so, in this process."""
+    """Let LPIPS make its networks so, in this process: random weights of VGG16 take seconds."""
     networks = {name: undrawn(getattr(models, name)) for name in ("alexnet", "vgg16")}
     lpips.pretrained_networks.tv = SimpleNamespace(**networks)
+
+
+def draw_a_figure() -> None:
+    """Build the parsers and fill the caches of figures, which takes a second, once for all forks."""
+    common = sys.modules["bright_pipeline.figures.common"]
+    figure = Figure(layout="constrained")
+    figure.subplots().set(title="a formula, $a_i$, which no figure has: its font is not for forks", xlabel="codes")
+    with tempfile.TemporaryDirectory() as folder:
+        common.save(figure, *(Path(folder) / name for name in ("figure.png", "figure.pdf", "dark.png")))

@@ -24,11 +24,12 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 LIBRARIES = (
     "torch", "torch._dynamo", "torchvision", "accelerate", "diffusers", "diffusers.models.autoencoders.vae",
@@ -50,7 +51,6 @@ PROJECT = (
     "evaluation.metrics", "evaluation.frechet", "tables.build", "tables.render", "figures.codes", "figures.curves",
     "figures.images", "page.page", "estimation.report",
 )  # fmt: skip
-ENDED_BY_CLIENT = b""
 MOUNTS = 0x00020000  # CLONE_NEWNS
 
 
@@ -66,6 +66,7 @@ class Loaded(MetaPathFinder, Loader):
         families = sorted(path.stem for path in (Path(folder) / OWN / "families").glob("[a-z]*.py"))
         for name in (*PROJECT, *(f"families.{family}" for family in families)):
             importlib.import_module(f"{OWN}.{name}")
+        importlib.import_module("drawn").draw_a_figure()
         measurements = sys.modules[f"{OWN}.stages.measurements"]
         measurements.paper_config()  # remembered
         code = sys.modules[CODE]
@@ -141,20 +142,30 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return json.loads(message), list(streams)
 
 
-def keep(connection: socket.socket, pid: int) -> None:
-    """Wait for the command: forward signals, kill it when its client is gone, and send its exit code."""
-    ended = os.pidfd_open(pid)
-    while True:
-        ready, _, _ = select.select([ended, connection], [], [])
-        if ended in ready:
-            break
-        word = connection.recv(1)
-        os.kill(pid, signal.SIGKILL if word == ENDED_BY_CLIENT else word[0])
-        if word == ENDED_BY_CLIENT:
-            break
-    _, status = os.waitpid(pid, 0)
-    if ended in ready:
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+class Command(NamedTuple):
+    """A fork that runs a command, and the client that waits for it."""
+
+    pid: int
+    ended: int  # its pidfd
+    client: socket.socket
+
+    def forward(self) -> None:
+        """Send it the signal that its client got; kill it when its client is gone."""
+        word = b""
+        with suppress(ConnectionError):
+            word = self.client.recv(1)
+        os.kill(self.pid, word[0] if word else signal.SIGKILL)
+
+    def answer(self) -> None:
+        """Send its exit code."""
+        _, status = os.waitpid(self.pid, 0)
+        with suppress(ConnectionError):
+            self.client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        self.close()
+
+    def close(self) -> None:
+        os.close(self.ended)
+        self.client.close()
 
 
 def see_mounts_of(connection: socket.socket) -> None:
@@ -211,30 +222,42 @@ def run(module: str, *words: str) -> NoReturn:
 
 
 def serve(path: str) -> tuple[dict[str, Any], list[int]]:
-    """Answer clients until the starting process ends; returns in each fork that runs a command."""
+    """Answer clients until the starting process and all commands end; returns in each fork that runs a command.
+
+    A fork copies the tables of all memory pages, so a command has one, and this process waits for them all.
+    """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
     print("ready", flush=True)
-    while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
+    sources: list[Any] = [listener, sys.stdin]
+    commands: list[Command] = []
+    while sources or commands:
+        watched = [part for command in commands for part in (command.ended, command.client)]
+        ready, _, _ = select.select([*sources, *watched], [], [])
+        for command in commands[:]:
+            if command.ended in ready:
+                command.answer()
+                commands.remove(command)
+            elif command.client in ready:
+                command.forward()
         if sys.stdin in ready:  # closed: the starting process has ended
-            os._exit(0)
-        connection, _ = listener.accept()
-        if os.fork():
-            connection.close()
-            continue
-        listener.close()
-        job, streams = receive(connection)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if not (pid := os.fork()):
-            see_mounts_of(connection)
-            connection.close()
-            return job, streams
-        for stream in streams:
-            os.close(stream)
-        keep(connection, pid)
-        os._exit(0)
+            sources.clear()
+            listener.close()
+        elif listener in ready:
+            client, _ = listener.accept()
+            job, streams = receive(client)
+            if not (pid := os.fork()):
+                see_mounts_of(client)
+                client.close()
+                listener.close()
+                for command in commands:
+                    command.close()
+                return job, streams
+            commands.append(Command(pid, os.pidfd_open(pid), client))
+            for stream in streams:
+                os.close(stream)
+    os._exit(0)
 
 
 def main() -> None:
@@ -255,7 +278,6 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps forks
     job, streams = serve(sys.argv[1])
     become(job, streams, search)
     run(*job["arguments"])

@@ -109,9 +109,10 @@ def needed():
         return plan()
     with one_line():
         planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
-    if getattr(this_run["reservations"], "has_waited", False):  # the other run's end removes its locks and their folder
+    reservations = this_run["reservations"]
+    if getattr(reservations, "has_waited", False):  # the end of any run here removes the folder of locks: one by one
         for _ in range(60):
-            if any(LOCKS.glob("*")):
+            if not reservations.lock(LOCKS.resolve()) or any(LOCKS.glob("*")):
                 time.sleep(1)
         LOCKS.mkdir(parents=True, exist_ok=True)
     return planned_shards
