@@ -79,8 +79,7 @@ def make_jobs():
             read_yaml(file, str(file))
         # A cluster job plans again: the main process's fingerprints of raw images are valid for it.
         fingerprints = Fingerprints(trusted=not is_main_process())
-        where = ", ".join(map(str, files)) or "config"
-        jobs = Jobs(load_config(config, where), fingerprints=fingerprints)
+        jobs = Jobs(load_config(config, ", ".join(map(str, files)) or "config"), fingerprints=fingerprints)
         if problem := name_clash(jobs, config_file()):
             raise InputError(problem)
         check_identities(jobs(planned).values())
@@ -109,8 +108,8 @@ def needed():
         return plan()
     with one_line():
         planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
-    reservations = this_run["reservations"]
-    if getattr(reservations, "has_waited", False):  # the end of any run here removes the folder of locks: one by one
+    # The end of any run here removes the folder of locks: runs that waited end one by one.
+    if (reservations := this_run["reservations"]) and reservations.has_waited:
         for _ in range(60):
             if not reservations.lock(LOCKS.resolve()) or any(LOCKS.glob("*")):
                 time.sleep(1)
