@@ -44,6 +44,8 @@ PARTS = {  # title -> factor, unit, columns
         {"Share outside": "outside of\na quadrant", "Coarse share": "coarse,\nby a channel"},
     ),
 }
+SIZES = {"clothes-300": 300, "clothes-1000": 1000, "clothes-3000": 3000, "fashion_mnist": 9000}  # training images
+TABLE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")  # from the largest tables to none
 AT_EQUAL_PSNR = "Image files: all images in one file of BRIGHT's PSNR"
 WIDTH, HEIGHT = 6.5, 3.8  # inches
 
@@ -59,6 +61,23 @@ def point(table: Table, column: str, row: str) -> Point:
 def rows(table: Table, *words: str) -> list[str]:
     """The labels that have all of these words."""
     return [label for label in table.labels if all(f" {word} " in f" {label} " for word in words)]
+
+
+def memory(figure: Figure, ink: str) -> None:
+    """PSNR of training and of validation images over the size of the collection, for tables of each size."""
+    table = read_table("collection_sizes", PAGE)
+    sizes = {dataset: size for dataset, size in SIZES.items() if rows(table, dataset)}
+    models = zip(*(rows(table, dataset) for dataset in sizes), strict=True)  # of all collections, in one order
+    panels = dict(zip(("training images", "validation images"), figure.subplots(1, 2, sharey=True), strict=True))
+    for model, colour in zip(models, TABLE_COLOURS, strict=True):
+        count = 1e6 * point(table, "Hash tables ngp", model[0])[0]
+        label = f"{count:,.0f} numbers in tables" if count else "no tables: an MLP"
+        for title, axes in panels.items():
+            line(axes, sizes.values(), [point(table, f"PSNR {title}", row) for row in model], label, colour)
+            axes.set(xscale="log", xlabel="images in the collection", title=title.capitalize())
+            axes.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])
+            axes.minorticks_off()
+    panels["training images"].set_ylabel("PSNR (dB), more is better")
 
 
 def rates(figure: Figure, ink: str) -> None:
@@ -131,6 +150,7 @@ def bits(figure: Figure, ink: str) -> None:
 
 
 CHARTS: dict[str, tuple[Callable[[Figure, str], None], str]] = {  # with the title of the legend
+    "memory": (memory, SPREAD),
     "rates": (rates, AT_EQUAL_PSNR),
     "new-images": (new_images, SPREAD),
     "parts": (parts, SPREAD),
