@@ -121,7 +121,8 @@ class Places:
     def _make_fresh(self, folder: Path) -> None:
         """A fresh clone: all configs, no results."""
         copy_checkout(folder)
-        shutil.copytree(ROOT / "tools", folder / "tools")
+        for name in ("tools", "docs/csv"):
+            shutil.copytree(ROOT / name, folder / name)
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
         for text in [*blocks(README, "yaml"), *blocks((ROOT / "docs/one-gpu.md").read_text(), "yaml")]:
