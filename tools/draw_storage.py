@@ -74,9 +74,10 @@ def memory(figure: Figure, ink: str) -> None:
         label = f"{count:,.0f} numbers in tables" if count else "no tables: an MLP"
         for title, axes in panels.items():
             line(axes, sizes.values(), [point(table, f"PSNR {title}", row) for row in model], label, colour)
-            axes.set(xscale="log", xlabel="images in the collection", title=title.capitalize())
-            axes.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])
-            axes.minorticks_off()
+    for title, axes in panels.items():
+        axes.set(xscale="log", xlabel="images in the collection", title=title.capitalize())
+        axes.set_xticks(list(sizes.values()), [f"{size:,}" for size in sizes.values()])
+        axes.minorticks_off()
     panels["training images"].set_ylabel("PSNR (dB), more is better")
 
 

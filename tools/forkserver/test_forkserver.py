@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,12 @@ def test_signals_reach_the_command(folder: Path, name: signal.Signals) -> None:
     _, errors = process.communicate("", timeout=30)
     assert process.returncode == -name
     assert ("KeyboardInterrupt" in errors) == (name == signal.SIGINT)
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"arguments": ['], ids=["nothing", "a part"])
+def test_a_client_that_is_killed_while_it_sends_its_job_stops_no_other_command(folder: Path, sent: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(commands() / "socket"))
+        client.sendall(sent)
+    process = start(folder, "leave")
+    assert process.communicate("", timeout=30)[1] == "a last line\n"
