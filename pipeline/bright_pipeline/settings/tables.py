@@ -1,14 +1,16 @@
-"""The tables: an entry for each, with its key in a config, title, caption, rows and columns.
+"""The tables: an entry for each, with its key in a config, rows and columns. tables.yaml has titles and captions.
 
 The kinds of a table's quantities decide which stages a run needs for it (`stages/tables.py`). The published numbers of
 a table are in tables/published, in a csv of its name.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.settings import quantities as q
 from bright_pipeline.settings.fields import Section
 
@@ -72,18 +74,20 @@ class AutoencoderRows(Section):
     count: int | None = Field(None, ge=2, description="Images to score of each set, the first ones; by default all.")
 
 
+_TEXTS = read_yaml(Path(__file__).with_name("tables.yaml"), "tables.yaml")
 _IMAGES = ("dataset", "method", "code_size")
 _SAMPLES = ("dataset", "method", "samples")
 
 
-def _table(title: str, *columns: Any, rows: str = "", caption: str = "", default: Any = None, **rest: Any) -> Any:
-    """A key with a table's rows, which `rows` describes; the other arguments are those of `Table`.
+def _table(key: str, *columns: Any, default: Any = None, **rest: Any) -> Any:
+    """The key of a table with its rows, whose texts are in tables.yaml; the other arguments are those of `Table`.
 
     Where its title says enough, there is neither a description nor a caption.
     """
-    table = Table(title, caption or f"{title}.", *columns, **rest)
+    texts = _TEXTS[key]
+    table = Table(texts["title"], texts.get("caption", f"{texts['title']}."), *columns, **rest)
     empty: Any = GenerationRows() if table.of_samples else []
-    field: Any = Field(default or empty, description=rows or f"{title}.")
+    field: Any = Field(default or empty, description=texts.get("rows", f"{texts['title']}."))
     field.metadata.append(table)
     return field
 
@@ -91,88 +95,43 @@ def _table(title: str, *columns: Any, rows: str = "", caption: str = "", default
 class Tables(Section):
     """The measured rows of each table, beside the published ones."""
 
-    table2: list[str] = _table(
-        "Table 2. Reconstruction of validation images",
-        (*_IMAGES, "train_images"),
-        (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE),
-        rows="Reconstruction: names under `autoencoders`.",
-    )
-    table3: list[str] = _table(
-        "Table 3. Parameters and cost of decoding", _IMAGES, (*q.COUNTS, q.ENCODER, q.DECODING_SPEED)
-    )
-    table4: list[str] = _table(
-        "Table 4. Reconstruction with and without noise on the key codes",
-        (*_IMAGES, "train_images"),
-        q.RECONSTRUCTION,
-        shows_noise=True,
-    )
-    table5: GenerationRows = _table(
-        "Table 5. Generation, FFHQ",
-        _SAMPLES,
-        q.GENERATION,
-        samples=50_000,
-        rows="Generation on FFHQ: names under `samples`.",
-    )
-    table6: GenerationRows = _table("Table 6. Generation, LSUN-Church", _SAMPLES, q.GENERATION, samples=50_000)
-    table7: list[str] = _table(
-        "Table 7. Length of a unit key, C_key", (*_IMAGES, "key_length", "train_images"), (*q.RECONSTRUCTION, *q.COUNTS)
-    )
-    table8: list[str] = _table(
-        "Table 8. Size of the feature block, H_d and W_d",
-        (*_IMAGES, "feature_size", "train_images"),
-        (*q.RECONSTRUCTION, *q.COUNTS),
-    )
+    table2: list[str] = _table("table2", (*_IMAGES, "train_images"), (*q.RECONSTRUCTION, *q.RECONSTRUCTION_DISTANCE))
+    table3: list[str] = _table("table3", _IMAGES, (*q.COUNTS, q.ENCODER, q.DECODING_SPEED))
+    table4: list[str] = _table("table4", (*_IMAGES, "train_images"), q.RECONSTRUCTION, shows_noise=True)
+    table5: GenerationRows = _table("table5", _SAMPLES, q.GENERATION, samples=50_000)
+    table6: GenerationRows = _table("table6", _SAMPLES, q.GENERATION, samples=50_000)
+    table7: list[str] = _table("table7", (*_IMAGES, "key_length", "train_images"), (*q.RECONSTRUCTION, *q.COUNTS))
+    table8: list[str] = _table("table8", (*_IMAGES, "feature_size", "train_images"), (*q.RECONSTRUCTION, *q.COUNTS))
     text_10k: GenerationRows = _table(
-        "Generation from 10,240 samples (section 4)",
+        "text_10k",
         _SAMPLES,
         (q.FID, q.FID_CLEAN, q.INCEPTION_SCORE, q.FD_DINOV2, q.CMMD, q.KID, *q.LABELLED),
         default=GenerationRows(count=10_240),
     )
-    section34: list[str] = _table(
-        "Section 3.4, measured: use, range and noise tolerance of codes",
-        _IMAGES,
-        (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE),
-    )
+    section34: list[str] = _table("section34", _IMAGES, (*q.USAGE, *q.RANGE, *q.SPECTRUM, *q.NOISE))
     noise_generation: GenerationRows = _table(
-        "Generation from codes trained with and without noise (section 3.4)",
-        _SAMPLES,
-        q.unpublished(q.GENERATION),
-        shows_noise=True,
-        rows="Diffusion on codes trained with and without noise: names under `samples`.",
+        "noise_generation", _SAMPLES, q.unpublished(q.GENERATION), shows_noise=True
     )
     table_sizes: list[str] = _table(
-        "Bytes against quality for sizes of the hash tables (section 5)",
+        "table_sizes",
         (*_IMAGES, "table_entries"),
         (*q.BYTES, q.CODE_BITS, q.USED_SHARE, *q.unpublished(q.RECONSTRUCTION)),
-        rows="Bytes against quality: entries that differ in `tables.entries_log2`.",
     )
     collection_sizes: list[str] = _table(
-        "Training images and others, by the size of the tables",
+        "collection_sizes",
         (*_IMAGES, "table_entries", "variant"),
         (*q.MEMORY, *q.unpublished(q.COUNTS[:1])),
         baseline="first",
-        rows="Training images against others: entries that differ in tables and in training images.",
     )
-    rates: list[str] = _table(
-        "Bits of an image: codes and image files of equal quality",
-        (*_IMAGES, "variant"),
-        q.CODED,
-        baseline="first of the same method",
-    )
+    rates: list[str] = _table("rates", (*_IMAGES, "variant"), q.CODED, baseline="first of the same method")
     bits_of_numbers: list[str] = _table(
-        "Quality by the bits of a number of a code (section 3.4)",
-        (*_IMAGES, "variant"),
-        q.BY_BITS,
-        baseline="first of the same method",
+        "bits_of_numbers", (*_IMAGES, "variant"), q.BY_BITS, baseline="first of the same method"
     )
     new_images: list[str] = _table(
-        "New images and exchanged parts of codes",
-        (*_IMAGES, "variant"),
-        (*q.ADDED, *q.EXCHANGED),
-        baseline="first of the same method",
+        "new_images", (*_IMAGES, "variant"), (*q.ADDED, *q.EXCHANGED), baseline="first of the same method"
     )
     ablations: AutoencoderRows = _table(
-        "Ablations: parts of the model removed or changed",
+        "ablations",
         (*_IMAGES, "variant"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.RECONSTRUCTION_DISTANCE),
@@ -180,12 +139,9 @@ class Tables(Section):
         ),
         baseline="first",
         default=AutoencoderRows(),
-        caption="The effect of removing or changing one part of the model. `Changed` names the part or its config keys;"
-        " other settings are those of the first row. Distances are of samples from codes of the same model.",
-        rows="Models with a part removed or changed: reconstruction, samples, counts.",
     )
     latent_diffusion: AutoencoderRows = _table(
-        "Latent diffusion on the codes of each autoencoder",
+        "latent_diffusion",
         (*_IMAGES, "variant"),
         (
             *(*q.SAMPLE_DISTANCE, *q.RECONSTRUCTION_DISTANCE, *q.DISTANCE_RATIO),
@@ -193,28 +149,18 @@ class Tables(Section):
         ),
         baseline="first of the same method",
         default=AutoencoderRows(),
-        caption="Latent diffusion on the codes of each autoencoder: distances of samples and of reconstructions to the"
-        " same images, and their ratio. Lower is better; at a ratio of 1 the decoder explains the whole distance.",
-        rows="Distances of samples and of reconstructions, their ratio, reconstruction and bits.",
     )
     equal_budget: list[str] = _table(
-        "Autoencoders at equal budget",
+        "equal_budget",
         (*_IMAGES, "variant", "train_images"),
         (
             *(*q.unpublished(q.RECONSTRUCTION), q.CODE_BITS, *q.unpublished((q.ENCODER, *q.COUNTS))),
             *(q.DECODING_SPEED, q.TRAINING_SECONDS),
         ),
         baseline="first of the same method",
-        rows="One dataset, the same number of training images: quality, counts, speed.",
     )
     authors_protocol: list[str] = _table(
-        "Two protocols of reconstruction",
-        (*_IMAGES, "train_images"),
-        (*q.unpublished((q.LPIPS, q.SSIM, q.PSNR)), *q.BY_AUTHORS),
-        caption="Reconstruction by two protocols. This project measures images of 8 bits, without noise on the codes."
-        " The authors' code measures unclipped floats with training's noise on the codes, and takes the range of PSNR"
-        " and SSIM from each image.",
-        rows="Reconstruction by this project's protocol and by that of the authors' code.",
+        "authors_protocol", (*_IMAGES, "train_images"), (*q.unpublished((q.LPIPS, q.SSIM, q.PSNR)), *q.BY_AUTHORS)
     )
     decoding: list[str] = Field(
         [], description="Rows of Table 3 whose decoding speed is measured, as that of `equal_budget` is."
