@@ -13,10 +13,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, stdev
 
+import pandas as pd
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.tables.differences import holm, welch
+from bright_pipeline.tables.differences import FEWEST_SEEDS, holm, welch
 
 METRICS = {  # column -> number of a summary
     "psnr": "psnr",
@@ -33,7 +33,6 @@ METRICS = {  # column -> number of a summary
     "recall": "efficientnet_lite0.recall",
 }
 JUDGED = ("psnr", "lpips", "fd", "kd")
-Numbers = dict[tuple[str, str], dict[int, float]]  # by row and metric, of each seed
 
 
 def summaries_of(run: Path) -> Iterator[tuple[str, Path]]:
@@ -46,59 +45,38 @@ def summaries_of(run: Path) -> Iterator[tuple[str, Path]]:
                         yield record["name"], run.parents[1] / path
 
 
-def measured(run: Path) -> Numbers:
-    """The numbers of all rows."""
-    found: Numbers = {}
+def measured(run: Path) -> pd.DataFrame:
+    """A line for each row and seed: row, seed and its metrics; NaN where the row does not have a metric."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
     for row, path in summaries_of(run):
         seed = re.search(r"-seed(\d+)-\w+$", path.parent.name)
         values = json.loads(path.read_text(encoding="utf-8"))["values"]
-        for metric, key in METRICS.items():
-            if key in values:
-                found.setdefault((row, metric), {})[int(seed[1]) if seed else 0] = float(values[key]["number"])
-    return found
+        known = {metric: float(values[key]["number"]) for metric, key in METRICS.items() if key in values}
+        found.setdefault(row, {}).setdefault(int(seed[1]) if seed else 0, {}).update(known)
+    lines = [{"row": row, "seed": seed, **of_row[seed]} for row, of_row in found.items() for seed in sorted(of_row)]
+    return pd.DataFrame(lines, columns=["row", "seed", *METRICS])
 
 
-def judged(pairs: list[tuple[str, str]], numbers: Numbers) -> list[dict[str, str]]:
-    """A record of each pair: difference, interval and significance in each metric."""
-    records = [{"row": one, "minus": other} for one, other in pairs]
+def means(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation of each row over its seeds."""
+    of_rows = numbers.drop(columns="seed").groupby("row", sort=False)
+    columns = [column for metric in METRICS for column in (metric, f"{metric}_sd")]
+    return of_rows.mean().join(of_rows.std().add_suffix("_sd"))[columns].reset_index()
+
+
+def judged(pairs: pd.DataFrame, numbers: pd.DataFrame) -> pd.DataFrame:
+    """The pairs (row, minus) with difference, interval and significance in each metric."""
+    of_row = dict(list(numbers.groupby("row")))
+    pairs = pairs[["row", "minus"]].copy()
+    rows = pairs.to_numpy().tolist()
     for metric in JUDGED:
-        samples = [[list(numbers[row, metric].values()) for row in pair] for pair in pairs]
+        samples = [[of_row[row][metric].dropna().to_list() for row in pair] for pair in rows]
         differences = [welch(*of_pair) for of_pair in samples]
+        pairs[metric] = [each.number for each in differences]
+        pairs[[f"{metric}_low", f"{metric}_high"]] = [each.interval for each in differences]
         verdicts = holm([each.p for each in differences])
-        for record, each, is_significant in zip(records, differences, verdicts, strict=True):
-            low, high = each.interval
-            record |= {metric: f"{each.number:.4f}", f"{metric}_low": f"{low:.4f}", f"{metric}_high": f"{high:.4f}"}
-            record[f"{metric}_significant"] = "yes" if is_significant else "no"
-    return records
-
-
-def of_each_seed(numbers: Numbers) -> list[dict[str, str]]:
-    """A record of each row and seed; a metric that a row does not have is empty."""
-    keys = dict.fromkeys((row, seed) for (row, _), of_seeds in numbers.items() for seed in sorted(of_seeds))
-    records = []
-    for row, seed in keys:
-        values = {metric: numbers.get((row, metric), {}).get(seed) for metric in METRICS}
-        shown = {metric: "" if value is None else f"{value:.6f}" for metric, value in values.items()}
-        records.append({"row": row, "seed": str(seed)} | shown)
-    return records
-
-
-def means(numbers: Numbers) -> list[dict[str, str]]:
-    """A record of each row: mean and standard deviation over its seeds."""
-    records = []
-    for row in dict.fromkeys(row for row, _ in numbers):
-        record = {"row": row}
-        for metric in METRICS:
-            values = list(numbers.get((row, metric), {}).values())
-            record[metric] = f"{fmean(values):.6f}" if values else ""
-            record[f"{metric}_sd"] = f"{stdev(values):.6f}" if len(values) > 1 else ""
-        records.append(record)
-    return records
-
-
-def write(path: Path, records: list[dict[str, str]]) -> None:
-    lines = [list(records[0]), *(list(record.values()) for record in records)]
-    write_text(path, "".join(",".join(line) + "\n" for line in lines))
+        pairs[f"{metric}_significant"] = ["yes" if is_significant else "no" for is_significant in verdicts]
+    return pairs
 
 
 def main() -> None:
@@ -106,13 +84,23 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="results/RUN")
     parser.add_argument("name", type=Path, metavar="docs/csv/NAME")
     arguments = parser.parse_args()
-    name: Path = arguments.name
+    seeds, table, differences = (f"{arguments.name}{end}.csv" for end in ("-seeds", "", "-differences"))
     numbers = measured(arguments.run.resolve())
-    text = name.with_name(f"{name.name}-differences.csv").read_text(encoding="utf-8")
-    pairs = [(record["row"], record["minus"]) for record in csv.DictReader(text.splitlines())]
-    write(name.with_name(f"{name.name}-seeds.csv"), of_each_seed(numbers))
-    write(name.with_name(f"{name.name}.csv"), means(numbers))
-    write(name.with_name(f"{name.name}-differences.csv"), judged(pairs, numbers))
+    if numbers.empty:
+        parser.error(f"{arguments.run}: no measured rows in its tables; the folder of a finished run in results")
+    if not Path(differences).exists():
+        parser.error(f"{differences}: does not exist; it lists the differences to judge, in the columns row and minus")
+    pairs = pd.read_csv(differences)
+    if unknown := sorted({*pairs["row"], *pairs["minus"]} - {*numbers["row"]}):
+        parser.error(f"{differences}: {', '.join(unknown)}: no such row in {arguments.run}")
+    if (fewest := numbers["row"].value_counts().min()) < FEWEST_SEEDS:
+        parser.error(f"{arguments.run}: a row has {fewest} training seeds; a verdict needs {FEWEST_SEEDS}")
+    for path, frame, decimals in (
+        (seeds, numbers, 6),
+        (table, means(numbers), 6),
+        (differences, judged(pairs, numbers), 4),
+    ):
+        write_text(Path(path), frame.to_csv(index=False, float_format=f"%.{decimals}f"))
 
 
 if __name__ == "__main__":

@@ -57,3 +57,9 @@ def test_differences_that_were_listed_before_are_judged_over_the_seeds(tmp_path:
 
     subprocess.run(command, check=True)  # what it wrote is what it reads
     assert [record["minus"] for record in records(tmp_path / "study-differences.csv")] == ["other", "third"]
+
+    (tmp_path / "study-differences.csv").write_text("row,minus\none,others\n", encoding="utf-8")
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "study-differences.csv: others: no such row" in refused.stderr
+    assert (tmp_path / "study-differences.csv").read_text(encoding="utf-8") == "row,minus\none,others\n"
