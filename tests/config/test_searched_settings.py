@@ -2,7 +2,6 @@
 
 import ast
 import re
-from csv import DictReader
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from page_numbers import read_table
 from snakemake.utils import update_config
 
 ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
 SEARCHED = list(Grid.model_fields)
 
 
@@ -21,26 +21,24 @@ def config_of(*names: str) -> Config:
     """A config, with others on top of it, as Snakemake joins them."""
     values: dict[str, Any] = {}
     for name in names:
-        update_config(values, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")))
-    return load_config(values)
+        update_config(values, yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CONFIG)  # the families of config/exchanged
+        return load_config(values)
 
 
+MORE = {"ablations": "parts", "exchanged-networks": "exchanged"}  # runs on top of the comparison, and their studies
 STUDIES = {
     (run, name): study
     for run in ("comparison", "demo-colour", "transfer")
     for name, study in config_of(run).studies.items()
-} | {("ablations", "parts"): config_of("comparison", "ablations").studies["parts"]}
-
-
-def records(name: str) -> list[dict[str, str]]:
-    """The rows of a file of docs/csv."""
-    return list(DictReader((ROOT / "docs" / "csv" / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
+} | {(run, name): config_of("comparison", run).studies[name] for run, name in MORE.items()}
 
 
 def trials_of(run: str, study: str) -> list[dict[str, str]]:
     """The trials of a study: the csv beside the page, or the page's table."""
-    if (ROOT / "docs" / "csv" / f"{run}-study_{study}.csv").exists():
-        return records(f"{run}-study_{study}")
+    if rows := read_table(f"{run}-study_{study}.csv", ROOT).rows:
+        return rows
     rows = read_table(f"study_{study}", ROOT / "docs" / f"{run}.md").rows
     return [{re.sub(" ↓| ↑", "", key).lower().replace(" ", "_"): text for key, text in row.items()} for row in rows]
 
@@ -96,9 +94,10 @@ def test_every_family_is_trained_with_the_settings_that_were_best_for_it(name: s
         assert {key: getattr(model.training, key) for key in SEARCHED} == expected, entry
 
 
-def test_the_searched_ablations_have_the_best_rate_inside_the_grid() -> None:
-    models, rates = config_of("comparison", "ablations").autoencoders, best("ablations", "parts")
-    grid = STUDIES["ablations", "parts"].grid.learning_rate
+@pytest.mark.parametrize(("run", "name"), MORE.items())
+def test_the_searched_ablations_have_the_best_rate_inside_the_grid(run: str, name: str) -> None:
+    models, rates = config_of("comparison", run).autoencoders, best(run, name)
+    grid = STUDIES[run, name].grid.learning_rate
     for entry, settings in rates.items():
         assert settings == {"learning_rate": models[entry].training.learning_rate}
         assert min(grid) < settings["learning_rate"] < max(grid)
@@ -107,12 +106,12 @@ def test_the_searched_ablations_have_the_best_rate_inside_the_grid() -> None:
 def test_the_records_of_single_seeds_have_every_entry_of_their_config() -> None:
     config = config_of("comparison", "bottlenecks")
     rows = config.tables_or_default.latent_diffusion
-    assert [row["entry"] for row in records("bottlenecks")] == rows.autoencoders == rows.samples
+    assert read_table("bottlenecks.csv", ROOT).labels == rows.autoencoders == rows.samples
     assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
-    assert [row["entry"] for row in records("bottlenecks-diffusion")] == config.tables_or_default.table6.rows
+    assert read_table("bottlenecks-diffusion.csv", ROOT).labels == config.tables_or_default.table6.rows
     assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
     lengths = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
-    assert [row["entry"] for row in records("lengths")] == lengths["figures"]["sample_quality"]
+    assert read_table("lengths.csv", ROOT).labels == lengths["figures"]["sample_quality"]
 
 
 def test_the_compared_families_have_one_loss_one_length_and_one_search() -> None:

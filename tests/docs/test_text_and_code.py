@@ -3,20 +3,16 @@
 import json
 import re
 import tarfile
-from csv import DictReader
 
 import numpy as np
 import pytest
 from bright_pipeline.tables.differences import Difference, holm, welch
 from documented import ROOT
+from page_numbers import read_table
 
 CSV = ROOT / "docs" / "csv"
 DISTANCE = "efficientnet_lite0.frechet_distance"
 Numbers = dict[tuple[str, str], dict[int, float]]  # by row and metric, of each seed
-
-
-def records(name: str) -> list[dict[str, str]]:
-    return list(DictReader((CSV / f"{name}.csv").read_text(encoding="utf-8").splitlines()))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +33,7 @@ def check(name: str, numbers: Numbers) -> None:
     """Each difference of the file is Welch's, and all are corrected together."""
     differences: list[Difference] = []
     stated = []
-    for record in records(name):
+    for record in read_table(f"{name}.csv", ROOT).rows:
         for metric in (key for key in record if f"{key}_low" in record and record[key]):
             one, other = numbers[record["row"], metric], numbers[record["minus"], metric]
             assert one.keys() == other.keys() == set(range(5))
@@ -52,7 +48,7 @@ def check(name: str, numbers: Numbers) -> None:
 
 def test_text_and_code(archived: Numbers) -> None:
     numbers: Numbers = {}
-    for record in records("text-and-code-seeds"):
+    for record in read_table("text-and-code-seeds.csv", ROOT).rows:
         for metric in record.keys() - {"row", "seed"}:
             if record[metric]:
                 numbers.setdefault((record["row"], metric), {})[int(record["seed"])] = float(record[metric])
