@@ -4,9 +4,10 @@
 
 A marker follows its number and is invisible on a rendered page: `lower by 35 ± 7<!-- = SOURCE -->`. A SOURCE is
 `TABLE; COLUMN; VALUE`. TABLE is a block (`<!-- table NAME -->`) of the page or of its appendix (`PAGE-tables.md`), a
-block of another page or its appendix (`other.md:NAME`), or a file of docs/csv (`NAME.csv`; `NAME*.csv`: several). A
-metrics.json is a table, too: its innermost sections are the rows, labelled by the keys above them. A column or row is
-named by some of its words: the shortest label that has them all. `COLUMN / COLUMN` is their ratio.
+block of another page or its appendix (`other.md:NAME`), or a file of docs/csv (`NAME.csv`; `NAME*.csv`: several). The
+rows of a csv file are labelled by their first cells or, where these repeat, by the first two. A metrics.json is a
+table, too: its innermost sections are the rows, labelled by the keys above them. A column or row is named by some of
+its words: the shortest label that has them all. `COLUMN / COLUMN` is their ratio.
 
 | VALUE            | the number before the marker                                             |
 |------------------|--------------------------------------------------------------------------|
@@ -92,7 +93,10 @@ def read_table(name: str, page: Path) -> Table:
     if name.endswith(".csv"):
         texts = [path.read_text(encoding="utf-8") for path in sorted((DOCS / "csv").glob(name))]
         rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
-        return Table([next(iter(row.values())) for row in rows], rows, 1)
+        names = [next(iter(row.values())) for row in rows]
+        if len(set(names)) < len(names):
+            names = [" ".join(list(row.values())[:2]) for row in rows]
+        return Table(names, rows, 1)
     if name.endswith(".json"):
         rows_of = dict(sections(json.loads((DOCS / "csv" / name).read_text(encoding="utf-8"))))
         return Table(list(rows_of), list(rows_of.values()), 1)

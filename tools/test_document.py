@@ -203,6 +203,15 @@ def test_a_marked_number_is_that_of_its_source(sentence: str, right: str) -> Non
     assert wrong_numbers(page) == []
 
 
+def test_rows_of_a_csv_file_with_equal_first_cells_are_named_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("page_numbers.DOCS", Path().resolve())
+    Path("csv").mkdir()
+    Path("csv", "pairs.csv").write_text("row,minus,fd\nkeys,kl,12\nkeys,rqvae,-3\n")
+    page = Path("pairs.md").resolve()
+    page.write_text("<!-- row pairs.csv; fd; keys rqvae --> +9\n<!-- row pairs.csv; fd; keys kl --> +9")
+    assert [wrong.partition("--> ")[2] for wrong in wrong_numbers(page)] == ["−3", "+12"]
+
+
 def test_the_half_width_is_that_of_welchs_interval() -> None:
     one, other = sample(505.9, 25.2, 3), sample(382.1, 4.0, 3)
     low, high = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval()
