@@ -110,7 +110,7 @@ def test_the_records_of_single_seeds_have_every_entry_of_their_config() -> None:
     assert [config.autoencoder_of(config.samples[name]) for name in rows.samples] == rows.autoencoders
     assert read_table("bottlenecks-diffusion.csv", ROOT).labels == config.tables_or_default.table6.rows
     assert {config.datasets[model.dataset].split.tuning for model in config.autoencoders.values()} == {1000}
-    lengths = yaml.safe_load((ROOT / "config" / "lengths.yaml").read_text(encoding="utf-8"))
+    lengths = yaml.safe_load((CONFIG / "lengths.yaml").read_text(encoding="utf-8"))
     assert read_table("lengths.csv", ROOT).labels == lengths["figures"]["sample_quality"]
 
 
