@@ -40,15 +40,20 @@ def test_no_other_file_uses_the_internals() -> None:
 
 
 def test_the_warning_of_the_solver_is_left_out_and_others_are_not(tmp_path: Path) -> None:
-    warnings = [
-        "Failed to solve scheduling problem with ILP solver, falling back to greedy scheduler.",
-        "Failed to solve scheduling problem with ILP solver in time (10s), falling back to greedy scheduler.",
-        "Another warning.",
-    ]
+    start, end = "Failed to solve scheduling problem with ILP solver", ", falling back to greedy scheduler."
+    warnings = [f"{start}{end}", f"{start} in time (10s){end}", "Another warning."]
     text = f'include: "{INTERNALS}"\nfor line in {warnings}:\n    logger.warning(line)\nrule all:\n    output: "made"\n'
     (tmp_path / "Snakefile").write_text(text + '    shell: "touch {output}"\n')
     said = Workflow(tmp_path).call("snakemake", "--cores", "1").text
     assert [line for line in warnings if line in said] == ["Another warning."]
+
+
+def test_no_timer_looks_for_jobs(tmp_path: Path) -> None:
+    rules = 'rule all:\n    input: list("123456")\nrule one:\n    output: "{name}"\n    shell: "touch {output}"\n'
+    end = 'import threading\nonsuccess: print("threads:", threading.enumerate())\n'
+    (tmp_path / "Snakefile").write_text(f'include: "{INTERNALS}"\nonstart: schedule_as_jobs_end()\n{rules}{end}')
+    said = Workflow(tmp_path).call("snakemake", "--cores", "1").text
+    assert "threads: [" in said and "Timer" not in said
 
 
 def test_the_header_names_the_config_of_the_checkout_and_no_copy_in_a_cache(empty: Workflow) -> None:

@@ -49,6 +49,7 @@ def check_before_the_first_job():
                 stop(f"another run on this store makes {other} now: start again after it")
     this_run.update(jobs=asked.jobs, start=time.monotonic())
     on_end_request(end_with_jobs)
+    schedule_as_jobs_end()
     words = "shows every training of this run, also in another terminal"
     print(f"`bright status {config_file()}` {words}", file=sys.stderr)
     threading.Thread(target=report_progress, daemon=True).start()

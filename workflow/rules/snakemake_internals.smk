@@ -59,6 +59,17 @@ def keep_existing_files():
     workflow.dag.ignore_incomplete = True
 
 
+def schedule_as_jobs_end():
+    """At the start of a run: no limit of jobs a second, unless another one than Snakemake's default of 100 is asked for.
+
+    Under a limit, each job that ends adds a timer that looks for jobs every second (pull request 3744 of Snakemake): after
+    some dozens of jobs, Snakemake computes as much as a job does.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def not_shared():
     """What all machines of a run have to share, and `--shared-fs-usage` leaves out."""
     needed = {"input-output", "persistence", "sources", "source-cache"}
