@@ -171,15 +171,20 @@ def line(axes: Axes, places: Iterable[float], values: list[Point], label: str, c
 
 
 def draw(name: str, theme: str) -> Figure:
+    chart, legend_title = CHARTS[name]
+    return drawn(chart, theme, legend_title.format(read_table("rates", PAGE).seeds))
+
+
+def drawn(chart: Callable[[Figure, str], None], theme: str, legend_title: str, height: float = HEIGHT) -> Figure:
+    """A chart with its legend, in the style of the pages."""
     ink, pale, _, paper = THEMES[theme]
     mpl.rc("font", family="DejaVu Sans", size=9.5)
-    figure = Figure(figsize=(WIDTH, HEIGHT), facecolor=paper, layout="constrained")
-    chart, legend_title = CHARTS[name]
+    figure = Figure(figsize=(WIDTH, height), facecolor=paper, layout="constrained")
     chart(figure, ink)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     columns = 4 if len(labels) <= 4 else 2
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, labelcolor=ink)
-    legend.set_title(legend_title.format(read_table("rates", PAGE).seeds), {"size": 9})
+    legend.set_title(legend_title, {"size": 9})
     legend.get_title().set_color(pale)
     for axes in figure.axes:
         axes.set_facecolor(paper)

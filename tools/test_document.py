@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import draw_exchanged
 import draw_families
 import draw_storage
 import pytest
@@ -17,6 +18,7 @@ from bright_pipeline.stages.tables import tables
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable
 from document import document, table_block
 from document import filled as filled_blocks
+from draw_storage import description
 from finished_plan import TINY, tiny_plan
 from page_numbers import filled_page, pages, sample, wrong_numbers
 from report_inputs import display_rows, json_rows
@@ -243,9 +245,10 @@ def test_the_scoreboard_and_the_charts_are_those_of_the_pages() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert filled(text) == text
     charts = [(path, draw_families.description(table)) for path, (_, table) in draw_families.pictures().items()]
-    charts += [(path, draw_storage.description(draw_storage.draw(*of))) for path, of in draw_storage.pictures().items()]
-    for path, description in charts:
-        assert description in unescape(path.read_text(encoding="utf-8")), path
+    charts += [(path, description(draw_storage.draw(*of))) for path, of in draw_storage.pictures().items()]
+    charts += [(path, description(draw_exchanged.draw(theme))) for path, theme in draw_exchanged.pictures().items()]
+    for path, expected in charts:
+        assert expected in unescape(path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from pandas.testing import assert_frame_equal
 from scipy import stats
+from seeds import judged, means
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = {"one": [24.0, 24.2, 24.1], "other": [23.0, 23.3, 22.9], "third": [23.1, 23.4, 22.8]}
@@ -63,3 +66,12 @@ def test_differences_that_were_listed_before_are_judged_over_the_seeds(tmp_path:
     assert refused.returncode == 2
     assert "study-differences.csv: others: no such row" in refused.stderr
     assert (tmp_path / "study-differences.csv").read_text(encoding="utf-8") == "row,minus\none,others\n"
+
+
+def test_the_means_and_differences_of_the_exchanged_networks_follow_from_its_seeds() -> None:
+    numbers, table, differences = (
+        pd.read_csv(ROOT / "docs" / "csv" / f"exchanged-networks{end}.csv") for end in ("-seeds", "", "-differences")
+    )
+    assert numbers.groupby("row")["seed"].apply(list).map(set).to_list() == [set(range(5))] * 12
+    assert_frame_equal(means(numbers), table, rtol=0, atol=2e-6)
+    assert_frame_equal(judged(differences, numbers), differences, rtol=0, atol=1e-4)
