@@ -1,11 +1,12 @@
 """Lock files: the version and hashes of every package of an environment, resolved from pyproject.toml.
 
     python tools/lock.py [--upgrade]     # `make lock`: needs uv and the package index
-    python tools/lock.py --check         # `make lint`: whether the locks match pyproject.toml
+    python tools/lock.py --check         # `make lint`: whether they match pyproject.toml and each Python
 
 run.txt is for runs, test.txt also for tests. Both have one version of each package, for every system and Python version
 that pyproject.toml allows. torch.txt has only PyTorch's version: its builds differ by machine and bring their own CUDA
-libraries. Without --upgrade, versions stay as they are if pyproject.toml still allows them.
+libraries. Without --upgrade, versions stay as they are if pyproject.toml still allows them. uv ignores the upper bounds
+that packages set for Python, and pip does not: the check reads them from the packages that are installed here.
 """
 
 import hashlib
@@ -15,11 +16,15 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 LOCKS, PYPROJECT = ROOT / "workflow/environments", ROOT / "pyproject.toml"
 PROJECT = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+PYTHONS = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
 RUN = ("workflow", "metrics", "figures", "dvc", "trackers", "slurm")  # extras
 ENVIRONMENTS = {"test": (*RUN, "test"), "run": RUN}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
@@ -69,10 +74,37 @@ def lock(upgrade: bool) -> None:
             write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])
 
 
+def refusals(file: Path) -> list[str]:
+    """A line for each package of a lock that one of pyproject.toml's Pythons cannot install."""
+    lines = [line.partition(" \\")[0] for line in file.read_text().splitlines() if PACKAGE.match(line)]
+    found = []
+    for requirement in map(Requirement, lines):
+        try:
+            allowed = Requirement(f"python{metadata.metadata(requirement.name)['Requires-Python'] or ''}").specifier
+        except metadata.PackageNotFoundError:  # of another system
+            continue
+        for python in PYTHONS:
+            here = {"python_version": python, "python_full_version": f"{python}.0"}
+            if (requirement.marker is None or requirement.marker.evaluate(here)) and not allowed.contains(
+                f"{python}.99"
+            ):
+                found.append(
+                    f"{file.name}: {requirement} cannot be installed on Python {python}, it requires {allowed}"
+                )
+    return found
+
+
+def check() -> None:
+    """End with an error if a lock does not match pyproject.toml, or one of its Pythons cannot install it."""
+    mark, files = f"{MARK}{requirements_digest()}\n", [LOCKS / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
+    if found := [file.name for file in files if not file.exists() or mark not in file.read_text()]:
+        sys.exit(f"{', '.join(found)} in {LOCKS.name}: does not match pyproject.toml; run `make lock`")
+    if refused := [line for file in files for line in refusals(file)]:
+        sys.exit("\n".join(refused))
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        mark, files = f"{MARK}{requirements_digest()}\n", [LOCKS / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
-        if found := [file.name for file in files if not file.exists() or mark not in file.read_text()]:
-            sys.exit(f"{', '.join(found)} in {LOCKS.name}: does not match pyproject.toml; run `make lock`")
+        check()
     else:
         lock(upgrade=sys.argv[1:] == ["--upgrade"])

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -113,3 +114,18 @@ def test_floors_are_versions_that_the_tests_run_with() -> None:
         if needed.name not in BUILDS and floors:
             tried = Version(versions[canonicalize_name(needed.name)])
             assert floors[0].release[:2] == tried.release[:2], told
+
+
+def test_a_package_that_ends_before_the_newest_python_is_named(tmp_path: Path, monkeypatch) -> None:
+    """uv locks such a package without a word, and pip then refuses it on the newer Python."""
+    lock = runpy.run_path(str(ROOT / "tools/lock.py"))
+    monkeypatch.setattr(
+        "importlib.metadata.metadata", lambda name: {"Requires-Python": {"old": ">=3.11,<3.13"}.get(name)}
+    )
+    file = tmp_path / "test.txt"
+    hashes = " \\\n    --hash=sha256:00\n"
+    file.write_text(f"new==2.0{hashes}old==1.0{hashes}old==0.9 ; python_version < '3.12'{hashes}")
+    oldest, *others, newest = lock["PYTHONS"]
+    assert (oldest, newest) == ("3.11", "3.14") and others == ["3.12", "3.13"]
+    line = "test.txt: old==1.0 cannot be installed on Python {}, it requires <3.13,>=3.11"
+    assert lock["refusals"](file) == [line.format("3.13"), line.format("3.14")]

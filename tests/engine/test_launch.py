@@ -15,6 +15,7 @@ from bright_pipeline.base.process import cores, own_cores
 from bright_pipeline.engine import records
 from bright_pipeline.engine.gpus import visible_gpus
 from bright_pipeline.engine.launch import command
+from builds import no_gpu
 from daemons import wait_for
 
 UUIDS = ["GPU-aaaa-0", "GPU-abbb-1", "GPU-cccc-2"]
@@ -188,7 +189,7 @@ NEEDS = "PyTorch 2.13.0 is built for CUDA 13.0, which needs driver 580 or newer"
             f"1 GPU asked for, PyTorch can use {OLD}; driver 535.104; {NEEDS}; to use the CPU, set execution.gpus",
         ),
         ("2", "1", f"2 GPUs asked for, PyTorch can use 1; driver 535.104; {NEEDS}; to use the CPU"),
-        ("1", "real", "(Torch not compiled with CUDA enabled); PyTorch"),
+        ("1", "real", f"{no_gpu()}; "),
         ("1", "broken", "nvidia-smi fails: NVIDIA-SMI has failed because; to use the CPU"),
     ],
 )

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from builds import no_gpu
 from tiny_workflow import AFTER_DIFFUSION, AFTER_METRICS, REPOSITORY, Workflow, empty_workflow
 
 TABLE, TABLE5 = "results/tiny/tables/table2.md", "results/store/tables/table5-*"
@@ -185,7 +186,7 @@ def test_a_job_never_uses_the_cpu_where_a_gpu_was_asked_for(tmp_path: Path, netw
         "--until", "train_autoencoder", "--retries", "2", expect=1, PATH=path, TMPDIR=str(tmp_path)
     ).text
     said = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert len(said) == 1 and "1 GPU asked for, PyTorch can use 0 (Torch not compiled with CUDA enabled)" in said[0]
+    assert len(said) == 1 and f"1 GPU asked for, PyTorch can use 0 {no_gpu()}" in said[0]
     assert "Trying to restart" not in text and not workflow.files("results/store/autoencoders/*")
     assert not workflow.files("results/work/train_autoencoder-*")
     assert workflow.run("-n", "--resources", "gpu=0", PATH=path).jobs["train_autoencoder"] == 2
