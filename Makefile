@@ -4,29 +4,42 @@ PYTHON ?= python3
 # All cores of this process, as far as their jobs fit into the memory (kB): one takes up to 1.2 GB.
 NPROC := OMP_NUM_THREADS= nproc 2>/dev/null || getconf _NPROCESSORS_ONLN
 CORES ?= $(shell cat /proc/meminfo 2>/dev/null | awk -v n=$$($(NPROC)) '/^MemTotal/ {m = int($$2 / 1500000)} END {print m && m < n ? m : n}')
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The environment, one folder for each Python and build of PyTorch: `make check VENV=.venv-3.13 PYTHON=python3.13`.
+VENV ?= .venv
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 # With it, as in many containers, each process would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Stamps of the environment: installed for runs, and for tests too. The versions are those of the locks (`make lock`).
-RUN := .venv/.run
-TEST := .venv/.test
+RUN := $(VENV)/.run
+TEST := $(VENV)/.test
 LOCKS := workflow/environments
-INSTALL := .venv/bin/python -m pip install --no-compile --quiet
+PIP := $(VENV)/bin/python -m pip
+INSTALL := $(PIP) install --no-compile --quiet
 # Likewise, with one line of progress.
-DOWNLOAD := .venv/bin/python tools/install.py
-# PyTorch's build: the stamp keeps the choice for the next locks. Without an NVIDIA device it is the one for the CPU,
-# which comes from PyTorch's index if that can be reached. With one, or after TORCH=, it is the one that pip finds, which
-# has CUDA on Linux. TORCH=cu128 is another build of PyTorch's index.
+DOWNLOAD := $(VENV)/bin/python tools/install.py
+LOCKED := --no-deps --require-hashes --requirement $(LOCKS)
+# This project is built with the locked setuptools.
+EDITABLE := $(INSTALL) --no-build-isolation --editable
+# PyTorch's build, for which the stamp keeps the choice. Each comes from one place:
+# cpu: PyTorch's own index, without CUDA; on Linux the default where there is no NVIDIA device
+# (empty): the package index: with CUDA on Linux, without it on macOS
+# wheels: a folder that pip's find-links names (PIP_FIND_LINKS); the default where it is set
+# cu126, ...: another build of PyTorch's index, by version alone
 NVIDIA ?= $(shell command -v nvidia-smi)
-TORCH ?= $(if $(wildcard $(RUN)),$(shell cat $(RUN)),$(if $(NVIDIA),,cpu))
-INDEX := $(if $(filter file,$(origin TORCH)),--retries 2 --extra-index-url,--index-url)
-BUILD := $(if $(TORCH),$(INDEX) https://download.pytorch.org/whl/$(TORCH))
+FOLDER = $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+TORCH ?= $(if $(wildcard $(RUN)),$(shell cat $(RUN)),$(if $(FOLDER),wheels,$(if $(NVIDIA)$(filter Darwin,$(shell uname)),,cpu)))
+VERSIONS := $(shell sed -n 's/^\(torch[a-z]*==[^ ]*\).*/\1/p' $(LOCKS)/torch.txt)
+FROM_cpu := --index-url https://download.pytorch.org/whl/cpu $(LOCKED)/torch-cpu.txt
+FROM_ := $(LOCKED)/torch.txt
+FROM_wheels := --no-index $(VERSIONS)
+FROM := $(or $(FROM_$(TORCH)),--index-url https://download.pytorch.org/whl/$(TORCH) $(VERSIONS))
 # What a download takes, measured on Linux with these locks.
 SIZE := 0.2 GB
-TORCH_SIZE := $(if $(filter cpu,$(TORCH)),for the CPU (0.2 GB; with CUDA, make setup TORCH=),up to 3 GB with CUDA (0.2 GB without, make setup TORCH=cpu))
+TORCH_SIZE := $(if $(filter cpu,$(TORCH)),for the CPU (0.2 GB; with CUDA, make setup TORCH=),$(if $(filter wheels,$(TORCH)),from $(FOLDER),up to 3 GB with CUDA (0.2 GB without, make setup TORCH=cpu)))
+NO_TORCH := echo "error: PyTorch was not installed; make setup TORCH= takes the package index, TORCH=cpu PyTorch's own, TORCH=wheels the folder PIP_FIND_LINKS"
 # Like pip, but on all cores. Some packages ship invalid examples: errors are ignored.
-COMPILE := .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
+COMPILE := $(VENV)/bin/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib >/dev/null || true
 NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.safetensors \
 	results/networks/efficientnet_lite0.safetensors
 # Tests that share a fixture of their module run in one process (tests/conftest.py). Slow tests sometimes wait for a
@@ -35,33 +48,32 @@ NETWORKS := results/networks/lpips_alex.safetensors results/networks/lpips_vgg.s
 IN_PROCESSES := --numprocesses $(CORES) --dist loadgroup --timeout 1200
 WITH_SLOW := --numprocesses $(shell expr $(CORES) + 1) --dist loadgroup --timeout 1200
 
-.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed check test test-newest soak fuzz mutations lint docs site release gpu-check benchmark \
+.PHONY: setup lock demo demo-all demo-colour comparison bars bars-all second-seed near check fast test test-newest soak fuzz mutations lint docs site release gpu-check benchmark \
 	benchmark-demo benchmark-evaluation benchmark-precision-recall
 
 setup: $(RUN)  ## create the environment for runs; TORCH=cpu: without CUDA, TORCH=: with CUDA; EXTRAS=ssh,s3: with extras of pyproject.toml
-	@test "$(TORCH)" = "$$(cat $(RUN))" || { echo "error: .venv has another build of PyTorch; remove .venv first"; exit 2; }
-	$(if $(EXTRAS),$(INSTALL) --editable '.[$(EXTRAS)]')
+	@test "$(TORCH)" = "$$(cat $(RUN))" || { echo "error: $(VENV) has another build of PyTorch; remove $(VENV) first"; exit 2; }
+	$(if $(EXTRAS),$(EDITABLE) '.[$(EXTRAS)]')
 
-# Rebuilt when the locks change. PyTorch installs the dependencies of its build for this machine.
-$(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt
+# Rebuilt when the locks change.
+$(RUN): $(LOCKS)/run.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed, see PYTHON=')"
-	@echo "1/4 virtual environment: .venv"
-	@$(PYTHON) -m venv .venv
-	@$(DOWNLOAD) "2/4 packages (about $(SIZE))" --no-deps --require-hashes --requirement $(LOCKS)/run.txt
-	@$(DOWNLOAD) "3/4 PyTorch $(TORCH_SIZE)" $(BUILD) --requirement $(LOCKS)/torch.txt
+	@echo "1/4 virtual environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(DOWNLOAD) "2/4 packages (about $(SIZE))" $(LOCKED)/run.txt
+	@$(DOWNLOAD) "3/4 PyTorch $(TORCH_SIZE)" $(FROM) || { $(NO_TORCH); exit 2; }
 	@echo "4/4 this project, and bytecode for fast starts"
-	@$(INSTALL) --no-deps --editable .
+	@$(EDITABLE) . --no-deps
 	@$(COMPILE)
 	@echo "$(TORCH)" >$@
-	@du -sh .venv
+	@du -sh $(VENV)
 
 # Test dependencies are compiled on import: the tests use only a small part of them.
 $(TEST): $(LOCKS)/test.txt $(RUN)
-	$(INSTALL) --no-deps --require-hashes --requirement $(LOCKS)/test.txt
+	$(INSTALL) $(LOCKED)/test.txt
 	touch $@
 
-lock: $(RUN)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade takes the newest allowed versions
-	$(INSTALL) uv
+lock: $(TEST)  ## lock the dependencies of pyproject.toml; UPGRADE=--upgrade takes the newest allowed versions
 	python tools/lock.py $(UPGRADE)
 
 demo: setup  ## run the embedded dataset through to all tables and figures
@@ -113,8 +125,13 @@ release: setup  ## write release/VERSION: models, pages and curves of finished r
 $(NETWORKS): | $(RUN)
 	bright fetch_network $(basename $(notdir $@)) --output $@
 
-check: lint $(NETWORKS)  ## run the linters and the fast tests, for every commit
-	pytest $(IN_PROCESSES) -m "not slow and not demo"
+near: $(TEST) $(NETWORKS)  ## run the fast tests next to what has changed since BASE (HEAD), in seconds
+	python tools/near.py $(or $(BASE),HEAD) | xargs -r pytest $(IN_PROCESSES) -m "not demo and not slow"
+
+check: lint fast  ## run the linters, the fast tests and one real run, for every commit
+
+fast: $(TEST) $(NETWORKS)  ## run the fast tests and one real run; VENV=.venv-3.13 PYTHON=python3.13: on another Python
+	pytest $(IN_PROCESSES) -m "not demo and (not slow or run)"
 
 test: lint $(NETWORKS)  ## run everything; with REQUIRE_ALL=1 a skipped test fails
 	pytest $(WITH_SLOW) -m "not demo"

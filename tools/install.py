@@ -3,8 +3,7 @@
     python tools/install.py TITLE [ARGUMENT]...     # TITLE: of the line; arguments of `pip install`
 
 A terminal shows packages, megabytes and time in one line; a log gets such a line every twenty seconds. If pip fails,
-its last lines follow. Where PyTorch's index for the CPU cannot be reached, pip takes the build with CUDA from its own
-index, which is ten times as large: a line says so.
+its last lines follow.
 """
 
 import re
@@ -16,7 +15,6 @@ from datetime import timedelta
 
 EVERY_S = {True: 1, False: 20}  # by whether stdout is a terminal
 SIZE = re.compile(r"^ *(?:Downloading|Using cached) \S+ \(([\d.]+) ([kM])B\)", re.MULTILINE)
-CUDA = re.compile(r"^(?:Collecting|Processing) (?:\S*/)?nvidia[-_]", re.MULTILINE)
 LAST_LINES = 30
 
 
@@ -29,13 +27,6 @@ def state(lines: list[str], seconds: float) -> str:
     return f"{doing}, {packages} packages, {size:,.0f} MB, {timedelta(seconds=round(seconds))}"
 
 
-def other_build(title: str, lines: list[str]) -> str | None:
-    """A line if packages of CUDA come with a build for the CPU."""
-    if "for the CPU" not in title or CUDA.search("".join(lines)) is None:
-        return None
-    return "PyTorch's index for the CPU was not reached: this is the build with CUDA, about 3 GB; it runs on a CPU, too"
-
-
 def main() -> int:
     title, *arguments = sys.argv[1:]
     terminal, start, lines = sys.stdout.isatty(), time.monotonic(), list[str]()
@@ -45,12 +36,8 @@ def main() -> int:
     reader = threading.Thread(target=lines.extend, args=(pip.stdout,))
     reader.start()
     print(title, end="" if terminal else "\n", flush=True)
-    warned = False
     while reader.is_alive():
         reader.join(EVERY_S[terminal])
-        if not warned and (line := other_build(title, lines)):
-            print(f"\n{line}" if terminal else line, flush=True)
-            warned = True
         text = f"{title.partition(' (')[0]}: {state(lines, time.monotonic() - start)}"
         print(f"\r{text}" if terminal else text, end="" if terminal else "\n", flush=True)
     print(end="\n" if terminal else "")

@@ -4,9 +4,10 @@
     python tools/lock.py --check         # `make lint`: whether they match pyproject.toml and each Python
 
 run.txt is for runs, test.txt also for tests. Both have one version of each package, for every system and Python version
-that pyproject.toml allows. torch.txt has only PyTorch's version: its builds differ by machine and bring their own CUDA
-libraries. Without --upgrade, versions stay as they are if pyproject.toml still allows them. uv ignores the upper bounds
-that packages set for Python, and pip does not: the check reads them from the packages that are installed here.
+that pyproject.toml allows. torch.txt has PyTorch's builds of the package index, with their CUDA libraries,
+torch-cpu.txt those for the CPU of PyTorch's own index. Without --upgrade, versions stay as they are if pyproject.toml
+still allows them. uv ignores the upper bounds that packages set for Python, and pip does not: the check reads them from
+the packages that are installed here.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ PYTHONS = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["classifiers"]))
 RUN = ("workflow", "metrics", "figures", "dvc", "trackers", "slurm")  # extras
 ENVIRONMENTS = {"test": (*RUN, "test"), "run": RUN}  # the largest one determines the versions
 BUILDS = ("torch", "torchvision")
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = ("nvidia-", "cuda-", "triton")  # how the names of CUDA libraries begin, which PyTorch's builds bring
 MARK = "# of pyproject.toml's dependencies "
 HEADER = f"# Made by `make lock`; change pyproject.toml, not this file.\n{MARK}"
@@ -59,6 +61,14 @@ def resolved(name: str, upgrade: bool) -> dict[str, str]:
     return {match["name"]: block for block in blocks if (match := PACKAGE.match(block))}
 
 
+def builds_for_the_cpu(versions: dict[str, str]) -> list[str]:
+    """uv's lines for PyTorch's builds for the CPU on Linux, from their own index."""
+    wanted = "".join(f"{name}=={version}+cpu\n" for name, version in versions.items())
+    how = ["--universal", "--no-deps", "--generate-hashes", "--no-header", "--no-annotate"]
+    command = ["uv", "pip", "compile", "-", *how, "--default-index", CPU_INDEX, "--quiet"]
+    return [subprocess.run(command, check=True, input=wanted, capture_output=True, text=True).stdout]
+
+
 def write(name: str, blocks: list[str]) -> None:
     (LOCKS / f"{name}.txt").write_text(f"{HEADER}{requirements_digest()}\n" + "".join(blocks), encoding="utf-8")
 
@@ -67,11 +77,15 @@ def lock(upgrade: bool) -> None:
     """Write all lock files."""
     for name in ENVIRONMENTS:
         packages = resolved(name, upgrade)
-        brought = {one for one in packages if one.startswith(CUDA) and PYPROJECT.name not in packages[one]}
-        write(name, [packages[package] for package in packages if package not in (*BUILDS, *brought)])
-        if name == "test":
-            matches = [PACKAGE.match(packages[package]) for package in BUILDS]
-            write("torch", [f"{match['name']}=={match['version']}\n" for match in matches if match])
+        brought = [one for one in packages if one.startswith(CUDA) and PYPROJECT.name not in packages[one]]
+        builds = [*BUILDS, *brought]
+        write(name, [packages[package] for package in packages if package not in builds])
+        write("torch", [packages[package] for package in builds])  # the last one's have all that they bring
+    versions = {name: PACKAGE.match(packages[name])["version"] for name in BUILDS}
+    try:
+        write("torch-cpu", builds_for_the_cpu(versions))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"torch-cpu.txt stays as it was: {CPU_INDEX}: {error.stderr.strip().splitlines()[-1]}")
 
 
 def refusals(file: Path) -> list[str]:
@@ -96,7 +110,8 @@ def refusals(file: Path) -> list[str]:
 
 def check() -> None:
     """End with an error if a lock does not match pyproject.toml, or one of its Pythons cannot install it."""
-    mark, files = f"{MARK}{requirements_digest()}\n", [LOCKS / f"{name}.txt" for name in (*ENVIRONMENTS, "torch")]
+    files = [LOCKS / f"{name}.txt" for name in (*ENVIRONMENTS, "torch", "torch-cpu")]
+    mark = f"{MARK}{requirements_digest()}\n"
     if found := [file.name for file in files if not file.exists() or mark not in file.read_text()]:
         sys.exit(f"{', '.join(found)} in {LOCKS.name}: does not match pyproject.toml; run `make lock`")
     if refused := [line for file in files for line in refusals(file)]:

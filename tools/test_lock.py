@@ -63,7 +63,8 @@ def test_a_change_of_what_the_locks_are_made_from_is_one_line(checkout: Path, ol
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new) if old else text)
-    told = "test.txt, run.txt, torch.txt in environments: does not match pyproject.toml; run `make lock`\n"
+    files = "test.txt, run.txt, torch.txt, torch-cpu.txt"
+    told = f"{files} in environments: does not match pyproject.toml; run `make lock`\n"
     ended = check(checkout)
     assert (ended.returncode, ended.stderr if code else told) == (code, told)
 
@@ -76,8 +77,10 @@ def test_a_missing_lock_is_named(checkout: Path) -> None:
 def test_the_environment_of_tests_has_what_runs_have() -> None:
     run, test = locked("run", here=False), locked("test", here=False)
     assert run.items() < test.items()
-    assert not BUILDS & test.keys()
-    assert locked("torch").keys() == BUILDS
+    builds, cpu = locked("torch", here=False), locked("torch-cpu", here=False)
+    assert not BUILDS & test.keys() and builds.keys() > BUILDS
+    assert cpu == {name: f"{builds[name]}+cpu" for name in BUILDS}, "run `make lock` where PyTorch's index is reached"
+    assert {name: version for name, version in builds.items() if test.get(name, version) != version} == {}
 
 
 def test_runs_import_nothing_that_only_tests_install() -> None:
@@ -96,8 +99,8 @@ def test_runs_import_nothing_that_only_tests_install() -> None:
         assert any(canonicalize_name(name) in run for name in brought_by[module]), module
 
 
-def test_every_package_but_pytorch_has_a_hash() -> None:
-    for name in ("run", "test"):
+def test_every_package_has_a_hash() -> None:
+    for name in ("run", "test", "torch", "torch-cpu"):
         blocks = re.split(r"^(?=[\w])", (LOCKS / f"{name}.txt").read_text(), flags=re.MULTILINE)[1:]
         assert len(blocks) == len(locked(name, here=False))
         assert all("--hash=sha256:" in block for block in blocks)

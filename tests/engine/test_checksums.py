@@ -18,7 +18,7 @@ from bright_pipeline.engine.checksums import SUMS, check, problem, read_sums, ta
 from bright_pipeline.engine.damage import add_missing_checksums
 from bright_pipeline.engine.jobs import Job
 from bright_pipeline.stages.tables import tables
-from daemons import wait_for
+from daemons import container, wait_for
 from finished_plan import finish, tiny_plan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,11 +231,10 @@ def test_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root: a PID namespace of its own")
 def test_writers_in_two_containers_do_not_remove_each_others_files(tmp_path: Path) -> None:
     """In both the writer is process 1 of its namespace; each finds the other's temporary file."""
     path, started, go = tmp_path / "result.txt", [tmp_path / "started0", tmp_path / "started1"], tmp_path / "go"
-    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", WRITE, path]
+    command = [*container(), sys.executable, "-c", WRITE, path]
     texts = ("a" * 1000, "b" * 2000)
     containers = [subprocess.Popen([*command, text, begun, go]) for text, begun in zip(texts, started, strict=True)]
     wait_for(lambda: all(begun.exists() for begun in started), 60, "no writers")

@@ -44,7 +44,7 @@ def train(tmp_path: Path, tiny_images: Path, tiny_autoencoder: Callable[..., dic
 def test_first_steps_have_the_same_bits_on_another_makers_processor(train: Train) -> None:
     """An emulated processor of Intel on one of AMD, or the reverse. The fastest kernels have other bits."""
     try:
-        install("processor emulator", "qemu-user", "qemu-x86_64")
+        install("processor emulator", "qemu-user", "qemu-x86_64", as_root=False)
     except Unavailable as reason:
         pytest.skip(str(reason))
     if kernel_choice().keys() <= {"OPENBLAS_NUM_THREADS"}:

@@ -24,12 +24,14 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, networks_folder: Path) ->
 
     def make(folder: Path) -> None:
         if kept is None:
-            empty_workflow(folder, networks_folder).run()
+            said = empty_workflow(folder, networks_folder).run().text
+            (folder / ".snakemake" / "said.txt").write_text(said)
             return
         folder = Path(kept)
         workflow = Workflow(folder) if folder.exists() else empty_workflow(folder, networks_folder)
         shutil.copy(TINY, folder / "config.yaml")
-        workflow.run()
+        said = workflow.run().text
+        (folder / ".snakemake" / "said.txt").write_text(said)
         (folder / "results" / "work").rename(folder / "work")  # prune would remove snapshots of finished trainings
         workflow.python("bright_pipeline.commands", "prune", "config.yaml", "--yes")  # results of older code
         shutil.rmtree(folder / "results" / "work")  # prune's reservations
@@ -81,7 +83,7 @@ def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     try:
         if not any(map(shutil.which, names)):
-            install("Chromium", "chromium", "chromium")
+            install("Chromium", "chromium", "chromium", as_root=False)
     except Unavailable as reason:
         pytest.skip(str(reason))
     program = next(filter(None, map(shutil.which, names)))

@@ -19,23 +19,6 @@ from tiny_workflow import TINY, Run, Workflow, copy_checkout
 NOWHERE = "http://127.0.0.1:9"
 NO_NETWORK = dict.fromkeys(("https_proxy", "http_proxy", "PIP_INDEX_URL"), NOWHERE) | {"PIP_RETRIES": "0"}
 IMAGES, VALIDATION = 24, 4  # of the collection in mine.yaml
-RECORDED = "PIP_NO_INDEX PIP_FIND_LINKS BRIGHT_DEMO_RUN SOAK_RUNS FUZZ_SECONDS REQUIRE_ALL"
-PROGRAMS = "python python3 python3.12 snakemake pytest ruff snakefmt mypy lint-imports bright"
-# Appends its command line and its recorded variables to calls.txt; `-m venv FOLDER` creates that folder.
-RECORDER = f"""#!/bin/bash
-{{
-    for name in {RECORDED}; do
-        [ -z "${{!name:-}}" ] || printf '%s=%q ' "$name" "${{!name}}"
-    done
-    printf '%s' "$(basename "$0")"
-    [ $# = 0 ] || printf ' %q' "$@"
-    echo
-}} >> calls.txt
-if [ "${{1:-}} ${{2:-}}" = "-m venv" ]; then
-    mkdir -p "${{!#}}" && cp -r bin "${{!#}}"
-fi
-"""
-
 PERSON = {
     f"GIT_{role}_{part}": text for role in ("AUTHOR", "COMMITTER") for part, text in (("NAME", "A"), ("EMAIL", "a@b"))
 }
@@ -129,21 +112,6 @@ class Places:
             path = folder / f"{yaml.safe_load(text)['run']}.yaml"
             path.write_text(text.replace("/path/to/images", "data/real"))
 
-    def _make_unmade(self, folder: Path) -> None:
-        """A fresh clone in which every program that make calls is the recorder."""
-        self._make_fresh(folder)
-        (folder / "bin").mkdir()
-        for name in PROGRAMS.split():
-            (folder / "bin" / name).write_text(RECORDER)
-            (folder / "bin" / name).chmod(0o755)
-
-    def _make_set_up(self, folder: Path) -> None:
-        """The same after `make setup`."""
-        self._make_unmade(folder)
-        shutil.copytree(folder / "bin", folder / ".venv" / "bin")
-        for name in (".run", ".test"):
-            (folder / ".venv" / name).touch()
-
     def _make_finished(self, folder: Path) -> None:
         """A clone whose config/demo.yaml is the tiny config, with its results."""
         self._make_fresh(folder)
@@ -185,17 +153,6 @@ class Places:
         shutil.copytree(self.shared("tracked").folder, folder, symlinks=True)
         remote = f"dvc remote add -q --default colleagues {folder}.remote"
         Place(folder).type(f"{remote}; bright share; git add --all; git commit -qm 'Results of the demo'; dvc push")
-
-    def _make_compared(self, folder: Path) -> None:
-        """A clone in which numbers, keys and curves differ between HEAD~1, HEAD and the working tree."""
-        place = self.shared("shared").clone(folder)
-        metrics = "results/tiny/headline.json"
-        for psnr, before, images in ((20, 48, 64), (30, 64, 96)):
-            edit = f"import json; m = json.load(open('{metrics}')); m['PSNR (dB)'] = {psnr}.0"
-            place.call("python3", "-c", f"{edit}; json.dump(m, open('{metrics}', 'w'))")
-            place.type(f"sed -i 's/training: {{images: {before},/training: {{images: {images},/' config/demo.yaml")
-            if psnr == 20:
-                place.commit("Trained longer")
 
 
 def _write_images(folder: Path) -> None:

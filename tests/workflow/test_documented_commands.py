@@ -5,7 +5,6 @@ does nothing. `documented_facts.py` has the facts that need more than a line.
 """
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ import tiny_workflow
 import yaml
 from documented import ROOT, blocks, pages_of_commands
 from PIL import Image
-from places import RECORDED, Place, Places
+from places import Place, Places
 from tiny_workflow import Run
 
 TABLE = yaml.safe_load(Path(__file__).with_name("documented_commands.yaml").read_text(encoding="utf-8"))
 NOT_TYPED, ELSEWHERE = TABLE["not typed"], TABLE["elsewhere"]
 COMMANDS = pages_of_commands()
-KEYS = {"type", "in", "look", "as", "before", "prepare", "exit", "python"}
-FACTS = {"prints", "words", "jobs", "plans", "calls", "next", "keeps", "then", "check", "files"}
+KEYS = {"type", "in", "look", "as", "before", "prepare", "exit"}
+FACTS = {"prints", "words", "jobs", "plans", "next", "keeps", "then", "check", "files"}
 
 
 def listed(value: Any) -> list[Any]:
@@ -48,8 +47,7 @@ def test_a_command_has_its_facts(places: Places, line: str, entry: dict[str, Any
     if "look" in entry:
         run = places.look(entry["look"], line, entry.get("exit", 0))
     else:
-        recorded = f"unset {RECORDED}; PATH=$PWD/bin:$PATH; " if entry["in"] in ("unmade", "set_up") else ""
-        run = place.type(recorded + line, entry.get("exit", 0))
+        run = place.type(line, entry.get("exit", 0))
     check(entry, line, run, place, places, before)
 
 
@@ -71,11 +69,6 @@ def check(entry: dict[str, Any], line: str, run: Run, place: Place, places: Plac
         assert_jobs(run, entry["jobs"])
     for stage, count in entry.get("plans", {}).items():
         assert run.text and run.jobs.get(stage, 0) == count
-    if "calls" in entry:
-        expected = [call for name in entry["calls"] for call in TABLE["calls"].get(name, [name])]
-        python = entry.get("python", "python3")
-        words = [shlex.split(call.replace("PYTHON -", f"{python} -")) for call in expected]
-        assert [shlex.split(call) for call in place.text("calls.txt").splitlines()] == words
     if "next" in entry:
         assert_jobs(place.type("snakemake --cores 2"), entry["next"])
     if "keeps" in entry:

@@ -8,6 +8,7 @@ import pytest
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.shards import Shard, arguments, ordered, shards
 from bright_pipeline.stages.common import Jobs
+from daemons import may_mount
 from test_soak import final_files
 from tiny_workflow import Workflow, empty_workflow
 
@@ -18,6 +19,7 @@ FULL = "no space left on the device; free some space, then start the same comman
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one page."""
+    may_mount()
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={PAGE}", "tmpfs", folder], capture_output=True)

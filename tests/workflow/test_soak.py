@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 from bright_pipeline.engine.checksums import SUMS
+from daemons import container
 from tiny_workflow import Workflow, empty_workflow
 
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
@@ -162,9 +163,6 @@ def test_a_run_disturbed_at_random_moments_ends_with_the_files_of_an_undisturbed
     run.python("bright_pipeline.commands", "verify", "config.yaml")
 
 
-CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc")
-
-
 @pytest.mark.parametrize("number", range(RUNS))
 def test_runs_beside_each_other_end_well_with_the_files_of_a_lone_one(tiny_run, tmp_path, networks_folder, number):
     one = empty_workflow(tmp_path / "one", networks_folder)
@@ -172,8 +170,8 @@ def test_runs_beside_each_other_end_well_with_the_files_of_a_lone_one(tiny_run, 
     other.folder.mkdir()
     shutil.copy(one.folder / "config.yaml", other.folder)
     (other.folder / "results").symlink_to(one.folder / "results")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    processes = [run.start("table2", "--cores", "1", before=CONTAINER, **pipes) for run in (one, one, other)]
+    pipes, alone = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}, container()
+    processes = [run.start("table2", "--cores", "1", before=alone, **pipes) for run in (one, one, other)]
     with ThreadPoolExecutor() as threads:  # a run whose output nobody reads waits, and the other one for it
         said = [text for text, _ in threads.map(subprocess.Popen.communicate, processes)]
     assert [process.returncode for process in processes] == [0, 0, 0], said

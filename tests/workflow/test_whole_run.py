@@ -3,11 +3,22 @@
 import json
 
 import pandas as pd
+import pytest
 from tiny_workflow import Workflow
 
 TABLES = (*(f"table{number}" for number in range(2, 9)), "text_10k")
 FIGURES = (*("fig01", "fig05b", "fig06", "fig07", "fig08", "fig09", "fig10", "fig11"), "interpolation")
 FIGURES += ("curves_autoencoders", "curves_diffusion", "resolutions", "groups")
+
+pytestmark = pytest.mark.run
+
+
+def test_the_run_says_at_its_start_what_will_be_missing_and_at_its_end_what_it_made(tiny_run: Workflow) -> None:
+    said = tiny_run.text(".snakemake/said.txt")
+    start, _, end = said.partition("66 of 66 steps (100%) done")
+    assert "network inception is missing" in start
+    assert "`bright status config.yaml` shows every training of this run" in start
+    assert "results/tiny/report.html" in end
 
 
 def test_every_table_has_measured_rows_in_three_formats_and_every_figure_exists(tiny_run: Workflow) -> None:

@@ -13,22 +13,23 @@ import pytest
 from filelock import FileLock
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+ASKED = "CHANGE_SYSTEM"  # =1: tests may install Debian's packages and mount file systems
 
 
 class Unavailable(Exception):
     """The reason why a daemon cannot run here, in one line."""
 
 
-def install(what: str, package: str, *programs: str) -> None:
-    """Install a Debian package unless its programs are here; raises Unavailable if that is impossible."""
-    if os.geteuid() != 0:
-        raise Unavailable(f"no {what}: installing and starting it needs root")
+def install(what: str, package: str, *programs: str, as_root: bool = True) -> None:
+    """Install a Debian package if that was asked for and its programs are not here; else raises Unavailable."""
+    if as_root and os.geteuid() != 0:
+        raise Unavailable(f"no {what}: starting it needs root")
     if SBIN not in os.environ.get("PATH", ""):  # a user's PATH may lack the folders of daemons
         os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{SBIN}"
     if all(map(shutil.which, programs)):
         return
-    if shutil.which("apt-get") is None:
-        raise Unavailable(f"no {what}: it is not installed, and there is no apt-get")
+    if os.environ.get(ASKED) != "1" or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Unavailable(f"no {what}: install Debian's package {package}, or, as root, set {ASKED}=1")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with FileLock(Path(tempfile.gettempdir()) / "tests-apt-get.lock"):  # of two at once, apt-get fails in one
         for words in (["update"], ["install", "--yes", "--no-install-recommends", package]):
@@ -37,6 +38,21 @@ def install(what: str, package: str, *programs: str) -> None:
                 raise Unavailable(f"no {what}: apt-get {words[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
     if missing := [program for program in programs if shutil.which(program) is None]:
         raise Unavailable(f"no {what}: the package {package} has no {', '.join(missing)}")
+
+
+def may_mount() -> None:
+    """Skip the test unless file systems may be mounted here."""
+    if os.environ.get(ASKED) != "1" or os.geteuid() != 0:
+        pytest.skip(f"mounts file systems: as root, set {ASKED}=1")
+
+
+def container() -> list[str]:
+    """The words before a command that start it as process 1 of its own namespace, also without root."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    words = ["unshare", *user, "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("namespaces of processes (unshare --pid) are not allowed here")
+    return words
 
 
 def free_ports(count: int) -> list[int]:
