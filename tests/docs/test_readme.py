@@ -28,8 +28,11 @@ FOREIGN_MESSAGES = {
 }
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+# An action is named by its commit: a tag can be moved.
+PINNED = re.findall(r"uses: (\S+@[0-9a-f]{40})  # v", "".join(path.read_text() for path in ACTIONS))
 SCHEMAS = {
     ROOT / "CITATION.cff": "citation-file-format",
+    ROOT / ".github" / "dependabot.yml": "dependabot",
     **dict.fromkeys(ACTIONS, "github-workflows"),
     **dict.fromkeys(FORMS, "github-issue-forms"),
 }
@@ -119,10 +122,20 @@ def test_actions_and_hooks_call_targets_of_the_makefile() -> None:
     targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if ":" in line}
     jobs = [job for path in ACTIONS for job in yaml.safe_load(path.read_text())["jobs"].values()]
     called = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    called = [re.sub(r"^docker run .* tests (make \w+) VENV=/venv$", r"\1", line) for line in called]
+    assert {step["uses"] for job in jobs for step in job["steps"] if "uses" in step} <= set(PINNED)
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     called += [hook["entry"] for repository in hooks for hook in repository["hooks"]]
     assert {"make check", "make demo", "make lint", "make test"} <= set(called)
-    assert {line.removeprefix("make ") for line in called} <= targets
+    assert {line.removeprefix("make ") for line in called} - targets == {"docker build --tag tests .devcontainer"}
+
+
+def test_the_image_for_tests_has_every_package_that_a_test_would_install() -> None:
+    image = (ROOT / ".devcontainer" / "Dockerfile").read_text()
+    files = [path for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*.py")]
+    needed = {name for path in files for name in re.findall(r'\binstall\("[\w ]+", "([\w-]+)"', path.read_text())}
+    assert needed == {"chromium", "openssh-server", "qemu-user", "slurm-wlm"}
+    assert needed <= set(image.split())
 
 
 def test_the_workflow_catalog_finds_what_standardized_usage_needs() -> None:
