@@ -16,7 +16,7 @@ pytestmark = pytest.mark.run
 def test_the_run_says_at_its_start_what_will_be_missing_and_at_its_end_what_it_made(tiny_run: Workflow) -> None:
     said = tiny_run.text(".snakemake/said.txt")
     start, _, end = said.partition("66 of 66 steps (100%) done")
-    assert "network inception is missing" in start
+    assert "the tables lack the metrics of missing networks (inception, vgg16, clip" in start
     assert "`bright status config.yaml` shows every training of this run" in start
     assert "results/tiny/report.html" in end
 
