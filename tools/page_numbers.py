@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.tables.differences import welch
+from bright_pipeline.tables.differences import Difference
 
 DOCS = Path(__file__).parents[1] / "docs"
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
@@ -144,20 +144,13 @@ def cell(table: Table, column: str, row: str) -> Value:
     return Value(rounded(parts["mean"]), rounded(parts["deviation"]) if parts["deviation"] else None)
 
 
-def sample(mean: float, deviation: float, seeds: int) -> list[float]:
-    """As many numbers as there are seeds, with this mean and deviation."""
-    unit = [index - (seeds - 1) / 2 for index in range(seeds)]
-    size = (sum(x * x for x in unit) / (seeds - 1)) ** 0.5
-    return [mean + deviation * x / size for x in unit]
-
-
 def difference(one: Value, other: Value, seeds: int) -> Value:
     """One less the other, with half of Welch's interval."""
     number = one.number[0] - other.number[1], one.number[1] - other.number[0]
     if one.spread is None or other.spread is None or seeds < 2:
         return Value(number)
     pairs = product([max(0.0, bound) for bound in one.spread], [max(0.0, bound) for bound in other.spread])
-    halves = [welch(sample(0, a, seeds), sample(0, b, seeds)).interval[1] for a, b in pairs]  # means are 0
+    halves = [Difference.welch(0, [(a * a, seeds), (b * b, seeds)]).interval[1] for a, b in pairs]
     return Value(number, (min(halves), max(halves)))
 
 

@@ -4,7 +4,7 @@
 
 A family's ranks reach from one more than the number of families that are significantly better to those that are not
 significantly worse (Welch's t over the training seeds; Holm's correction over a metric's six pairs). Families whose
-ranks overlap are tied. One training gives an order and no ranks.
+ranks overlap are not separated. One training gives an order and no ranks.
 """
 
 import sys
@@ -12,8 +12,8 @@ from itertools import combinations
 
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.engine.atomic import write_text
-from bright_pipeline.tables.differences import FEWEST_SEEDS, holm, welch
-from page_numbers import DOCS, Table, cell, read_table, sample
+from bright_pipeline.tables.differences import FEWEST_SEEDS, Difference, holm
+from page_numbers import DOCS, Table, cell, read_table
 
 PAGE = DOCS / "results.md"
 START, END = "<!-- scoreboard -->\n", "<!-- end -->"
@@ -55,8 +55,8 @@ def numbers(table: Table, column: str) -> dict[str, tuple[float, float]]:
 def ranks(values: dict[str, tuple[float, float]], seeds: int, lower: bool) -> Ranks:
     """The first and the last rank of each family."""
     pairs = list(combinations(values, 2))
-    samples = {family: sample(*value, seeds) for family, value in values.items()}
-    judged = holm([welch(samples[one], samples[other]).p for one, other in pairs])
+    spread = {family: (deviation**2, seeds) for family, (_, deviation) in values.items()}
+    judged = holm([Difference.welch(values[a][0] - values[b][0], (spread[a], spread[b])).p for a, b in pairs])
     better = dict.fromkeys(values, 0)
     worse = dict.fromkeys(values, 0)
     for (one, other), is_significant in zip(pairs, judged, strict=True):
@@ -77,7 +77,7 @@ def words(of_family: Ranks) -> str:
     for family, of_one in sorted(of_family.items(), key=lambda item: item[1]):
         groups.setdefault(of_one, []).append(family)
     if len(groups) == 1:
-        return "all four tied"
+        return "not separated"
     return "; ".join(f"{', '.join(names)}: {text_of(*of_group)}" for of_group, names in groups.items())
 
 

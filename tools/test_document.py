@@ -4,6 +4,7 @@ import json
 import logging
 from html import unescape
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import draw_exchanged
@@ -20,7 +21,7 @@ from document import document, table_block
 from document import filled as filled_blocks
 from draw_storage import description
 from finished_plan import TINY, tiny_plan
-from page_numbers import filled_page, pages, sample, wrong_numbers
+from page_numbers import Value, difference, filled_page, pages, wrong_numbers
 from report_inputs import display_rows, json_rows
 from scoreboard import PAGE, filled, ranks, words
 
@@ -215,9 +216,10 @@ def test_rows_of_a_csv_file_with_equal_first_cells_are_named_by_two(monkeypatch:
 
 
 def test_the_half_width_is_that_of_welchs_interval() -> None:
-    one, other = sample(505.9, 25.2, 3), sample(382.1, 4.0, 3)
-    low, high = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-    assert f"{(high - low) / 2:.0f}" == "61"
+    draws = [[478.0, 512.3, 527.4], [377.9, 382.4, 385.9]]
+    low, high = scipy.stats.ttest_ind(*draws, equal_var=False).confidence_interval()
+    one, other = (Value((fmean(x),) * 2, (stdev(x),) * 2) for x in draws)
+    assert difference(one, other, 3).spread == pytest.approx([(high - low) / 2] * 2)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_the_scoreboard_and_the_charts_are_those_of_the_pages() -> None:
     [
         ({"A": (1, 0.1), "B": (2, 0.1), "C": (3, 0.1), "D": (4, 0.1)}, "A: 1; B: 2; C: 3; D: 4"),
         ({"A": (1.01, 0.1), "B": (2, 0.1), "C": (1, 0.1), "D": (2.01, 0.1)}, "A, C: 1 to 2; B, D: 3 to 4"),
-        ({"A": (1, 1), "B": (2, 1), "C": (1, 1), "D": (2, 1)}, "all four tied"),
+        ({"A": (1, 1), "B": (2, 1), "C": (1, 1), "D": (2, 1)}, "not separated"),
     ],
 )
 def test_ranks_are_as_wide_as_chance_leaves_them(values: dict[str, tuple[float, float]], in_words: str) -> None:

@@ -1,11 +1,14 @@
 """A file is complete or absent; a result gets its line in SHA256SUMS, and any later damage is reported."""
 
+import errno
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +213,25 @@ def test_file_appears_at_the_end_of_the_block_with_the_mode_of_the_umask(tmp_pat
     with pytest.raises(FileNotFoundError), atomic_path(path.with_name("other")):
         pass
     assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("code", "error"), [(errno.EINVAL, None), (errno.EPERM, None), (errno.EIO, OSError)])
+def test_a_file_system_may_lack_modes_and_flushed_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[OSError] | None
+) -> None:
+    """As CIFS and some FUSE mounts; an error of the disk is none of these."""
+    flush = os.fsync
+
+    def refuse(place: Any, *mode: int) -> None:
+        if isinstance(place, int) and not stat.S_ISDIR(os.fstat(place).st_mode):
+            return flush(place)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(error) if error else nullcontext():
+        write_text(tmp_path / "result.txt", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ([] if error else ["result.txt"])
 
 
 def test_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:

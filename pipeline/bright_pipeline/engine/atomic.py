@@ -25,6 +25,7 @@ from bright_pipeline.engine.checksums import SUMS, Checksum, has_checksum, read_
 from bright_pipeline.engine.code import check_code, used_libraries
 
 ABANDONED_AFTER_S = 7 * 24 * 3600  # no process writes one file for a week
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM)  # the operation is missing in a file system
 SUMS_LOCK = WORK / "checksums.lock"
 SUMS_PATIENCE_S = 60.0  # an update takes milliseconds; a lost update leaves a file without a checksum, not a wrong one
 
@@ -55,7 +56,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         mode = temporary.stat().st_mode & 0o777
         temporary.unlink()
         yield temporary
-        temporary.chmod(mode)  # safetensors writes files that only their owner can read
+        with _if_supported():
+            temporary.chmod(mode)  # safetensors writes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if has_checksum(path):
@@ -130,9 +132,20 @@ def _machine() -> str:
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _if_supported():
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _if_supported() -> Iterator[None]:
+    """Go on where a file system lacks the operation: CIFS and some FUSE mounts neither flush folders nor set modes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def write_text(path: Path | str, text: str) -> None:
