@@ -215,23 +215,24 @@ def test_file_appears_at_the_end_of_the_block_with_the_mode_of_the_umask(tmp_pat
     assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("place", [Path, os], ids=["modes", "flushed folders"])
 @pytest.mark.parametrize(("code", "error"), [(errno.EINVAL, None), (errno.EPERM, None), (errno.EIO, OSError)])
 def test_a_file_system_may_lack_modes_and_flushed_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[OSError] | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, code: int, error: type[OSError] | None
 ) -> None:
-    """As CIFS and some FUSE mounts; an error of the disk is none of these."""
+    """As CIFS and some FUSE mounts; an error of the disk is none of these, nor is a file that cannot be flushed."""
     flush = os.fsync
 
-    def refuse(place: Any, *mode: int) -> None:
-        if isinstance(place, int) and not stat.S_ISDIR(os.fstat(place).st_mode):
-            return flush(place)
+    def refuse(opened: Any, *mode: int) -> None:
+        if isinstance(opened, int) and not stat.S_ISDIR(os.fstat(opened).st_mode):
+            return flush(opened)
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", refuse)
-    monkeypatch.setattr(Path, "chmod", refuse)
+    monkeypatch.setattr(place, "chmod" if place is Path else "fsync", refuse)
     with pytest.raises(error) if error else nullcontext():
         write_text(tmp_path / "result.txt", "text")
-    assert [path.name for path in tmp_path.iterdir()] == ([] if error else ["result.txt"])
+    written = [path.read_text() for path in tmp_path.iterdir()]
+    assert written == ([] if error and place is Path else ["text"]), "a file is renamed before its folder is flushed"
 
 
 def test_next_writer_removes_what_a_killed_one_left(tmp_path: Path) -> None:
