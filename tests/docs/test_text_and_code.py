@@ -17,7 +17,7 @@ Numbers = dict[tuple[str, str], dict[int, float]]  # by row and metric, of each 
 
 @pytest.fixture(scope="module")
 def archived() -> Numbers:
-    """FD in the summaries that the page tells people to unpack."""
+    """FD in the archived summaries."""
     found: Numbers = {}
     with tarfile.open(CSV / "text-and-code-summaries.tar.xz") as archive:
         for member in archive:
