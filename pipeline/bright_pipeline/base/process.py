@@ -73,7 +73,7 @@ def collect_garbage_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def on_end_request(handler: Callable[[int, FrameType | None], None]) -> None:
+def on_end_request(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     """Install a handler for SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal), unless `nohup` ignores them."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -5,7 +5,10 @@ the number of processes nor the size of micro-batches changes a number: each pro
 whole global batch and keeps its own rows.
 """
 
+import atexit
 import copy
+import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bright_pipeline.base.process import own_cores
+from bright_pipeline.base.process import on_end_request, own_cores
 from bright_pipeline.base.seeds import seed_for
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.models.autoencoder import ImageAutoencoder
@@ -121,7 +124,26 @@ class TrainingImages(Dataset[Tensor]):
     def batches(self, order: StepOrder) -> Iterator[Tensor]:
         """uint8 batches (local batch, C, R, R); worker processes decode a collection that does not fit in memory."""
         workers = 0 if self.kept is not None else min(8, own_cores())
-        return iter(DataLoader(self, batch_sampler=order, num_workers=workers, pin_memory=torch.cuda.is_available()))
+        if workers:
+            atexit.register(_end_workers)  # runs before the exits of torch and multiprocessing, which send SIGTERM
+        pinned = torch.cuda.is_available()
+        ignoring = _ignore_end_requests
+        loader = DataLoader(self, batch_sampler=order, num_workers=workers, worker_init_fn=ignoring, pin_memory=pinned)
+        return iter(loader)
+
+
+def _ignore_end_requests(worker: int) -> None:
+    """Leave requests to end to the training, which needs its workers until its state is saved.
+
+    Slurm and Ctrl-C send them to all processes of a job; a worker that ends by one raises an error in the training.
+    """
+    on_end_request(signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler takes the end of a worker for a failure
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 class TrainingCodes:
