@@ -41,13 +41,17 @@ def long_training(config: dict[str, Any]) -> None:
     main["execution"]["save_every_s"] = 0.5
 
 
-def test_a_terminated_training_resumes_in_its_job_to_the_weights_of_an_undisturbed_one(workflow):
-    alone, disturbed = workflow("alone"), workflow("disturbed")
+def test_a_terminated_training_resumes_with_its_code_to_the_weights_of_an_undisturbed_one(workflow, checkout, tmp_path):
+    """The requeued job plans again, and trains on with the copy of its code: the checkout was edited meanwhile."""
+    alone = workflow("alone")
+    disturbed = workflow("disturbed", checkout=Path(shutil.copytree(checkout, tmp_path / "checkout")))
     for each in (alone, disturbed):
         each.configure(long_training)
     alone.run(*TRAIN)
     with disturbed.running(*TRAIN):
         wait_for(lambda: disturbed.saved_step() > STEPS // 10, PATIENCE_S, "no state was saved")
+        disturbed.add_number("pipeline/bright_pipeline/training/loop.py")
+        disturbed.edit("pipeline/bright_pipeline/train_autoencoder.py", "import typer\n", "import missing\n")
         (job,) = disturbed.cluster.running()
         # The profile's --signal does this before the time limit.
         disturbed.cluster.call("scancel", "--signal=TERM", job)

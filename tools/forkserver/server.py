@@ -55,7 +55,7 @@ MOUNTS = 0x00020000  # CLONE_NEWNS
 
 
 class Loaded(MetaPathFinder, Loader):
-    """Gives a fork the project's modules of this process, where it would import them from the same folder.
+    """Gives a fork the project's modules of this process, where it would import them from the same folder or its copy.
 
     A fork that imports them from another folder computes digests of code only for files that differ.
     """
@@ -69,7 +69,7 @@ class Loaded(MetaPathFinder, Loader):
         importlib.import_module("drawn").draw_a_figure()
         measurements = sys.modules[f"{OWN}.stages.measurements"]
         measurements.paper_config()  # remembered
-        code = sys.modules[CODE]
+        code, copies = sys.modules[CODE], importlib.import_module(f"{OWN}.engine.code_copy")
         self.known = {one.name: one for one in code.Code().closure([f"{OWN}.{stage}" for stage in stages])}
         self.modules = {name: one for name, one in sys.modules.items() if name.partition(".")[0] == OWN}
         files = (Path(one.__file__) for one in self.modules.values() if one.__file__)
@@ -77,6 +77,7 @@ class Loaded(MetaPathFinder, Loader):
         self.contents = {one.path: one.path.read_bytes() for one in self.known.values()}
         self.digesting = {file: (Path(folder) / OWN / file).read_bytes() for file in DIGESTING}
         self.remember(code)
+        self.copy = copies.copy_path(copies.code_files([])).name
         for name in self.modules:
             del sys.modules[name]
         del sys.path[0]
@@ -89,9 +90,7 @@ class Loaded(MetaPathFinder, Loader):
             one, path = self.known.get(name), self_.file(name)
             if one is None or path is None:
                 return read(self_, name)
-            state = code.file_state(path)
-            is_same = (path, state) == (one.path, one.state) or path.read_bytes() == self.contents[one.path]
-            return one._replace(path=path, state=state) if is_same else read(self_, name)
+            return one._replace(path=path) if path.read_bytes() == self.contents[one.path] else read(self_, name)
 
         code.Code.module = module
 
@@ -105,7 +104,7 @@ class Loaded(MetaPathFinder, Loader):
                 return None
             spec.loader = Remembering(spec.loader, self.remember)
             return spec
-        if spec.origin != self.modules[OWN].__file__:
+        if spec.origin != self.modules[OWN].__file__ and Path(spec.origin).parents[1].name != self.copy:
             return None
         if any(path.stat().st_mtime_ns != moment for path, moment in self.written.items()):
             return None  # somebody is editing

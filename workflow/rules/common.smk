@@ -14,6 +14,7 @@ from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.engine.code_copy import code_files, copy_path
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.engine.jobs import Output, path_of, planned
 from bright_pipeline.engine.reservations import reserve
@@ -91,6 +92,16 @@ def make_jobs():
 
 
 jobs = make_jobs()
+
+
+def own_code():
+    """The files of the package, and of those with this config's families."""
+    with one_line():
+        return code_files(root.partition(".")[0] for job in jobs(planned).values() for root in job.code_roots)
+
+
+code = {} if CODE_COPY else own_code()
+code_copy = CODE_COPY or str(copy_path(code))
 
 
 @cache
@@ -174,8 +185,8 @@ def command(wildcards):
 
 
 def start(command):
-    """The shell command that starts a stage; it ignores a pipeline.py or data/ in the folder of the run."""
-    search = [str(SOURCE) if IS_CHECKOUT else "", os.environ.get("PYTHONPATH", "")]
+    """The shell command that starts a stage of the copied code; it ignores a data/ in the folder of the run."""
+    search = [code_copy, os.environ.get("PYTHONPATH", "")]
     paths = shlex.quote(os.pathsep.join(filter(None, search))).replace("{", "{{").replace("}", "}}")
     return f"PYTHONPATH={paths} python -P -m {command}"
 

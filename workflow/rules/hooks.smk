@@ -11,6 +11,7 @@ from bright_pipeline.base.amounts import readable_duration
 from bright_pipeline.base.locks import is_locked, lock_holder
 from bright_pipeline.base.process import on_end_request
 from bright_pipeline.commands.status import job_states, outlook
+from bright_pipeline.engine.code_copy import VARIABLE, keep_copy
 from bright_pipeline.engine.shards import write_arguments
 from bright_pipeline.plan.checks import obstacles, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
@@ -43,6 +44,7 @@ def check_before_the_first_job():
     with one_line():
         touch_future_files(str(path) for job in pending_jobs() for path in job.input)
         write_arguments(asked.jobs)
+        os.environ[VARIABLE] = str(keep_copy(code))
         if this_run["reservations"] is None:  # no store when the plan was made
             reservations = this_run["reservations"] = Reservations()
             if (other := reservations.take(to_make(asked))) is not None:

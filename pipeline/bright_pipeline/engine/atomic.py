@@ -22,7 +22,7 @@ from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.locks import wait_for_lock
 from bright_pipeline.base.paths import WORK
 from bright_pipeline.engine.checksums import SUMS, Checksum, has_checksum, read_sums, sums_text, take_checksum
-from bright_pipeline.engine.code import check_code, used_libraries
+from bright_pipeline.engine.code import used_libraries
 
 ABANDONED_AFTER_S = 7 * 24 * 3600  # no process writes one file for a week
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM)  # the operation is missing in a file system
@@ -61,7 +61,6 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if has_checksum(path):
-            check_code()  # no result of edited code under the digest of the planned code
             # The line of a replaced file is removed first: a process killed in between leaves a file without a line,
             # which the next run adds, and never a file with the checksum of another content.
             checksum = replace(take_checksum(temporary), libraries=used_libraries())

@@ -4,21 +4,19 @@ The digest covers the canonical form of the stage's command and of every module 
 inside functions. Of another package (`family: my_package.my_family`) it covers the modules that a family imports from
 there. Modules are found by path: planning imports none of them.
 
-The workflow passes the digest to each stage (`--code ROOT+ROOT=DIGEST`). A stage compares it with its code at its
-start, and before it puts an output or a saved state in place. Without the option, by hand, nothing is compared.
+The workflow passes the digest to each stage (`--code ROOT+ROOT=DIGEST`), which starts from the run's copy of the code
+(`bright_pipeline.engine.code_copy`) and compares it once. Without the option, by hand, nothing is compared.
 """
 
 import ast
 import hashlib
-import marshal
 import platform
-import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
-from importlib.util import cache_from_source, find_spec, resolve_name
+from importlib.util import find_spec, resolve_name
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 OWN = __name__.partition(".")[0]
 OPTION = "--code"
 OPTION_DIGITS = 16  # of the digest in the option
-REMEDY = "undo the edit, or start snakemake again"
+REMEDY = "start snakemake again"
 
 EXCLUDED = "excluded_from_digest.yaml"  # in the folder of a package that uses the engine
 
@@ -45,18 +43,9 @@ class Module(NamedTuple):
 
     name: str
     path: Path
-    state: tuple[int, ...] | None  # times and size of the file, taken before it was read
     digest: str
     imports: tuple[str, ...]
     libraries: tuple[str, ...]  # first names of the third-party modules that it imports
-
-
-def file_state(path: Path) -> tuple[int, ...] | None:
-    """Times and size of a file; None if it is missing. `cp -p` keeps its time of modification, but not of change."""
-    with suppress(FileNotFoundError):
-        facts = path.stat()
-        return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
-    return None
 
 
 class Code:
@@ -89,33 +78,33 @@ class Code:
         if name not in self.modules:
             path = self.file(name)
             assert path is not None
-            state = file_state(path)
             try:
                 tree = ast.parse(self.read(path), str(path))
             except SyntaxError as error:
                 raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
             imports, libraries = self._imports(tree, name, path)
             digest = hashlib.sha256(canonical(tree).encode()).hexdigest()
-            self.modules[name] = Module(name, path, state, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
+            self.modules[name] = Module(name, path, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
         return self.modules[name]
 
     def file(self, name: str) -> Path | None:
         """The source file of a module; None if there is none."""
         if name not in self.files:
             package, _, rest = name.partition(".")
-            # The folders of the package, or a top-level module's file without its suffix; nothing is imported.
-            folders: list[Path] = []
-            if package == OWN:
-                folders = [self.root / OWN]
-            elif (spec := find_spec(package)) is not None:
-                if spec.submodule_search_locations is not None:
-                    folders = list(map(Path, spec.submodule_search_locations))
-                elif spec.origin and spec.origin.endswith(".py"):
-                    folders = [Path(spec.origin).with_suffix("")]
-            bases = [folder.joinpath(*rest.split(".")) if rest else folder for folder in folders]
+            bases = [folder.joinpath(*rest.split(".")) if rest else folder for folder in self.bases(package)]
             paths = [path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))]
             self.files[name] = next((path for path in paths if path.is_file()), None)
         return self.files[name]
+
+    def bases(self, package: str) -> list[Path]:
+        """The folders of a package, or a top-level module's file without its suffix; nothing is imported."""
+        if package == OWN:
+            return [self.root / OWN]
+        if (spec := find_spec(package)) is None:
+            return []
+        if spec.submodule_search_locations is not None:
+            return list(map(Path, spec.submodule_search_locations))
+        return [Path(spec.origin).with_suffix("")] if spec.origin and spec.origin.endswith(".py") else []
 
     def is_excluded(self, name: str) -> bool:
         """Whether no digest covers a module, by the exceptions of its package."""
@@ -200,7 +189,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 _running: tuple[list[str], list[Module]] | None = None
-"""The roots and modules of this process's stage, as they were at its start; None without `--code`."""
+"""The roots and modules of this process's stage; None without `--code`."""
 
 
 def start_code_check(option: str) -> None:
@@ -213,50 +202,12 @@ def start_code_check(option: str) -> None:
     if not expected or not digest.startswith(expected):
         code = f"the code of {names} in {ROOT / OWN} has digest {digest[: len(expected)]}"
         raise InputError(f"{_stage(roots)}: {code}, and this run was planned with {expected}; {REMEDY}")
-    stale = [module for module in modules if remove_stale_bytecode(module.path)]
-    if loaded := next((module for module in stale if module.name in sys.modules), None):
-        raise InputError(f"{_stage(roots)}: bytecode of an earlier {loaded.path} was loaded; it is removed, run again")
     _running = roots, modules
-
-
-def remove_stale_bytecode(path: Path) -> bool:
-    """Whether Python would load, or has loaded, bytecode of another content of this file; that is removed.
-
-    Python compares the file's size and the second of its modification, which `cp -p` and `rsync -t` set.
-    """
-    cached = Path(cache_from_source(str(path)))
-    try:
-        file, data = path.stat(), b""
-        if cached.stat().st_mtime_ns <= file.st_ctime_ns:  # the file was put here after it had been compiled
-            data = cached.read_bytes()
-        expected = struct.pack("<III", 0, int(file.st_mtime) & 0xFFFFFFFF, file.st_size & 0xFFFFFFFF)
-        if data[4:16] != expected:  # none, or Python compiles the file again
-            return False
-        is_stale = bool(marshal.loads(data[16:]) != compile(path.read_bytes(), path, "exec", dont_inherit=True))
-    except (OSError, ValueError, TypeError, EOFError):
-        return False
-    with suppress(OSError):  # where it cannot be removed, it is compared again next time
-        cached.unlink()
-    return is_stale
 
 
 def running_roots() -> list[str]:
     """The modules in the `--code` of this process's stage; empty by hand."""
     return _running[0] if _running is not None else []
-
-
-def check_code() -> None:
-    """InputError if the stage's code was edited since its start; called before a result is put in place."""
-    global _running
-    if _running is None or all(file_state(module.path) == module.state for module in _running[1]):
-        return
-    roots, modules = _running
-    now = _modules(roots)
-    digests = {module.name: module.digest for module in now}
-    edited = next((module.path for module in modules if digests.get(module.name) != module.digest), None)
-    if edited is not None:
-        raise InputError(f"{_stage(roots)}: {edited} was edited while the stage was running; {REMEDY}")
-    _running = roots, now  # only words were edited
 
 
 def used_libraries() -> dict[str, str]:
