@@ -7,9 +7,17 @@ import pytest
 import torch
 from bright_pipeline.base.progress import logger
 from bright_pipeline.models import retrieval
-from bright_pipeline.models.levels import GatherRetrieval
-from bright_pipeline.models.retrieval import KERNELS, Kernels, choose, comparison_levels, differentiated
-from reference_hash_grid import StandIn, hash_tables, make_tables
+from bright_pipeline.models.levels import GatherRetrieval, make_levels
+from bright_pipeline.models.retrieval import (
+    KERNELS,
+    Kernels,
+    choose,
+    comparison_levels,
+    differentiated,
+    tinycudann_nodes,
+    without_tinycudann,
+)
+from reference_hash_grid import StandIn, hash_tables, make_tables, table_settings
 
 
 def kernel(compute=lambda gather, tables, code: gather(tables, code)):
@@ -116,7 +124,7 @@ def of_package(tables):
 
 def with_package(retrieval, **geometry):
     """The strategy chosen for keys of a GPU, which are on the CPU here."""
-    tables = make_tables(retrieval, **geometry)
+    tables = make_tables(retrieval, finest=12, **geometry)
     return choose(tables.settings, tables.fallback, tables.feature_size, torch.device("cpu")).name
 
 
@@ -152,6 +160,35 @@ def test_the_package_is_taken_where_it_can_run(package, lines):
     assert [line.partition(":")[0] for line in lines] == ["retrieval"] * 3
 
 
+# What the package's own functions compute, compiled for a CPU: nodes by level, where they are not those of its formula.
+NODES = {
+    (4, 64): {}, (4, 32): {}, (8, 64): {}, (16, 128): {}, (16, 256): {},
+    (16, 64): {15: 65}, (4, 16): {15: 17}, (16, 32): {15: 33},
+    (4, 128): {3: 9, 6: 17, 9: 33, 12: 65, 15: 129}, (4, 256): {5: 17, 10: 65, 15: 257},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("entries_log2", [18, 22])
+@pytest.mark.parametrize("ends", NODES)
+def test_the_package_is_refused_where_it_rounds_to_other_nodes(package, ends, entries_log2):
+    settings = table_settings(16, *ends, 3, entries_log2, "tcnn")
+    levels = make_levels(settings)
+    pairs = zip(tinycudann_nodes(levels), levels, strict=True)
+    other = {number: nodes for number, (nodes, level) in enumerate(pairs) if nodes != level.nodes}
+    dense = [number for number in other if not levels[number].hashed]
+    line = "rounding in float32, it has {} nodes at level {}, which has {}"
+    first = [line.format(other[number], number, levels[number].nodes) for number in dense[:1]]
+    assert other == NODES[ends]
+    assert without_tinycudann(settings) == (first[0] if first else None)
+
+
+def test_the_package_is_refused_where_its_card_may_round_to_other_nodes(package):
+    assert without_tinycudann(table_settings(16, 16, 64, 4, 18, "tcnn")) is None  # hashed in both: the same entries
+    for resolutions, coarsest, finest in ((2, 7, 16), (8, 5, 52)):  # a fused multiply-add; another log2f
+        line = without_tinycudann(table_settings(resolutions, coarsest, finest, 3, 18, "tcnn"))
+        assert f"may have {finest + 1} nodes at level {resolutions - 1}, which has {finest}" in line
+
+
 def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
     def larger(*arguments, **named):
         encoding = StandIn(*arguments, **named)
@@ -165,7 +202,7 @@ def test_a_package_with_other_table_sizes_is_refused(package, monkeypatch):
 
 def test_without_cuda_the_fallback_is_one_line(monkeypatch, lines):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    tables, code = make_tables("tinycudann"), torch.rand(1, 2, 4, 4)
+    tables, code = make_tables("tinycudann", finest=12), torch.rand(1, 2, 4, 4)
     assert torch.equal(tables.retrieve(code), tables.retrieve(code))
     assert lines == ["retrieval: separable in place of tinycudann: there is no CUDA device"]
     assert with_package("tinycudann", key_length=2) == "gather"

@@ -5,10 +5,12 @@ tables. `auto` is a rule and not a timing, since two machines must not train one
 """
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,6 +25,7 @@ NODE_SHARE = 1e-3  # of the keys may be within rounding of a node and have the g
 SMALL_LOG2, LARGE_LOG2 = 12, 18  # the largest tables of the comparison; 18 is the paper's
 TINYCUDANN_FEATURES = (1, 2, 4, 8)  # per level, that tiny-cuda-nn has kernels for
 TINYCUDANN_KEY_LENGTHS = (1, 2)  # its grids have 2 to 4 dimensions, ours C_key + 2
+ROUNDING = 2e-6  # of a power in tiny-cuda-nn: a GPU's exp2f, C's log2f times the level; whole exponents have none
 
 
 class Retrieval(Protocol):
@@ -33,8 +36,8 @@ class Retrieval(Protocol):
     def __call__(self, tables: Tensor, code: Tensor) -> Tensor: ...
 
 
-def without_tinycudann(settings: HashTables) -> str | None:
-    """Why tiny-cuda-nn cannot read these tables here; None if it can."""
+def unlike_tinycudann(settings: HashTables) -> str | None:
+    """Why tiny-cuda-nn cannot read these tables on any machine; None if it can."""
     if settings.convention != "tcnn":
         return f"its tables follow the convention tcnn, not {settings.convention}"
     if settings.key_length not in TINYCUDANN_KEY_LENGTHS:
@@ -43,6 +46,39 @@ def without_tinycudann(settings: HashTables) -> str | None:
         return "its queries have (x, y)"
     if settings.features_per_entry not in TINYCUDANN_FEATURES:
         return f"it has no kernels for features_per_entry {settings.features_per_entry}"
+    levels = make_levels(settings)
+    for error, verb in ((0, "has"), (-ROUNDING, "may have"), (ROUNDING, "may have")):
+        for number, (level, nodes) in enumerate(zip(levels, tinycudann_nodes(levels, error), strict=True)):
+            hashed_in_both = min(nodes, level.nodes) ** level.dimensions > level.entries
+            if nodes != level.nodes and not hashed_in_both:
+                return f"rounding in float32, it {verb} {nodes} nodes at level {number}, which has {level.nodes}"
+    return None
+
+
+def growth(levels: tuple[Level, ...]) -> float:
+    """The factor b between the resolutions of two levels."""
+    return ((levels[-1].scale + 1) / (levels[0].scale + 1)) ** (1 / max(len(levels) - 1, 1))
+
+
+def tinycudann_nodes(levels: tuple[Level, ...], error: float = 0) -> list[int]:
+    """Nodes per dimension of each level as tiny-cuda-nn computes them, in float32: the scale is r_min 2^(l log2 b) - 1.
+
+    error: relative, of powers whose exponents are not whole. Powers and the logarithm are doubles, rounded: C's float32
+    functions, which the package uses, nearly always give these numbers, and NumPy's often do not.
+    """
+    coarsest, log2 = np.float32(round(levels[0].scale + 1)), np.float32(math.log2(np.float32(growth(levels))))
+    nodes = []
+    for number in range(len(levels)):
+        exponent = float(np.float32(number) * log2)
+        power = np.float32(2**exponent * (1 + error * (abs(exponent - round(exponent)) > ROUNDING)))
+        nodes.append(math.ceil(power * coarsest - np.float32(1)) + 1)
+    return nodes
+
+
+def without_tinycudann(settings: HashTables) -> str | None:
+    """Why tiny-cuda-nn cannot read these tables here; None if it can."""
+    if (problem := unlike_tinycudann(settings)) is not None:
+        return problem
     if not torch.cuda.is_available():
         return "there is no CUDA device"
     try:
@@ -66,7 +102,6 @@ class TinyCudaNNRetrieval:
 
     def __init__(self, levels: tuple[Level, ...], settings: HashTables, feature_size: int):
         self.feature_size = feature_size
-        coarsest, finest = levels[0].scale + 1, levels[-1].scale + 1
         self.encoding: nn.Module = importlib.import_module("tinycudann").Encoding(
             n_input_dims=settings.key_length + 2,
             encoding_config={
@@ -74,8 +109,8 @@ class TinyCudaNNRetrieval:
                 "n_levels": len(levels),
                 "n_features_per_level": settings.features_per_entry,
                 "log2_hashmap_size": settings.entries_log2,
-                "base_resolution": round(coarsest),
-                "per_level_scale": (finest / coarsest) ** (1 / max(len(levels) - 1, 1)),
+                "base_resolution": round(levels[0].scale + 1),
+                "per_level_scale": growth(levels),
                 "interpolation": "Linear",
             },
             dtype=torch.float32,
