@@ -24,7 +24,7 @@ from bright_pipeline.evaluation.metrics import generation_metrics
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
 from bright_pipeline.make_table import make_table
 from bright_pipeline.models.metric_networks.manifest import fetchable, manifest, network, network_path
-from bright_pipeline.plan.checks import networks_needed, networks_used, obstacles, skipped_metrics
+from bright_pipeline.plan.checks import networks_needed, networks_used, obstacles, replaced_strategies, skipped_metrics
 from bright_pipeline.settings.spaces import NETWORKS as METRIC_NETWORKS
 from bright_pipeline.settings.spaces import SPACES, fewest_images
 from bright_pipeline.stages import datasets
@@ -121,6 +121,16 @@ def test_a_loss_neighbours_and_studies_need_their_network(monkeypatch: pytest.Mo
 
 
 CONFIG = Path("config.yaml")
+
+
+def test_tables_that_tiny_cuda_nn_cannot_read_are_named_before_the_first_job() -> None:
+    values = tiny_values()
+    for name, coarsest in (("main", 16), ("without-noise", 4)):
+        ends = {"resolutions": 16, "coarsest_resolution": coarsest, "finest_resolution": 64}
+        values["autoencoders"][name]["tables"] = {**ends, "retrieval": "tinycudann"}
+    (line,) = replaced_strategies(tiny_plan(values))
+    assert line.startswith("autoencoders main, early: separable or gather in place of tinycudann: rounding in float32")
+    assert replaced_strategies(tiny_plan()) == []
 
 
 def test_the_doctor_ends_with_1_and_what_stops_a_run(networks_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

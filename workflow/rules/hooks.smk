@@ -13,7 +13,7 @@ from bright_pipeline.base.process import on_end_request
 from bright_pipeline.commands.status import job_states, outlook
 from bright_pipeline.engine.code_copy import VARIABLE, keep_copy
 from bright_pipeline.engine.shards import write_arguments
-from bright_pipeline.plan.checks import obstacles, skipped_metrics
+from bright_pipeline.plan.checks import obstacles, replaced_strategies, skipped_metrics
 from bright_pipeline.engine.checks import touch_future_files
 from bright_pipeline.engine.records import REFUSED, read_record
 from bright_pipeline.engine.reservations import Reservations, remove_states, to_make
@@ -31,7 +31,7 @@ def check_before_the_first_job():
     with one_line():
         jobs.fingerprints.keep()
     asked = needed().among([shard for _, shard in pending])
-    for line in skipped_metrics(asked.jobs):
+    for line in [*skipped_metrics(asked.jobs), *replaced_strategies(jobs)]:
         print(line, file=sys.stderr)
     if problems := obstacles(jobs, asked):
         stop("\nerror: ".join(problems))

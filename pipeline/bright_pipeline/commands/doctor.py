@@ -31,7 +31,7 @@ from bright_pipeline.estimation.space import missing_space
 from bright_pipeline.models.metric_networks.files import NetworkState, network_state
 from bright_pipeline.models.metric_networks.manifest import is_unchecked, manifest
 from bright_pipeline.models.retrieval import KERNELS
-from bright_pipeline.plan.checks import networks_used, obstacles
+from bright_pipeline.plan.checks import networks_used, obstacles, replaced_strategies
 from bright_pipeline.settings.autoencoder import HashTables
 from bright_pipeline.settings.dataset import Source
 from bright_pipeline.settings.diffusion import FilesSamples
@@ -70,6 +70,8 @@ def doctor(
         if state.status in ("wrong", "missing") and state.line not in stopping:
             skipped = state.name in asked and state.status == "missing"
             print(f"{'skipped' if skipped else 'not needed now'}: {state.line}")
+    for line in replaced_strategies(jobs):
+        print(line)
     if needed > free:
         print(f"may fill the disk: a run takes up to {needed / GIBI:.1f} GiB, {free / GIBI:.1f} GiB are free")
     for line in stopping:

@@ -11,6 +11,7 @@ from bright_pipeline.engine.run import Needed
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.models.metric_networks.manifest import manifest, missing_line
 from bright_pipeline.plan.publish import recorded_config
+from bright_pipeline.settings.autoencoder import Autoencoder
 from bright_pipeline.stages.common import Jobs
 
 
@@ -43,6 +44,19 @@ def skipped_metrics(jobs: Iterable[Job]) -> list[str]:
     names = networks_omitted(jobs)
     where = "`bright doctor CONFIG` lists these metrics and where to get the networks"
     return [f"the tables lack the metrics of missing networks ({', '.join(names)}): {where}"] if names else []
+
+
+def replaced_strategies(jobs: Jobs) -> list[str]:
+    """One line for each reason why tiny-cuda-nn, which entries ask for, cannot read their tables on any machine."""
+    entries: dict[str, list[str]] = {}
+    for name, entry in jobs.config.autoencoders.items():
+        if isinstance(entry, Autoencoder) and entry.tables.retrieval == "tinycudann":
+            from bright_pipeline.models.retrieval import unlike_tinycudann  # loads torch
+
+            if problem := unlike_tinycudann(entry.tables):
+                entries.setdefault(problem, []).append(name)
+    replacement = "separable or gather in place of tinycudann"
+    return [f"autoencoders {', '.join(names)}: {replacement}: {problem}" for problem, names in entries.items()]
 
 
 def name_clash(jobs: Jobs, config: str) -> str | None:
