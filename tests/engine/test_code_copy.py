@@ -13,7 +13,7 @@ import pytest
 from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.engine import code_copy
 from bright_pipeline.engine.code import ROOT, Code
-from bright_pipeline.engine.code_copy import COPIES, code_files, copy_path, keep_copy
+from bright_pipeline.engine.code_copy import COPIES, code_files, copy_path, damaged_copies, difference, keep_copy
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_a_copy_has_the_package_and_the_packages_of_families_and_is_read_only(fo
     package = ROOT / "bright_pipeline"
     for path in (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         assert (copy / "bright_pipeline" / path.relative_to(package)).read_bytes() == path.read_bytes()
-    assert all(path.stat().st_mode & 0o222 == 0 for path in copy.rglob("*") if path.is_file())
+    assert all(path.stat().st_mode & 0o222 == 0 for path in copy.rglob("*.py"))
+    images = "data/embedded/openclipart/openclipart.zip"
+    assert (copy / "bright_pipeline" / images).samefile(package / images), "large data take no space again"
     script = "import mine.family, alone, bright_pipeline.stages; print(mine.family.__file__, bright_pipeline.__file__)"
     environment = os.environ | {"PYTHONPATH": str(copy)}
     said = subprocess.run([sys.executable, "-P", "-c", script], env=environment, text=True, capture_output=True).stdout
@@ -55,8 +57,10 @@ def test_one_copy_for_each_content_and_a_damaged_one_is_made_again(folder: Path)
         module = next(path for path in (second / "bright_pipeline" / "models").glob("*.py"))
         module.chmod(0o644)
         spoil(module)
+        assert list(damaged_copies()) == [second.relative_to(folder)]
         assert keep_copy(code_files(["mine"])) == second
         assert module.read_bytes() == (ROOT / module.relative_to(second)).read_bytes()
+        assert not list(damaged_copies())
 
 
 def test_a_copy_that_is_killed_or_finds_no_space_leaves_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +102,18 @@ def test_what_cannot_be_copied_is_one_line(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(code_copy, "PROJECT", Code(Path(archive)))
     with pytest.raises(InputError, match=r"^bright_pipeline: no folder or file with its code at .*zipped\.zip"):
         code_files([])
+
+
+def test_a_difference_has_the_lines_that_digests_see_and_no_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = folder / "mine" / "family.py"
+    family.write_text('"""One."""\nimport mine.helper\n\n\ndef double(x):\n    """Twice."""\n    return x * 2\n')
+    copy = keep_copy(code_files(["mine"]))
+    family.write_text('"""A family."""\nimport mine.helper\n\ndef double(x):  # of numbers\n    return x + 2\n')
+    monkeypatch.setattr(code_copy, "PROJECT", Code())
+    lines = difference(copy.name, "mine.family")
+    assert lines[:2] == [f"--- {COPIES / copy.name}/mine/family.py", f"+++ {family}"]
+    assert [line for line in lines[2:] if line[0] in "-+"] == ["-    return x * 2", "+    return x + 2"]
+    with pytest.raises(InputError, match=r"^results/code/0123456789ab, which has the earlier lines, is not here$"):
+        difference("0123456789ab", "mine.family")

@@ -296,7 +296,9 @@ def test_an_identity_is_written_once_and_a_damaged_one_gets_one_line(jobs: Jobs)
     finish(jobs)
     path = identity_path(*jobs(autoencoder, "main").key)
     identity = jobs(autoencoder, "main").identity
-    assert json.loads(path.read_text()) == identity
+    recorded = json.loads(path.read_text())
+    modules = recorded.pop("made_by")["modules"]
+    assert recorded == identity and "bright_pipeline.training.loop" in modules
     for content, problem in (
         ("{", "not JSON"),
         (json.dumps(identity | {"settings": {"seed": 123}}), f"its content does not have the digest {path.stem[-12:]}"),

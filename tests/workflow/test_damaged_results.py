@@ -19,6 +19,7 @@ OF_NO_USE = {
     r"records/.*": "how jobs ran; no number of a table",
     r"work/[^/]+/(lock|tensorboard/.*|.*tfevents.*)": "no stage reads it",
     r"work/\.?fingerprints\.json.*": "times: without them raw images are read again",
+    r"code/.*": "compared as a whole, or bytecode: test_code_copy.py",
     r"work/costs\.json": "of earlier estimates: without it models are counted again",
 }
 WRITTEN_AGAIN = r"tiny/(config\.yaml|dvc\.yaml|(metrics|headline)\.json|published\.json)"

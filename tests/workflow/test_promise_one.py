@@ -3,6 +3,7 @@
 import base64
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -106,6 +107,40 @@ def test_an_edit_during_a_run_reaches_none_of_its_jobs_and_the_next_run(changeab
     assert len(changeable.folders("../code")) == 1
     changeable.run("table5")
     assert len(changeable.folders("../code")) == 2, "and each version has one copy"
+
+
+def test_accept_shows_the_edited_lines_before_it_records_anything(changeable: Workflow) -> None:
+    """A renamed variable and a comment, then an operator, against the copy of the code that made the results."""
+    changeable.edit(
+        EDITED,
+        "    sets = generated.features, reference.features\n",
+        "    two = generated.features, reference.features\n",
+    )
+    changeable.edit(EDITED, "frechet_distance(*sets, library)", "frechet_distance(*two, library)  # the same")
+    changeable.edit(EDITED, "frechet_interval(*sets, distance)", "frechet_interval(*two, distance)")
+
+    def shown() -> list[str]:
+        said = changeable.python("bright_pipeline.commands", "accept", "config.yaml", "--dry-run").text
+        assert re.search(r"^score_features: \d+ of \d+ results accepted$", said, re.MULTILINE)
+        assert re.search(rf"^--- results/code/[0-9a-f]{{12}}/{EDITED.removeprefix('pipeline/')}$", said, re.MULTILINE)
+        return [line[1:].strip() for line in said.splitlines() if re.match(r"[-+] ", line)]
+
+    assert shown() == [
+        "sets = (generated.features, reference.features)",
+        "distance = frechet_distance(*sets, library)",
+        "return {'frechet_distance': Value(number=distance, interval=frechet_interval(*sets, distance))}",
+        "two = (generated.features, reference.features)",
+        "distance = frechet_distance(*two, library)",
+        "return {'frechet_distance': Value(number=distance, interval=frechet_interval(*two, distance))}",
+    ]
+    assert not (changeable.folder / "results/accepted.json").exists()
+    changeable.edit(EDITED, "(split + 1) * len(logits)", "(split + 2) * len(logits)")
+    assert sum("split + " in line for line in shown()) == 2
+    changeable.remove("results/code")
+    said = changeable.python("bright_pipeline.commands", "accept", "config.yaml", "--dry-run").text
+    assert re.search(
+        r"^  bright_pipeline.evaluation.metrics differs; results/code/\w+, which .* is not here$", said, re.M
+    )
 
 
 def test_another_checkout_on_the_search_path_does_not_replace_the_runs_own(changeable: Workflow) -> None:

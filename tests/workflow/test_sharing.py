@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -37,6 +38,11 @@ def test_a_fresh_clone_computes_nothing_twice(shared: Place, clone: Place) -> No
     clone.dvc("pull")
     assert clone.payloads() == shared.payloads()
     assert clone.run("-n").nothing_to_do
+    (copy,) = clone.folders("../code")
+    said = clone.python("bright_pipeline.commands", "provenance", str(clone.folders("autoencoders")[0])).text
+    assert re.search(rf"^  made_by: .*version \S+, commit \w+\S*: results/code/{copy.name}'?$", said, re.MULTILINE), (
+        said
+    )
 
     shard = min((clone.folder / "results/store/samples").glob("main-*/images-*.zip"))
     images = shard.read_bytes()

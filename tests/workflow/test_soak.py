@@ -30,8 +30,8 @@ SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6
 KILLS = 5 if "SOAK_RUNS" in os.environ else 2
 LATEST_S = 12.0  # finished jobs stay finished, so the moments are spread over the whole run
 TRAININGS = 3  # of the tiny config
-# Logs, records of jobs, saved states: no final files.
-PASSING = {"logs", "records", "work", "networks"}
+# Logs, records of jobs, saved states, code and its bytecode: no final files.
+PASSING = {"code", "logs", "records", "work", "networks"}
 
 
 def without_speed(config: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ import yaml
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE
 from bright_pipeline.engine.checksums import result_libraries
-from bright_pipeline.engine.damage import recorded_of
+from bright_pipeline.engine.code_copy import COPIES
+from bright_pipeline.engine.damage import code_of, recorded_of
 from bright_pipeline.engine.jobs import DIGEST_LENGTH
 from bright_pipeline.plan.publish import tracked_as
 from bright_pipeline.stages import all_stages
@@ -65,4 +66,8 @@ def entry_of(digest: str) -> dict[str, Any]:
     if names := sorted(set().union(*records)):
         versions = {name: sorted({libraries[name] for libraries in records if name in libraries}) for name in names}
         entry["libraries"] = {name: " and ".join(numbers) for name, numbers in versions.items()}
+    if copy := (made := code_of(identity["stage"], digest)).get("copy"):
+        entry["made_by"] = (
+            f"version {made['version']}: {COPIES / copy}{'' if (COPIES / copy).exists() else ', not here'}"
+        )
     return entry | identity

@@ -10,6 +10,8 @@ from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import STORE, WORK
 from bright_pipeline.config.root import read_config
+from bright_pipeline.engine.code_copy import COPIES
+from bright_pipeline.engine.damage import code_of
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.reservations import Reservations, has_locks, in_use
 from bright_pipeline.engine.store import identity_path
@@ -22,7 +24,7 @@ def prune(
     configs: Annotated[list[Path], typer.Argument(help="The configs whose results stay.", metavar="CONFIG...")],
     yes: Annotated[bool, typer.Option("--yes", help="Remove the listed folders.")] = False,
 ) -> None:
-    """List the folders of results/store and results/work that none of these configs uses; --yes removes them.
+    """List the folders of results/store, work and code that none of these configs uses; --yes removes them.
 
     Saved states and snapshots of finished trainings are listed too; folders in use by a run or a training are not.
     Results of a run with settings on the command line (--config seed=1) belong to no config file and are listed.
@@ -48,8 +50,9 @@ def prune(
             folder.unlink()
         elif yes:
             shutil.rmtree(folder)
-        if yes and folder.parent.parent == STORE:
+        if yes:
             dvc_file(folder).unlink(missing_ok=True)  # `dvc pull` would bring it back
+        if yes and folder.parent.parent == STORE:
             for stage in all_stages().values():
                 if stage.folder == folder.parent.name:
                     identity_path(stage.name, folder.name.rpartition("-")[2]).unlink(missing_ok=True)
@@ -69,5 +72,6 @@ def unused(plans: list[Jobs], configs: list[Path]) -> list[Path]:
             if job.stage.copies_states and not job.complete:
                 used |= {training.work for training in job.upstream}  # it has the snapshot, or will have it
             used |= {job.folder} if job.is_training and job.complete else {job.folder, job.work}
-    present = [*STORE.glob("*/*"), *WORK.glob("*")]
+            used |= {COPIES / copy for copy in [code_of(*job.key).get("copy")] if copy}
+    present = [*STORE.glob("*/*"), *WORK.glob("*"), *COPIES.glob("*"), *COPIES.glob(".*.partial")]
     return sorted(path for path in present if path.is_dir() and path not in used and not in_use(path))

@@ -20,6 +20,8 @@ from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import problems
+from bright_pipeline.engine.code_copy import COPIES
+from bright_pipeline.engine.damage import code_of
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.models.metric_networks.files import network_state
 from bright_pipeline.plan.checks import networks_needed
@@ -58,7 +60,10 @@ def share(
 
 
 def sharable(plans: list[Jobs]) -> Iterator[Path]:
-    """Folders of finished jobs, and networks that jobs read. Folders with fewer files than tracked are skipped."""
+    """Folders of finished jobs, the copies of their code, and networks that jobs read.
+
+    Folders with fewer files than tracked are skipped.
+    """
     all_jobs = [job for jobs in plans for job in jobs(planned).values()]
     for folder in sorted({job.folder for job in all_jobs if job.complete}):
         # The folder may have been pulled in part, or have lost a shard.
@@ -68,6 +73,8 @@ def sharable(plans: list[Jobs]) -> Iterator[Path]:
             print(f"left as it was tracked, {folder}: {line}", file=sys.stderr)
         else:
             yield folder
+    copies = {code_of(*job.key).get("copy") for job in all_jobs if job.complete}
+    yield from (path for copy in sorted(filter(None, copies)) if (path := COPIES / copy).is_dir())
     present = [path for path in map(Path, map(network, networks_needed(all_jobs))) if path.is_file()]
     if present and NETWORKS.is_symlink():
         print(f"not tracked, {NETWORKS}: a link to another place, which DVC does not follow", file=sys.stderr)

@@ -17,6 +17,7 @@ from bright_pipeline.base.process import cores
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.checksums import SUMS, difference, read_sums, take_checksum
+from bright_pipeline.engine.code_copy import damaged_copies
 from bright_pipeline.engine.damage import DAMAGED, damaged_path, identity_problem, refused
 from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.engine.reservations import in_use
@@ -92,7 +93,7 @@ def remade(path: Path, job: Job | None) -> tuple[Path, ...]:
 
 
 def records(jobs: Jobs) -> Iterator[Damage]:
-    """Damaged copies in results/RUN, identities, accepted results and networks."""
+    """Damaged copies in results/RUN and of code, identities, accepted results and networks."""
     for copy, stored in published_copies(jobs).items():
         with suppress(InputError, FileNotFoundError, KeyError):  # a damaged list is reported with its folder
             if take_checksum(Path(copy)).sha256 != read_sums(stored.parent)[stored.name].sha256:
@@ -100,6 +101,8 @@ def records(jobs: Jobs) -> Iterator[Damage]:
     for path in sorted(IDENTITIES.glob("*.json")):
         if (line := identity_problem(path)) is not None:
             yield Damage(line, (path,))
+    for folder in damaged_copies():
+        yield Damage(f"{folder}: these files are not those of the copied code; a run copies it again", (folder,))
     yield from (Damage(line) for line in map(refused, jobs(planned).values()) if line is not None)
     for name in networks_needed(jobs(planned).values()):
         if (state := network_state(name, NETWORKS)).status == "wrong":

@@ -25,6 +25,16 @@ def canonical(node: object) -> str:
     return f"{type(node).__name__}({','.join(fields)})"
 
 
+def running_source(tree: ast.Module) -> str:
+    """The code of a tree without what its canonical form omits, one statement a line; changes the tree."""
+    for node in running_statements(tree):
+        for name in node._fields:
+            within = getattr(node, name, None)
+            if isinstance(within, list) and within and isinstance(within[0], ast.stmt):
+                setattr(node, name, [statement for statement in within if _counts(statement)] or [ast.Pass()])
+    return ast.unparse(tree)
+
+
 def running_statements(tree: ast.Module) -> Iterator[ast.AST]:
     """All nodes that contain the statements of a module, and the statements, except imports for types."""
     waiting: list[ast.AST] = [tree]

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.process import is_portable
 from bright_pipeline.base.yaml_files import read_yaml
-from bright_pipeline.engine.canonical import canonical, running_statements
+from bright_pipeline.engine.canonical import canonical, running_source, running_statements
 
 ROOT = Path(__file__).parents[2]
 OWN = __name__.partition(".")[0]
@@ -49,17 +49,19 @@ class Module(NamedTuple):
 
 
 class Code:
-    """The project under `root`; each file is read once."""
+    """The code of packages: those `inside` are under `root`, others where Python finds them. Each file is read once."""
 
-    def __init__(self, root: Path = ROOT, read: Callable[[Path], str | bytes] = Path.read_bytes):
-        self.root, self.read = root, read
+    def __init__(
+        self, root: Path = ROOT, read: Callable[[Path], str | bytes] = Path.read_bytes, inside: Iterable[str] = (OWN,)
+    ):
+        self.root, self.read, self.inside = root, read, frozenset(inside)
         self.modules: dict[str, Module] = {}
         self.files: dict[str, Path | None] = {}
         self._exceptions: dict[str, dict[str, Any]] = {}
 
     def digest(self, roots: Iterable[str]) -> str:
         """One digest of these modules and everything that they import."""
-        return joint_digest(self.closure(roots))
+        return joint_digest(digests(self.closure(roots)))
 
     def closure(self, roots: Iterable[str]) -> list[Module]:
         """These modules, everything that they import, directly or not, and the packages around them, by name."""
@@ -78,14 +80,25 @@ class Code:
         if name not in self.modules:
             path = self.file(name)
             assert path is not None
-            try:
-                tree = ast.parse(self.read(path), str(path))
-            except SyntaxError as error:
-                raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
+            tree = self._tree(path)
             imports, libraries = self._imports(tree, name, path)
             digest = hashlib.sha256(canonical(tree).encode()).hexdigest()
             self.modules[name] = Module(name, path, digest, tuple(sorted(imports)), tuple(sorted(libraries)))
         return self.modules[name]
+
+    def source(self, name: str) -> str:
+        """A module's code as digests see it, one statement a line; empty where there is no such module."""
+        if (path := self.file(name)) is None:
+            return ""
+        tree = self._tree(path)
+        self._imports(tree, name, path)
+        return running_source(tree)
+
+    def _tree(self, path: Path) -> ast.Module:
+        try:
+            return ast.parse(self.read(path), str(path))
+        except SyntaxError as error:
+            raise InputError(f"{path}, line {error.lineno}: {error.msg}; no digest of this code") from None
 
     def file(self, name: str) -> Path | None:
         """The source file of a module; None if there is none."""
@@ -98,8 +111,8 @@ class Code:
 
     def bases(self, package: str) -> list[Path]:
         """The folders of a package, or a top-level module's file without its suffix; nothing is imported."""
-        if package == OWN:
-            return [self.root / OWN]
+        if package in self.inside:
+            return [self.root / package]
         if (spec := find_spec(package)) is None:
             return []
         if spec.submodule_search_locations is not None:
@@ -164,8 +177,13 @@ def with_parents(name: str) -> list[str]:
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
-def joint_digest(modules: Iterable[Module]) -> str:
-    return hashlib.sha256("\n".join(f"{module.name} {module.digest}" for module in modules).encode()).hexdigest()
+def digests(modules: Iterable[Module]) -> dict[str, str]:
+    return {module.name: module.digest for module in modules}
+
+
+def joint_digest(of_modules: dict[str, str]) -> str:
+    """One digest of these modules' digests."""
+    return hashlib.sha256("\n".join(f"{name} {of_modules[name]}" for name in sorted(of_modules)).encode()).hexdigest()
 
 
 @cache
@@ -198,7 +216,7 @@ def start_code_check(option: str) -> None:
     names, _, expected = option.partition("=")
     roots = names.split("+")
     modules = _modules(roots)
-    digest = joint_digest(modules)
+    digest = joint_digest(digests(modules))
     if not expected or not digest.startswith(expected):
         code = f"the code of {names} in {ROOT / OWN} has digest {digest[: len(expected)]}"
         raise InputError(f"{_stage(roots)}: {code}, and this run was planned with {expected}; {REMEDY}")

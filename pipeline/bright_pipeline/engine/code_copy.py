@@ -3,27 +3,38 @@
 It has the package and the packages of the config's families, whole, as they were when the run was planned. An edit, a
 `git pull` or `pip install -U` during a run reaches none of its jobs, here or on other machines; the next run uses the
 new code. A job on a cluster plans from the copy, too.
+
+The record of a result names the copy, so that `bright accept --dry-run` shows what has changed since.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from difflib import unified_diff
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from bright_pipeline.base.amounts import readable_bytes
+from bright_pipeline.base.errors import PROJECT as DISTRIBUTION
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.paths import RESULTS
 from bright_pipeline.engine.atomic import new_folder
-from bright_pipeline.engine.code import OWN, PROJECT
+from bright_pipeline.engine.code import OWN, PROJECT, ROOT, Code, digests
 
 COPIES = RESULTS / "code"
 VARIABLE = "BRIGHT_CODE"  # the run's copy, for its jobs on a cluster
 DIGITS = 12
 LARGEST_BYTES = 100 * 2**20  # of a package with a family
+DATA_BYTES = 2**20  # a larger file is data: it takes no space again where the file system has hard links
 
-Files = dict[str, bytes]  # path in the copy -> content
+Files = dict[str, bytes | Path]  # path in the copy -> content, or a file of data
+
+_kept: dict[str, str] = {}
+"""The copy that this process has kept, and its version."""
 
 
 def code_files(packages: Iterable[str]) -> Files:
@@ -46,12 +57,13 @@ def _package_files(package: str) -> Files:
     if (size := sum(path.stat().st_size for path in found.values())) > LARGEST_BYTES:
         limit = f"a run copies the code of its families, at most {readable_bytes(LARGEST_BYTES)}"
         raise InputError(f"{package}: has {readable_bytes(size)}, and {limit}: keep data outside of the package")
-    return {name.as_posix(): path.read_bytes() for name, path in found.items()}
+    large = {path for path in found.values() if path.stat().st_size > DATA_BYTES}
+    return {name.as_posix(): path if path in large else path.read_bytes() for name, path in found.items()}
 
 
 def copy_path(files: Files) -> Path:
     """The folder of the copy with these files, whether it exists or not; absolute."""
-    lines = (f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(files.items()))
+    lines = (f"{name} {hashlib.sha256(_content(file)).hexdigest()}" for name, file in sorted(files.items()))
     return COPIES.absolute() / hashlib.sha256("\n".join(lines).encode()).hexdigest()[:DIGITS]
 
 
@@ -66,20 +78,80 @@ def keep_copy(files: Files) -> Path:
     if not folder.exists():
         try:
             with new_folder(folder) as temporary:
-                for name, content in files.items():
-                    path = temporary / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-                    with suppress(OSError):  # some file systems set no modes
-                        path.chmod(0o444)
+                for name, file in files.items():
+                    (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                    _write(temporary / name, file)
         except InputError:
             if not is_whole(folder, files):
                 raise
+    _kept.update(copy=folder.name, version=version())
     return folder
+
+
+def _content(file: bytes | Path) -> bytes:
+    return file if isinstance(file, bytes) else file.read_bytes()
+
+
+def _write(path: Path, file: bytes | Path) -> None:
+    if isinstance(file, Path):
+        try:
+            path.hardlink_to(file.resolve())
+            return
+        except OSError:  # on another file system, or on one without links
+            file = file.read_bytes()
+    path.write_bytes(file)
+    with suppress(OSError):  # some file systems set no modes
+        path.chmod(0o444)
+
+
+def version() -> str:
+    """The version of the package, and of a checkout its commit, such as "0.1.0, commit 70718de-dirty"."""
+    with suppress(metadata.PackageNotFoundError, OSError):
+        number = metadata.version(DISTRIBUTION)
+        if not (ROOT.parent / ".git").exists():
+            return number
+        describe = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+        commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+        return f"{number}, commit {commit}" if commit else number
+    return "unknown version"
+
+
+def damaged_copies() -> Iterator[Path]:
+    """Copies whose files are not those that they were made with."""
+    for folder in COPIES.glob(DIGITS * "[0-9a-f]"):
+        paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files: Files = {path.relative_to(folder).as_posix(): path for path in paths}
+        if copy_path(files) != folder.absolute():
+            yield folder
 
 
 def is_whole(folder: Path, files: Files) -> bool:
     """Whether a copy has these files."""
     with suppress(OSError):
-        return all((folder / name).read_bytes() == content for name, content in files.items())
+        return all((folder / name).read_bytes() == _content(file) for name, file in files.items())
     return False
+
+
+def made_by(roots: Iterable[str]) -> dict[str, Any]:
+    """What the record of a result says of its code: the digest of each module, and this run's copy with its version."""
+    return {"modules": digests(PROJECT.closure(roots))} | _kept
+
+
+def edited_modules(made: dict[str, Any], roots: Iterable[str]) -> list[str]:
+    """The modules that differ between the code that made a result (`made_by`) and today's, by name."""
+    then, now = made["modules"], made_by(roots)["modules"]
+    return sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+
+
+def difference(copy: str, module: str) -> list[str]:
+    """What an edit changed in a module since a copy, as digests see it: a unified diff without comments and docstrings.
+
+    InputError if the copy is not here.
+    """
+    folder = COPIES / copy
+    if not folder.is_dir():
+        raise InputError(f"{folder}, which has the earlier lines, is not here")
+    then = Code(folder, inside=[path.stem for path in folder.iterdir()])
+    before, after = (code.source(module).splitlines() for code in (then, PROJECT))
+    old, new = (str(code.file(module) or f"{module}, missing") for code in (then, PROJECT))
+    return list(unified_diff(before, after, old, new, lineterm=""))

@@ -7,6 +7,7 @@ results/identities has a small file for each finished job, to be kept in git. A 
 accept` and people read there which settings, code and inputs made a result.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +18,9 @@ from bright_pipeline.base.parsing import read_json
 from bright_pipeline.base.paths import RESULTS
 from bright_pipeline.engine.atomic import locked_sums, update_sums
 from bright_pipeline.engine.checksums import SUMS, problems, read_sums, take_checksum
+from bright_pipeline.engine.code import joint_digest
 from bright_pipeline.engine.jobs import Job, Jobs, Output, digest_of, planned
-from bright_pipeline.engine.store import ACCEPTED, IDENTITIES, identity_path
+from bright_pipeline.engine.store import ACCEPTED, IDENTITIES, MADE_BY, identity_path
 
 DAMAGED = RESULTS / "damaged"
 REMEDY = "restore it from git, or remove it: the next run writes it again"
@@ -87,7 +89,20 @@ def refused(job: Job) -> str | None:
 
 
 def read_identity(path: Path) -> dict[str, Any] | None:
-    """A recorded identity; None if there is none. InputError if it is unreadable."""
+    """A recorded identity, without what made it; None if there is none. InputError if it is unreadable."""
+    recorded = read_recorded(path)
+    return recorded and {name: part for name, part in recorded.items() if name != MADE_BY}
+
+
+def code_of(stage: str, digest: str) -> dict[str, Any]:
+    """What made a result: the digests of its `modules`, and its `copy` of the code; empty where no record says so."""
+    made = (read_recorded(identity_path(stage, digest)) or {}).get(MADE_BY)
+    copied = isinstance(made, dict) and re.fullmatch("[0-9a-f]+", str(made.get("copy", "0")))  # no other path
+    return made if isinstance(made, dict) and copied else {}
+
+
+def read_recorded(path: Path) -> dict[str, Any] | None:
+    """A recorded identity and, where it was recorded, what made it (MADE_BY); None if there is none."""
     try:
         return None if not path.exists() else dict(read_json(path, str(path)))
     except (InputError, ValueError, TypeError) as error:
@@ -95,15 +110,19 @@ def read_identity(path: Path) -> dict[str, Any] | None:
 
 
 def identity_problem(path: Path) -> str | None:
-    """A line if a recorded identity does not have the digest in its name; None also if there is no such file."""
+    """A line if a recorded identity, or its modules, do not have their digest; None also if there is no such file."""
     try:
-        identity = read_identity(path)
+        identity, record = read_identity(path), read_recorded(path)
     except InputError as error:
         return str(error)
     digest = path.stem.rpartition("-")[2]
-    if identity is None or digest == digest_of(identity):
-        return None
-    return f"{path}: damaged: its content does not have the digest {digest}; {REMEDY}"
+    if identity is not None and digest != digest_of(identity):
+        return f"{path}: damaged: its content does not have the digest {digest}; {REMEDY}"
+    made = (record or {}).get(MADE_BY, {"modules": None})
+    modules = made.get("modules", {}) if isinstance(made, dict) else {}
+    if identity is not None and modules is not None and joint_digest(modules) != identity["code"]:
+        return f"{path}: damaged: its modules do not have the digest of its code; {REMEDY}"
+    return None
 
 
 def recorded_of(stage: str, digest: str = "*") -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from bright_pipeline.base.paths import RESULTS, STORE
 
 ACCEPTED = RESULTS / "accepted.json"
 IDENTITIES = RESULTS / "identities"
+MADE_BY = "made_by"  # in a recorded identity, beside it: the copy of the code, and the digest of each covered module
 CONTENT = re.compile("[0-9a-f]{64}")  # sha256 of the content of files
 
 
@@ -103,7 +104,7 @@ def read_accepted() -> dict[str, Accepted]:
 
 
 def without(identity: Any, keys: tuple[str, ...]) -> dict[str, Any]:
-    """An identity without its code and without these keys of its settings, at any depth.
+    """An identity without its code, what made it, and these keys of its settings, at any depth.
 
     A section is no such key, and the sha256 of files is none either: they would stand for any other model or images.
     """
@@ -121,5 +122,6 @@ def without(identity: Any, keys: tuple[str, ...]) -> dict[str, Any]:
         ]
         return {name: pruned(value[name], (*path, name)) for name in kept}
 
-    rest = {name: part for name, part in identity.items() if name != "code"} if isinstance(identity, dict) else {}
+    parts = identity if isinstance(identity, dict) else {}
+    rest = {name: part for name, part in parts.items() if name not in ("code", MADE_BY)}
     return rest | {"settings": pruned(rest.get("settings"), ())}

@@ -30,10 +30,11 @@ from bright_pipeline.base.paths import STORE
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
+from bright_pipeline.engine.code_copy import made_by
 from bright_pipeline.engine.damage import add_missing_checksums
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import summary_name, view
-from bright_pipeline.engine.store import identity_path
+from bright_pipeline.engine.store import MADE_BY, identity_path
 from bright_pipeline.evaluation.summary import read_summary
 from bright_pipeline.page.comparison import KeyNumber, headline
 from bright_pipeline.plan.advice import advice
@@ -109,7 +110,7 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             published.earlier.append(target)
     for job in jobs(planned).values():
         if job.complete and not (path := identity_path(*job.key)).exists():
-            write_json(path, job.identity)
+            write_json(path, job.identity | {MADE_BY: made_by(job.code_roots)})
         add_missing_checksums(job)
     if published.present:
         of_seeds = {str(seed): _numbers(jobs, of_seed) for seed, of_seed in jobs.other_seeds.items()}
