@@ -22,9 +22,10 @@ from bright_pipeline.engine.atomic import atomic_path, write_text
 from bright_pipeline.engine.checksums import problem
 from bright_pipeline.page.comparison import differences
 from bright_pipeline.plan.publish import recorded_config
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.tables import CLAIMS, CLAIMS_CAPTION, STUDY_CAPTION, tables
 from bright_pipeline.tables.display_table import DisplayCell, DisplayTable, read_display
 from bright_pipeline.tables.render import escape_markdown

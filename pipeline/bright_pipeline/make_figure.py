@@ -9,7 +9,8 @@ from bright_pipeline.engine.command import InputsArgument, stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.progress import logger
 from bright_pipeline.families import load
-from bright_pipeline.stages.figures import FIGURES, FigureJob
+from bright_pipeline.settings.figures import FIGURES
+from bright_pipeline.stages.figures import FigureJob
 
 
 @stage

@@ -15,9 +15,9 @@ from bright_pipeline.engine.code import PROJECT, ROOT, Code, with_parents
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.families import AUTOENCODERS, GENERATORS, GeneratorFamily, autoencoder_family, find_family
 from bright_pipeline.settings.fields import CodeSize
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.figures import FIGURES
 from pydantic import BaseModel
 
 PACKAGE = ROOT / "bright_pipeline"

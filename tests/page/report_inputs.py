@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from bright_pipeline.data.archive import ArchiveWriter, encode_png, image_name
 from bright_pipeline.evaluation.summary import Summary, Value, write_summary
-from bright_pipeline.stages.figures import FIGURES
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.tables.display_table import DisplayCell
 from PIL import Image
 

@@ -19,9 +19,9 @@ from bright_pipeline.make_report import make_report
 from bright_pipeline.page.arrangement import arranged, parts
 from bright_pipeline.page.gallery import UNBROKEN, figure_picture, image_uri
 from bright_pipeline.plan.publish import Published, ending
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
-from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.page import SAMPLES
 from bright_pipeline.stages.page import page as report_page

@@ -1,4 +1,4 @@
-"""A stage's rule, contract and command agree; long arguments are in files; captions are complete."""
+"""A stage's contract, command and log agree; long arguments are in files; captions are complete."""
 
 import importlib
 import inspect
@@ -15,12 +15,12 @@ import yaml
 from bright_pipeline.engine.command import stage
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.config.root import read_config
-from bright_pipeline.engine.jobs import Job, Output, Stage, path_of, planned
+from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import LONGEST, Shard, arguments, find_entry, long_arguments, shards, write_arguments
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import CONTRACTS, all_stages
 from bright_pipeline.stages.common import Jobs
-from bright_pipeline.stages.figures import FIGURES
 from bright_pipeline.stages.page import page
 from bright_pipeline.stages.tables import TableJob, table, tables
 from finished_plan import TINY, tiny_plan, tiny_values, with_key
@@ -62,36 +62,16 @@ def every_stage() -> list[Job]:
     return list(tiny_plan(values)(planned).values())
 
 
-def test_every_stage_has_a_contract_a_rule_and_a_command_and_there_are_no_others(workflow: Workflow) -> None:
+def test_every_stage_has_a_contract_and_a_command_and_there_are_no_others() -> None:
     package = REPOSITORY / "pipeline" / "bright_pipeline"
     contracts, commands = ({file.stem for file in folder.glob("*.py")} for folder in (package / "stages", package))
     assert contracts == {*CONTRACTS, "__init__", "common"}
     assert commands - {"__init__"} == all_stages().keys()
-    made = [rule for rule in workflow.rules if rule.output and rule.name not in ("publish", "fetch_network")]
-    rules = {rule.name: Path(rule.snakefile).stem for rule in made}
-    assert rules.keys() == all_stages().keys()
-    for name, file in rules.items():
-        contract = importlib.import_module(f"bright_pipeline.stages.{file}")
-        assert all_stages()[name] in [value for value in vars(contract).values() if isinstance(value, Stage)]
-
-
-@pytest.mark.parametrize("stage", all_stages().values(), ids=lambda stage: stage.name)
-def test_a_rule_takes_files_arguments_and_resources_from_its_contract(stage: Stage, workflow: Workflow) -> None:
-    rule, folder = workflow.get_rule(stage.name), f"results/store/{stage.folder}/{{name}}-{{digest}}"
-    files = {name: strip_wildcard_constraints(path) for name, path in rule.output.items()}
-    assert files == {name: f"{folder}/{file}" for name, file in stage.outputs.items()}
-    assert "{params.command}" in rule.shellcmd and "{input" not in rule.shellcmd
-    assert (stage.name in workflow._localrules) == stage.local
-    by_job = {name for name, resource in rule.resources.items() if resource.is_evaluable()}
-    assert ("gpu" in by_job) == ("_cores" in by_job) == stage.gpu
-    assert ("nodes" in rule.resources) == ("{params.processes}" in rule.shellcmd) == stage.is_training
-    assert ("mem_mb" in by_job) == (not stage.local)
 
 
 @pytest.mark.parametrize("name", all_stages())
-def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name, one_of_each, workflow) -> None:
-    shard, rule = one_of_each[name], workflow.get_rule(name)
-    assert any(isinstance(source, Output) for source in shard.sources) <= bool(rule.input)
+def test_a_command_and_a_log_fit_the_jobs_of_the_stage(name, one_of_each, workflow) -> None:
+    shard = one_of_each[name]
     functions = filter(inspect.isfunction, vars(importlib.import_module(f"bright_pipeline.{name}")).values())
     signatures = (inspect.signature(function).parameters for function in functions)
     command = next(parameters for parameters in signatures if {"settings", "log"} <= parameters.keys())
@@ -100,7 +80,7 @@ def test_a_rule_and_a_command_fit_the_jobs_of_the_stage(name, one_of_each, workf
     assert {option for option, one in command.items() if one.default is one.empty} <= given | {"settings"}
     first, last = (f"{number:06d}" for number in shard.span or (0, 0))
     known = {"name": shard.job.label, "digest": shard.job.digest, "model": "autoencoder", "first": first, "last": last}
-    (log,) = rule.log
+    (log,) = workflow.get_rule(name).log
     assert str(shard.log) == strip_wildcard_constraints(log).format(**known)
 
 

@@ -14,13 +14,14 @@ import pytest
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import view
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.tables import TABLES
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages import evaluation as sets
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset, split_count
-from bright_pipeline.stages.figures import FIGURES, figures
+from bright_pipeline.stages.figures import figures
 from bright_pipeline.stages.generation import diffusion, samples
 from bright_pipeline.stages.measurements import codes, paper_config
 from bright_pipeline.stages.page import page

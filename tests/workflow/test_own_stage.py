@@ -1,4 +1,4 @@
-"""docs/adding-a-stage.md, followed word by word: a contract, a command and a rule, and nothing else."""
+"""docs/adding-a-stage.md, followed word by word: a contract and a command, and nothing else."""
 
 import re
 
@@ -11,12 +11,15 @@ STEP = re.compile(r"<!-- (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 def test_a_new_stage_runs_and_is_run_again_like_any_other(changeable: Workflow) -> None:
     command = "pipeline/bright_pipeline/measure_brightness.py"
     files = STEP.findall((ROOT / "docs" / "adding-a-stage.md").read_text(encoding="utf-8"))
-    assert [file for file, _ in files][1] == command and len(files) == 3
+    assert [file for file, _ in files][1] == command and len(files) == 2
     for file, text in files:
         with (changeable.checkout / file).open("a") as module:
             module.write(f"\n\n{text}")
 
-    assert changeable.run().jobs == {"measure_brightness": 1, "make_report": 1}, "the page lists all jobs"
+    made = changeable.run()
+    assert made.jobs == {"measure_brightness": 1, "make_report": 1}, "the page lists all jobs"
+    assert "Measuring the brightness of datasets.tiny (threads=1)\n" in made.text
+    assert "measure_brightness (The mean brightness of a validation split.)\n" in changeable.run("--list").text
     (folder,) = changeable.folders("brightness")
     assert folder.name.startswith("tiny-")
     assert changeable.run().nothing_to_do

@@ -15,8 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from bright_pipeline.data.archive import ImageArchive
 from bright_pipeline.make_report import make_report
 from bright_pipeline.page.gallery import UNBROKEN, image_uri
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.tables import HEADINGS, TABLES
-from bright_pipeline.stages.figures import FIGURES
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from tiny_workflow import Workflow

@@ -1,10 +1,12 @@
 """The whole workflow on the tiny config: every table and figure, and where they are."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_workflow import Workflow
+from forkserver import REAL_PROCESSES
+from tiny_workflow import Workflow, empty_workflow
 
 TABLES = (*(f"table{number}" for number in range(2, 9)), "text_10k")
 FIGURES = (*("fig01", "fig05b", "fig06", "fig07", "fig08", "fig09", "fig10", "fig11"), "interpolation")
@@ -54,3 +56,14 @@ def test_the_store_has_only_results_with_a_recorded_identity(tiny_run: Workflow)
     assert {path.parent.name for path in (results / "logs").rglob("*.log")} == {"logs"}
     saved = {path.name.rsplit("-", 1)[0] for path in (results / "work").iterdir() if path.is_dir()}
     assert saved == {"train_autoencoder", "train_diffusion"}
+
+
+def test_a_job_gets_the_threads_and_resources_of_its_line_in_the_log(tmp_path: Path, networks_folder: Path) -> None:
+    """Of the stage's contract, or of the command line; a fork of the test's server has no launcher."""
+    own = empty_workflow(tmp_path / "run", networks_folder)
+    options = ("--until", "prepare_dataset", "--set-resources", "prepare_dataset:mem_mb=3000", "--printshellcmds")
+    said = own.run(*options, **REAL_PROCESSES).text
+    assert "Preparing datasets.tiny (threads=2, gpu=0, mem_mb=3000)\n" in said, "of 8 threads, as many as cores"
+    assert "--workers 2\n" in said
+    record = json.loads(own.text("results/records/prepare_dataset-*.json"))
+    assert (record["gpus"], record["limit_mb"]) == (0, 3000)

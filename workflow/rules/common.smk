@@ -3,10 +3,11 @@
 The digest among a rule's wildcards identifies the job; no function needs the name of the stage.
 """
 
+import re
 import shlex
 import time
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
 
@@ -14,6 +15,7 @@ from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.config.root import load_config
 from bright_pipeline.data.fingerprint import Fingerprints
+from bright_pipeline.engine.code import described
 from bright_pipeline.engine.code_copy import code_files, copy_path
 from bright_pipeline.engine.damage import check_identities, wrong_sizes
 from bright_pipeline.engine.jobs import Output, path_of, planned
@@ -165,17 +167,20 @@ def published(wildcards):
     return given(jobs(view)[copy])
 
 
-def outputs(stage, **flags):
-    """A stage's output files by the command's options, from its contract; `flags` are applied to single files."""
-    contract = all_stages()[stage]
-    folder = f"results/store/{contract.folder}/{{name}}-{{digest}}"
-    files = {name: f"{folder}/{file}" for name, file in contract.outputs.items()}
-    return files | {name: flag(files[name]) for name, flag in flags.items()}
+def outputs(stage):
+    """A stage's output files by the command's options; `snakemake --report` may show one of them."""
+    folder = f"results/store/{stage.folder}/{{name}}-{{digest}}"
+    files = {option: f"{folder}/{file}" for option, file in stage.outputs.items()}
+    if shown := stage.reported:
+        how = {"category": shown.category, "labels": {shown.label: "{name}"} if shown.label else None}
+        files[shown.option] = report(files[shown.option], caption="../report/caption.rst", **how)
+    return files
 
 
-def in_report(category, caption="../report/caption.rst", **labels):
-    """A flag for `outputs`: the file is shown in `snakemake --report`."""
-    return partial(report, caption=caption, category=category, labels=labels or None)
+def log_file(stage):
+    """The log of a stage's jobs; `Shard.log` is the same file."""
+    fields = dict.fromkeys(re.findall(r"{\w+}", " ".join(stage.outputs.values())))
+    return f"results/logs/{'-'.join([stage.name, '{name}', '{digest}', *fields])}.log"
 
 
 def command(wildcards):
@@ -194,3 +199,33 @@ def start(command):
 def entry(wildcards):
     """The config entry of a job, for messages."""
     return find(wildcards).job.entry
+
+
+def caption(wildcards):
+    """The words under a job's file in `snakemake --report`."""
+    job = find(wildcards).job
+    return job.stage.reported.caption(job)
+
+
+def params_of(stage):
+    """What the shell command, the message and the caption of a stage's jobs contain."""
+    params = {"entry": entry, "command": command}
+    params |= {"processes": processes} if stage.is_training else {}
+    return params | ({"caption": caption} if stage.reported else {})
+
+
+def message_of(stage):
+    """A line of the log for each job of a stage: entry, range of images, threads, and resources that it always has."""
+    images = ", images {wildcards.first} to {wildcards.last}" if "{first}" in log_file(stage) else ""
+    asked = [f"{name}={{resources.{name}}}" for name in ("nodes", "gpu", "mem_mb") if name in resources_of(stage)]
+    return f"{stage.message or stage.name} {{params.entry}}{images} ({', '.join(['threads={threads}', *asked])})"
+
+
+def shell_of(stage):
+    """The shell command of a stage's jobs: the stage itself, or a launcher that starts it."""
+    if stage.local or not stage.launched:
+        return start("{params.command} --log {log:q}")
+    processes = "{params.processes}" if stage.is_training else "--gpus {resources.gpu}"
+    launcher = f"bright_pipeline.engine.launch {processes} --memory {{resources.mem_mb}} --log {{log:q}} --"
+    workers = " --workers {threads}" if stage.threads > 1 else ""
+    return start(f"{launcher} {{params.command}}{workers}")

@@ -107,18 +107,18 @@ def processes(wildcards, resources):
 
 def cores(wildcards):
     """CPU cores on each node: enough to feed the GPUs, and at least a training's threads, which its sums depend on."""
+    stage = find(wildcards).job.stage
+    if stage.alone:
+        return all_local_cores() or 1  # on a cluster, where jobs have cores of their own, one
+    if not stage.gpu:
+        return stage.threads
     feeding = CORES_PER_GPU if finds_gpus() else 1
-    if not find(wildcards).job.stage.is_training:
+    if not stage.is_training:
         return feeding
     how = execution(wildcards)
     if how["gpus"] == 0:
         return how["cpu_threads"]
     return max(how["cpu_threads"], feeding) * how["gpus"]
-
-
-def all_cores(wildcards):
-    """All cores of this machine, so that no job runs in parallel; on a cluster one, as jobs have cores of their own."""
-    return all_local_cores() or 1
 
 
 def memory(wildcards):
@@ -127,3 +127,12 @@ def memory(wildcards):
     stage = shard.job.stage
     count = execution(wildcards)["gpus"] if stage.is_training else 1
     return request_mb(record_path(shard.log), stage.memory_mb * max(1, count))
+
+
+def resources_of(stage):
+    """What a stage's jobs ask for, besides cores; a local one takes seconds, and asks for nothing."""
+    if stage.local:
+        return {}
+    if not stage.launched:
+        return {"mem_mb": memory}
+    return (across_nodes if stage.is_training else {}) | priced | {"gpu": gpus, "mem_mb": memory}

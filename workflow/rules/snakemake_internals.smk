@@ -181,6 +181,11 @@ def _call_before(name, handler):
     attach()
 
 
+def describe(rule, text):
+    """Show this text in `snakemake --list`, as a docstring: in a Snakefile that is a literal."""
+    getattr(rules, rule).rule.docstring = text[:1].upper() + text[1:]
+
+
 def set_default_target(rule):
     """Make this the default target: of an included file no rule is one by itself."""
     workflow.default_target = rule

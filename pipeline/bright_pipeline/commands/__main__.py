@@ -1,6 +1,5 @@
 """`bright COMMAND`: run a command for people, or that of a stage, by its name."""
 
-import ast
 import difflib
 import importlib
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from bright_pipeline.base.errors import error_line
 from bright_pipeline.base.process import kernel_choice
+from bright_pipeline.engine.code import described
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -34,11 +34,8 @@ def listing() -> str:
     packages = {"Commands": "bright_pipeline.commands", "Stages, as the workflow calls them": "bright_pipeline"}
     for title, package in packages.items():
         lines += ["", f"{title}:"]
-        for name in (name for name, module in modules.items() if module == f"{package}.{name}"):
-            path = PACKAGE.parent.joinpath(*package.split("."), f"{name}.py")  # its docstring is read without an import
-            sentence = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-            words = sentence.replace("\n", " ").removeprefix("Command: ").removeprefix("Stage: ")
-            lines.append(f"  {name:{width}}  {words}")
+        own = [(name, module) for name, module in modules.items() if module == f"{package}.{name}"]
+        lines += [f"  {name:{width}}  {described(module)}" for name, module in own]
     return "\n".join(lines)
 
 

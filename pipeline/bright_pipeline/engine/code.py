@@ -197,6 +197,13 @@ def expected_code(roots: tuple[str, ...]) -> str:
     return f"{'+'.join(roots)}={code_digest(roots)[:OPTION_DIGITS]}"
 
 
+def described(module: str) -> str:
+    """What a command does: the first paragraph of its docstring. Nothing is imported or parsed: each plan reads all."""
+    path = PROJECT.file(module)
+    text = path.read_text(encoding="utf-8").partition('"""')[2].partition('"""')[0] if path else ""
+    return " ".join(text.partition("\n\n")[0].split()).removeprefix("Command: ").removeprefix("Stage: ")
+
+
 def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     """The value of `--code`, and the arguments without it; arguments behind `--` are another command's."""
     end = arguments.index("--") if "--" in arguments else len(arguments)

@@ -35,6 +35,15 @@ class Use(NamedTuple):
     resolution: int = 0  # of images, for a network that reads them as they are
 
 
+class Reported(NamedTuple):
+    """An output that `snakemake --report` shows."""
+
+    option: str
+    category: str
+    caption: "Callable[[Job], str]"
+    label: str = ""  # above the names of the category's files
+
+
 @dataclass(frozen=True)
 class Stage:
     """A kind of job. Its rule, and its command `PACKAGE.NAME`, have the same name."""
@@ -47,6 +56,11 @@ class Stage:
     images; {model} is the kind of model that the job makes."""
     gpu: bool = False  # whether it runs on a GPU; a training's `execution` sets the number of GPUs
     memory_mb: int = 4000  # the memory that a job requests first; a training requests it for each process on a node
+    threads: int = 1  # of a stage that uses no GPU; its command is told more than one, as `--workers`
+    alone: bool = False  # whether it takes all cores of a machine, so that no job beside it changes its speed
+    launched: bool = True  # whether a launcher starts it, unless it is local: leases GPUs, records the memory
+    message: str = ""  # the words before the entry in a job's line of the log; by default the stage's name
+    reported: Reported | None = None  # in Snakemake's own report
     local: bool = False  # whether it runs on a cluster's login node, because it takes seconds or needs the internet
     shown: "Callable[[Any], Iterable[Job]]" = lambda jobs: ()  # jobs that every run makes, even if no job reads them
     targets: "Callable[[Any], dict[str, list[Job]]]" = lambda jobs: {}  # the jobs that a target of Snakemake names

@@ -1,4 +1,4 @@
-"""The contracts of the stages: one module for each file of rules in workflow/rules, in the order of the data flow.
+"""The contracts of the stages, in the order of the data flow. workflow/rules/stages.smk makes a rule from each.
 
 A contract gives the name of a stage, its folder in the store, its outputs, the settings of its command, GPU and memory,
 and the function that makes its job. The command, `bright_pipeline/STAGE.py`, does the work. Nothing here imports torch.

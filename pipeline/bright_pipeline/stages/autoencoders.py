@@ -109,6 +109,7 @@ TRAIN_AUTOENCODER = Stage(
     uses=training_use,
     kind=q.TIMED_TRAINING,
     numbers_of_row=history,
+    message="Training",
 )
 IMPORT_WEIGHTS = Stage(
     "import_weights",
@@ -116,7 +117,9 @@ IMPORT_WEIGHTS = Stage(
     ImportJob,
     {"weights": "{model}.safetensors"},
     memory_mb=16_000,
+    launched=False,
     problems=missing_foreign_weights,
+    message="Importing the weights of",
 )
 TAKE_SNAPSHOT = Stage(
     "take_snapshot",
@@ -126,6 +129,7 @@ TAKE_SNAPSHOT = Stage(
     local=True,
     problems=lost_snapshot,
     copies_states=True,
+    message="Taking the snapshot",
 )
 
 

@@ -52,11 +52,13 @@ PREPARE_DATASET = Stage(
     "datasets",
     DatasetJob,
     {"train": "train.zip", "validation": "validation.zip", "manifest": "manifest.json"},
+    threads=8,
     problems=no_images,
     outcome=lambda job: f"{job.entry}: {outcome(read_json(Path(job.path('manifest.json')), job.entry))}",
     page=lambda job: {f"manifest:{job.settings['name']}": job["manifest.json"]},
     uses=preparation_uses,
     size=lambda job, images: job.jobs(known_images)[job.settings["name"]].total * png_bytes(job, job.settings["name"]),
+    message="Preparing",
 )
 
 

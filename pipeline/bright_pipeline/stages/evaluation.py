@@ -12,7 +12,7 @@ from pydantic import Field
 from bright_pipeline.base.paths import NETWORKS
 from bright_pipeline.data.fingerprint import check_as_planned, fingerprint
 from bright_pipeline.data.listing import raw_files
-from bright_pipeline.engine.jobs import Inputs, Job, Source, Stage, Use, spans
+from bright_pipeline.engine.jobs import Inputs, Job, Reported, Source, Stage, Use, spans
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family, generator_family
 from bright_pipeline.models.metric_networks import manifest
@@ -21,6 +21,7 @@ from bright_pipeline.settings import diffusion as kinds
 from bright_pipeline.settings.dataset import FolderSource, ZipSource
 from bright_pipeline.settings.evaluation import Neighbours, SpaceName
 from bright_pipeline.settings.fields import Section, operational
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.quantities import DISTANCES, KINDS
 from bright_pipeline.settings.spaces import DISTANCE, FEWEST_IMAGES, SPACES, fewest_images, space_of, spaces_of
 from bright_pipeline.stages.common import FLOAT32, Jobs, is_network_available, network
@@ -147,6 +148,7 @@ EXTRACT_FEATURES = Stage(
     memory_mb=16_000,
     size=lambda job, images: counted(job, images) * WIDEST * FLOAT32,
     uses=feature_uses,
+    message="Extracting features of",
 )
 SCORE_FEATURES = Stage(
     "score_features",
@@ -159,6 +161,7 @@ SCORE_FEATURES = Stage(
     title=title_of_scores,
     problems=too_few_references,
     uses=score_uses,
+    message="Scoring",
 )
 NEAREST_NEIGHBOURS = Stage(
     "nearest_neighbours",
@@ -169,6 +172,8 @@ NEAREST_NEIGHBOURS = Stage(
     memory_mb=16_000,
     numbers=lambda job: ("neighbours", job.entry.partition(".")[2]),
     uses=neighbour_uses,
+    message="Finding nearest neighbours of",
+    reported=Reported("figure", "Figures", lambda job: FIGURES["fig09"].caption),
 )
 
 

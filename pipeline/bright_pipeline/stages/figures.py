@@ -2,18 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import yaml
-
-from bright_pipeline.base.paths import PACKAGE
-from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Reported, Stage
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.traits import hash_tables
 from bright_pipeline.settings.diffusion import DiffusionSamples
 from bright_pipeline.settings.fields import Section, added
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.settings.quantities import CODES, RECONSTRUCTIONS, TIMED_DECODING, Kind
 from bright_pipeline.stages import autoencoders, measurements
 from bright_pipeline.stages.common import Jobs
@@ -44,26 +41,10 @@ MAKE_FIGURE = Stage(
         for name, job in jobs(figures).items()
         for file in job.files
     },
+    message="Drawing",
+    reported=Reported("png", "Figures", lambda job: FIGURES[job.settings["figure"]].caption, "figure"),
 )
 
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure: its drawing function (module:function in `bright_pipeline.figures`), title and caption."""
-
-    draw: str
-    title: str
-    caption: str
-
-    @property
-    def module(self) -> str:
-        """The module whose code can change the figure."""
-        return f"bright_pipeline.figures.{self.draw.partition(':')[0]}"
-
-
-CAPTIONS = PACKAGE / "figures" / "captions.yaml"
-_ENTRIES: dict[str, dict[str, str]] = yaml.safe_load(CAPTIONS.read_text(encoding="utf-8"))
-FIGURES = {name: Figure(**entry) for name, entry in sorted(_ENTRIES.items())}
 
 QUALITY_SPACE = "efficientnet_lite0"  # its weights come with a package, so that every run has them
 

@@ -54,7 +54,7 @@ def too_few_files(job: Job, needed: Needed) -> Iterator[str]:
             yield f"{job.entry}.count: must be at most {most}, the training images of its dataset"
 
 
-_training = partial(Stage, gpu=True, memory_mb=24_000, uses=autoencoders.training_use)
+_training = partial(Stage, gpu=True, memory_mb=24_000, uses=autoencoders.training_use, message="Training")
 TRAIN_DIFFUSION = _training(
     "train_diffusion", "diffusions", DiffusionJob, trained("diffusion"), problems=autoencoders.missing_initial_weights
 )
@@ -90,6 +90,7 @@ GENERATE = Stage(
     problems=too_few_files,
     size=size_of_samples,
     uses=sampling_uses,
+    message="Generating",
 )
 
 

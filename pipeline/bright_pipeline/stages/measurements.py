@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import PACKAGED_CONFIGS
 from bright_pipeline.config.root import Config, read_config
-from bright_pipeline.engine.jobs import Inputs, Job, Output, Stage, Use
+from bright_pipeline.engine.jobs import Inputs, Job, Output, Reported, Stage, Use
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import AnyAutoencoder, autoencoder_family, family_module, parse_autoencoder
 from bright_pipeline.models.metric_networks.manifest import network_digest
@@ -102,6 +102,11 @@ def summary_of_page(job: Job) -> dict[str, Output]:
     return {f"summary:{job.label}-{job.digest}": job["summary.json"]}
 
 
+def caption(job: Job) -> str:
+    """The caption of the pairs of images."""
+    return f"The first validation images (first row) and their reconstructions (second row), by {job.entry}."
+
+
 def size_of_reconstructions(job: Job, images: int) -> int:
     """Bytes of a model's reconstructions, at most."""
     name = job.jobs.config.autoencoders[job.entry.partition(".")[2]].dataset
@@ -163,8 +168,18 @@ RECONSTRUCT = _on_gpu(
     title=lambda job: "Reconstruction of the validation images",
     size=size_of_reconstructions,
     uses=inference_uses("encode", "decode", split="validation", networks=q.IMAGE_NETWORKS),
+    message="Reconstructing with",
+    reported=Reported("picture", "Reconstructions", caption),
 )
-COMPLEXITY = Stage("complexity", "complexity", Complexity, {"output": "complexity.json"}, local=True, seeded=False)
+COMPLEXITY = Stage(
+    "complexity",
+    "complexity",
+    Complexity,
+    {"output": "complexity.json"},
+    local=True,
+    seeded=False,
+    message="Counting the models of",
+)
 DUMP_CODES = Stage(
     "dump_codes",
     "codes",
@@ -175,6 +190,7 @@ DUMP_CODES = Stage(
     summary="statistics",
     size=size_of_codes,
     uses=inference_uses("encode", split="train"),
+    message="Dumping key codes of",
 )
 EXPLORE_CODES = _on_gpu(
     "explore_codes",
@@ -189,6 +205,7 @@ EXPLORE_CODES = _on_gpu(
     },
     problems=too_few_to_interpolate,
     uses=inference_uses("encode", "decode", items=EXPLORED_IMAGES),
+    message="Exploring key codes of",
 )
 _summarized = partial(_on_gpu, outputs={"summary": "summary.json"})
 MEASURE_CODES = _summarized(
@@ -198,6 +215,7 @@ MEASURE_CODES = _summarized(
     kind=q.CODES,
     numbers_of_row=lambda jobs, row: [jobs(code_measurement, row)["summary.json"]],
     uses=inference_uses("encode", "decode", items=MEASURED_IMAGES, networks=["lpips_alex"]),
+    message="Measuring codes of",
 )
 MEASURE_STORAGE = _summarized(
     "measure_storage",
@@ -206,6 +224,7 @@ MEASURE_STORAGE = _summarized(
     kind=q.STORED,
     numbers_of_row=lambda jobs, row: [jobs(storage_study, row)["summary.json"]],
     uses=inference_uses("encode", "decode", items=STORED_IMAGES, networks=["lpips_alex"]),
+    message="Measuring the storage of",
 )
 MEASURE_DECODING = Stage(
     "measure_decoding",
@@ -213,9 +232,11 @@ MEASURE_DECODING = Stage(
     Decoding,
     {"output": "decoding.json"},
     gpu=True,
+    alone=True,
     memory_mb=16_000,
     seeded=False,
     uses=decoding_uses,
+    message="Timing decoders in turns:",
 )
 
 

@@ -9,11 +9,12 @@ from pydantic import Field
 from bright_pipeline.engine.jobs import Job, Output, Stage, closure, planned
 from bright_pipeline.families import generator_family
 from bright_pipeline.settings.fields import Section, added
+from bright_pipeline.settings.figures import FIGURES
 from bright_pipeline.stages.autoencoders import autoencoder
 from bright_pipeline.stages.common import Jobs
 from bright_pipeline.stages.datasets import dataset
 from bright_pipeline.stages.evaluation import neighbours
-from bright_pipeline.stages.figures import FIGURES, Data, compared_models, figures, pairs, shown_samples
+from bright_pipeline.stages.figures import Data, compared_models, figures, pairs, shown_samples
 from bright_pipeline.stages.generation import diffusion, exploration, explorer_models, generator, samples
 from bright_pipeline.stages.measurements import reconstruction
 from bright_pipeline.stages.tables import tables
@@ -62,6 +63,7 @@ MAKE_REPORT = Stage(
     shown=lambda jobs: [jobs(page)],
     targets=lambda jobs: {"page": [jobs(page)], "headline": headline(jobs)},
     copies=lambda jobs: {"report.html": jobs(page)["report.html"]} | histories(jobs),
+    message="Writing the page of",
 )
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bright_pipeline.base.paths import NETWORKS, PUBLISHED
 from bright_pipeline.config.root import Config
-from bright_pipeline.engine.jobs import Inputs, Job, Stage, closure
+from bright_pipeline.engine.jobs import Inputs, Job, Reported, Stage, closure
 from bright_pipeline.engine.run import Needed
 from bright_pipeline.families import autoencoder_family
 from bright_pipeline.models.key_noise import NONE, noise_of
@@ -103,7 +103,16 @@ def missing_loss(job: Job, needed: Needed) -> Iterator[str]:
         yield missing_line(perceptual, NETWORKS)
 
 
-MAKE_STUDY = Stage("make_study", "studies", StudyJob, FORMS, local=True, problems=missing_loss)
+MAKE_STUDY = Stage(
+    "make_study",
+    "studies",
+    StudyJob,
+    FORMS,
+    local=True,
+    problems=missing_loss,
+    message="Comparing the trials of",
+    reported=Reported("csv", "Studies", lambda job: STUDY_CAPTION, "study"),
+)
 MAKE_TABLE = Stage(
     "make_table",
     "tables",
@@ -118,6 +127,8 @@ MAKE_TABLE = Stage(
         for name, job in jobs(tables).items()
         for suffix in ("csv", "md", "tex")
     },
+    message="Making",
+    reported=Reported("csv", "Tables", lambda job: caption(job.settings["table"]), "table"),
 )
 
 STUDY_CAPTION = "All trials of the search, the best of each autoencoder first, by the loss on the tuning images."
