@@ -109,6 +109,19 @@ def test_an_edit_during_a_run_reaches_none_of_its_jobs_and_the_next_run(changeab
     assert len(changeable.folders("../code")) == 2, "and each version has one copy"
 
 
+def test_a_plan_says_which_edited_modules_make_which_trainings_run_again(changeable: Workflow) -> None:
+    assert "train again" not in changeable.run("-n").text
+    changeable.add_number("pipeline/bright_pipeline/training/diffusion.py", EDITED)
+    (line,) = [line for line in changeable.run("-n").text.splitlines() if "train again" in line]
+    assert re.match(
+        r"diffusions\.main train again \(they took 0:\d\d:\d\d\), since code was edited: "
+        r"bright_pipeline\.training\.diffusion; `bright accept config.yaml --dry-run` shows the lines, ",
+        line,
+    )
+    changeable.python("bright_pipeline.commands", "accept", "config.yaml")
+    assert "train again" not in changeable.run("-n").text
+
+
 def test_accept_shows_the_edited_lines_before_it_records_anything(changeable: Workflow) -> None:
     """A renamed variable and a comment, then an operator, against the copy of the code that made the results."""
     changeable.edit(

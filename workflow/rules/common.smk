@@ -23,6 +23,7 @@ from bright_pipeline.engine.reservations import reserve
 from bright_pipeline.engine.run import Needed, everything, find_job, forced, target_jobs, wanted
 from bright_pipeline.engine.shards import Shard, arguments, view
 from bright_pipeline.plan.checks import name_clash
+from bright_pipeline.plan.edited import price_of_edits
 from bright_pipeline.plan.publish import LOCKS, is_earlier_copy
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
@@ -118,7 +119,9 @@ def needed():
         return Needed(wanted(jobs, names), forced(jobs, again))
 
     if not is_real_run():
-        return plan()
+        planned_shards = plan()
+        say_what_edits_cost(planned_shards)
+        return planned_shards
     with one_line():
         planned_shards, this_run["reservations"] = reserve(jobs, plan, lambda line: print(line, file=sys.stderr))
     # The end of any run here removes the folder of locks: runs that waited end one by one.
@@ -127,7 +130,15 @@ def needed():
             if not reservations.lock(LOCKS.resolve()) or any(LOCKS.glob("*")):
                 time.sleep(1)
         LOCKS.mkdir(parents=True, exist_ok=True)
+    say_what_edits_cost(planned_shards)
     return planned_shards
+
+
+def say_what_edits_cost(planned_shards):
+    """A line on trainings that run again because code was edited."""
+    if is_main_process():
+        for line in price_of_edits(planned_shards.jobs, config_file()):
+            print(line, file=sys.stderr)
 
 
 def find(wildcards):

@@ -6,7 +6,7 @@ recorded, and the lines are shown in which the code differs from the copy that m
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,8 @@ from bright_pipeline.engine.atomic import write_json
 from bright_pipeline.engine.code_copy import difference, edited_modules
 from bright_pipeline.engine.damage import code_of, recorded_of
 from bright_pipeline.engine.jobs import Job, digest_of, planned
-from bright_pipeline.engine.store import ACCEPTED, Accepted, identity_path, read_accepted, without
+from bright_pipeline.engine.store import ACCEPTED, Accepted, identity_path, read_accepted
+from bright_pipeline.plan.edited import earlier
 from bright_pipeline.stages import all_stages
 from bright_pipeline.stages.common import Jobs
 
@@ -26,10 +27,7 @@ from bright_pipeline.stages.common import Jobs
 def accept(
     config: ConfigArgument,
     keys: Annotated[list[str] | None, typer.Option("--key", help="A harmless key, such as training.batch.")] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Change nothing; show also what was edited."),
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what was edited.")] = False,
 ) -> None:
     """Accept existing results after a change of the code, or of these keys, that is known to change no number."""
     settings, accepted, fingerprints = read_config(config), read_accepted(), Fingerprints()  # raw images are read once
@@ -86,13 +84,3 @@ def changes(results: list[tuple[Job, str]], shown: set[tuple[str, str]]) -> Iter
                     yield from difference(copy, module)
                 except InputError as error:
                     yield f"  {module} differs; {error}"
-
-
-def earlier(job: Job, recorded: dict[str, dict[str, Any]], keys: tuple[str, ...]) -> str | None:
-    """The digest of a finished result that differs from the job in the code and in these keys alone."""
-    required, store = without(job.identity, keys), job.jobs.store
-    for digest, identity in recorded.items():
-        folder = job.folder.with_name(store.name(job.stage.folder, job.label, digest))
-        if without(identity, keys) == required and store.files(folder).issuperset(job.files):
-            return digest
-    return None

@@ -67,7 +67,6 @@ def entry_of(digest: str) -> dict[str, Any]:
         versions = {name: sorted({libraries[name] for libraries in records if name in libraries}) for name in names}
         entry["libraries"] = {name: " and ".join(numbers) for name, numbers in versions.items()}
     if copy := (made := code_of(identity["stage"], digest)).get("copy"):
-        entry["made_by"] = (
-            f"version {made['version']}: {COPIES / copy}{'' if (COPIES / copy).exists() else ', not here'}"
-        )
+        here = "" if (COPIES / copy).exists() else ", not here"
+        entry["made_by"] = f"version {made.get('version', 'unknown')}: {COPIES / copy}{here}"
     return entry | identity

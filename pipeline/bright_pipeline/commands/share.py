@@ -20,7 +20,7 @@ from bright_pipeline.base.paths import DEMO, NETWORKS
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.atomic import write_text
 from bright_pipeline.engine.checksums import problems
-from bright_pipeline.engine.code_copy import COPIES
+from bright_pipeline.engine.code_copy import COPIES, DAMAGED_COPY, damaged_copies
 from bright_pipeline.engine.damage import code_of
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.models.metric_networks.files import network_state
@@ -89,6 +89,8 @@ def refuse_damaged(paths: Iterable[Path]) -> None:
         if path.parent == NETWORKS:
             state = network_state(path.stem, NETWORKS)
             lines += [state.line] if state.status == "wrong" else []
+        elif path.parent == COPIES:
+            lines += [f"{path}: {DAMAGED_COPY}"] if path in damaged_copies() else []
         else:
             lines += problems(sorted(path.rglob("*")), read="content")
     if lines:

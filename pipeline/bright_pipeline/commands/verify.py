@@ -17,7 +17,7 @@ from bright_pipeline.base.process import cores
 from bright_pipeline.base.progress import Progress
 from bright_pipeline.config.root import read_config
 from bright_pipeline.engine.checksums import SUMS, difference, read_sums, take_checksum
-from bright_pipeline.engine.code_copy import damaged_copies
+from bright_pipeline.engine.code_copy import DAMAGED_COPY, damaged_copies
 from bright_pipeline.engine.damage import DAMAGED, damaged_path, identity_problem, refused
 from bright_pipeline.engine.jobs import Job, planned
 from bright_pipeline.engine.reservations import in_use
@@ -102,7 +102,7 @@ def records(jobs: Jobs) -> Iterator[Damage]:
         if (line := identity_problem(path)) is not None:
             yield Damage(line, (path,))
     for folder in damaged_copies():
-        yield Damage(f"{folder}: these files are not those of the copied code; a run copies it again", (folder,))
+        yield Damage(f"{folder}: {DAMAGED_COPY}", (folder,))
     yield from (Damage(line) for line in map(refused, jobs(planned).values()) if line is not None)
     for name in networks_needed(jobs(planned).values()):
         if (state := network_state(name, NETWORKS)).status == "wrong":

@@ -28,6 +28,7 @@ from bright_pipeline.engine.code import OWN, PROJECT, ROOT, Code, digests
 COPIES = RESULTS / "code"
 VARIABLE = "BRIGHT_CODE"  # the run's copy, for its jobs on a cluster
 DIGITS = 12
+DAMAGED_COPY = "these files are not those of the code that was copied; remove it: a run copies its code again"
 LARGEST_BYTES = 100 * 2**20  # of a package with a family
 DATA_BYTES = 2**20  # a larger file is data: it takes no space again where the file system has hard links
 
