@@ -126,10 +126,14 @@ def damaged_copies() -> Iterator[Path]:
             yield folder
 
 
+def _is_copy(path: Path, file: bytes | Path) -> bool:
+    return (isinstance(file, Path) and path.samefile(file)) or path.read_bytes() == _content(file)
+
+
 def is_whole(folder: Path, files: Files) -> bool:
     """Whether a copy has these files."""
     with suppress(OSError):
-        return all((folder / name).read_bytes() == _content(file) for name, file in files.items())
+        return all(_is_copy(folder / name, file) for name, file in files.items())
     return False
 
 
