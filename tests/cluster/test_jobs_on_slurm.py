@@ -52,6 +52,7 @@ def test_a_terminated_training_resumes_with_its_code_to_the_weights_of_an_undist
         wait_for(lambda: disturbed.saved_step() > STEPS // 10, PATIENCE_S, "no state was saved")
         disturbed.add_number("pipeline/bright_pipeline/training/loop.py")
         disturbed.edit("pipeline/bright_pipeline/train_autoencoder.py", "import typer\n", "import missing\n")
+        disturbed.edit("workflow/rules/common.smk", "jobs = make_jobs()\n", "jobs = missing\n")
         (job,) = disturbed.cluster.running()
         # The profile's --signal does this before the time limit.
         disturbed.cluster.call("scancel", "--signal=TERM", job)

@@ -77,7 +77,7 @@ class Loaded(MetaPathFinder, Loader):
         self.contents = {one.path: one.path.read_bytes() for one in self.known.values()}
         self.digesting = {file: (Path(folder) / OWN / file).read_bytes() for file in DIGESTING}
         self.remember(code)
-        self.copy = copies.copy_path(copies.code_files([])).name
+        self.copy = copies.copy_path(copies.code_files([], Path(folder).parent / "workflow" / "rules")).name
         for name in self.modules:
             del sys.modules[name]
         del sys.path[0]

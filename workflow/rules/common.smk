@@ -98,9 +98,10 @@ jobs = make_jobs()
 
 
 def own_code():
-    """The files of the package, and of those with this config's families."""
+    """The files of the package, of those with this config's families, and of a checkout's rules."""
     with one_line():
-        return code_files(root.partition(".")[0] for job in jobs(planned).values() for root in job.code_roots)
+        packages = {root.partition(".")[0] for job in jobs(planned).values() for root in job.code_roots}
+        return code_files(packages, SOURCE.parent / "workflow" / "rules" if IS_CHECKOUT else None)
 
 
 code = {} if CODE_COPY else own_code()

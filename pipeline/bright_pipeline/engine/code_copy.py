@@ -1,8 +1,8 @@
 """The copy of the code from which a run's jobs start, results/code/DIGEST, made once for each content.
 
-It has the package and the packages of the config's families, whole, as they were when the run was planned. An edit, a
-`git pull` or `pip install -U` during a run reaches none of its jobs, here or on other machines; the next run uses the
-new code. A job on a cluster plans from the copy, too.
+It has the package, the packages of the config's families and a checkout's rules, whole, as they were when the run was
+planned. An edit, a `git pull` or `pip install -U` during a run reaches none of its jobs, here or on other machines; the
+next run uses the new code. A job on a cluster plans from the copy, too.
 
 The record of a result names the copy, so that `bright accept --dry-run` shows what has changed since.
 """
@@ -38,28 +38,30 @@ _kept: dict[str, str] = {}
 """The copy that this process has kept, and its version."""
 
 
-def code_files(packages: Iterable[str]) -> Files:
-    """The files of this package and of these, but for bytecode and hidden files; InputError where one is missing."""
-    return {name: content for package in sorted({OWN, *packages}) for name, content in _package_files(package).items()}
+def code_files(packages: Iterable[str], rules: Path | None = None) -> Files:
+    """The files of this package and of these, and those in the folder of rules, but for bytecode and hidden files.
 
-
-def _package_files(package: str) -> Files:
-    bases = PROJECT.bases(package)
-    found = {
-        Path(package, path.relative_to(base)): path
-        for base in bases
-        if base.is_dir()
-        for path in (Path(folder, name) for folder, _, names in os.walk(base, followlinks=True) for name in names)
-        if "__pycache__" not in path.parts and not path.name.startswith(".")
-    }
-    found |= {Path(path.name): path for base in bases if (path := base.with_suffix(".py")).is_file()}
-    if not found:
-        raise InputError(f"{package}: no folder or file with its code at {bases[0] if bases else 'any place'}")
-    if (size := sum(path.stat().st_size for path in found.values())) > LARGEST_BYTES:
-        limit = f"a run copies the code of its families, at most {readable_bytes(LARGEST_BYTES)}"
-        raise InputError(f"{package}: has {readable_bytes(size)}, and {limit}: keep data outside of the package")
+    InputError where a package is missing, or too large.
+    """
+    found: dict[Path, Path] = {} if rules is None else _below(rules, "rules")
+    for package in {OWN, *packages}:
+        bases = PROJECT.bases(package)
+        files = {name: path for base in bases for name, path in _below(base, package).items()}
+        files |= {Path(path.name): path for base in bases if (path := base.with_suffix(".py")).is_file()}
+        if not files:
+            raise InputError(f"{package}: no folder or file with its code at {bases[0] if bases else 'any place'}")
+        if (size := sum(path.stat().st_size for path in files.values())) > LARGEST_BYTES:
+            limit = f"a run copies the code of its families, at most {readable_bytes(LARGEST_BYTES)}"
+            raise InputError(f"{package}: has {readable_bytes(size)}, and {limit}: keep data outside of the package")
+        found |= files
     large = {path for path in found.values() if path.stat().st_size > DATA_BYTES}
     return {name.as_posix(): path if path in large else path.read_bytes() for name, path in found.items()}
+
+
+def _below(folder: Path, name: str) -> dict[Path, Path]:
+    paths = (Path(parent, file) for parent, _, files in os.walk(folder, followlinks=True) for file in files)
+    own = (path for path in paths if "__pycache__" not in path.parts and not path.name.startswith("."))
+    return {Path(name, path.relative_to(folder)): path for path in own}
 
 
 def copy_path(files: Files) -> Path:
