@@ -13,7 +13,15 @@ import pytest
 from bright_pipeline.base.errors import InputError, error_line
 from bright_pipeline.engine import code_copy
 from bright_pipeline.engine.code import ROOT, Code
-from bright_pipeline.engine.code_copy import COPIES, code_files, copy_path, damaged_copies, difference, keep_copy
+from bright_pipeline.engine.code_copy import (
+    COPIES,
+    code_files,
+    copy_path,
+    damaged_copies,
+    difference,
+    is_whole,
+    keep_copy,
+)
 
 
 @pytest.fixture
@@ -117,3 +125,18 @@ def test_a_difference_has_the_lines_that_digests_see_and_no_others(
     assert [line for line in lines[2:] if line[0] in "-+"] == ["-    return x * 2", "+    return x + 2"]
     with pytest.raises(InputError, match=r"^results/code/0123456789ab, which has the earlier lines, is not here$"):
         difference("0123456789ab", "mine.family")
+
+
+@pytest.mark.parametrize("planted", ["typer.py", "bright_pipeline/engine/__pycache__/code.py", "typer"])
+def test_what_a_pulled_copy_has_besides_never_runs(folder: Path, planted: str) -> None:
+    """A copy comes first on the search path of all jobs, and results of others may bring one."""
+    copy = keep_copy(code_files([]))
+    path = copy / planted
+    if "." in planted:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("raise SystemExit('not this code')")
+    else:
+        path.symlink_to(folder / "mine")
+    assert keep_copy(code_files([])) == copy
+    assert not path.exists() and not list(copy.rglob("__pycache__"))
+    assert is_whole(copy, code_files([]))

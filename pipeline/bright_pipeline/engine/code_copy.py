@@ -27,6 +27,7 @@ from bright_pipeline.engine.code import OWN, PROJECT, ROOT, Code, digests
 
 COPIES = RESULTS / "code"
 VARIABLE = "BRIGHT_CODE"  # the run's copy, for its jobs on a cluster
+BYTECODE = "__pycache__"
 DIGITS = 12
 DAMAGED_COPY = "these files are not those of the code that was copied; remove it: a run copies its code again"
 LARGEST_BYTES = 100 * 2**20  # of a package with a family
@@ -60,7 +61,7 @@ def code_files(packages: Iterable[str], rules: Path | None = None) -> Files:
 
 def _below(folder: Path, name: str) -> dict[Path, Path]:
     paths = (Path(parent, file) for parent, _, files in os.walk(folder, followlinks=True) for file in files)
-    own = (path for path in paths if "__pycache__" not in path.parts and not path.name.startswith("."))
+    own = (path for path in paths if BYTECODE not in path.parts and not path.name.startswith("."))
     return {Path(name, path.relative_to(folder)): path for path in own}
 
 
@@ -73,9 +74,12 @@ def copy_path(files: Files) -> Path:
 def keep_copy(files: Files) -> Path:
     """Make the read-only copy of these files if it is missing or not whole; returns its folder.
 
-    Of two runs that make it at once, the first one's stays. Killed while it copies, a process leaves no such folder.
+    Of two runs that make it at once, the first one's stays. Killed while it copies, a process leaves no such folder. A
+    copy that came with results of others runs only if it has these files and no other; its bytecode never does.
     """
     folder = copy_path(files)
+    for bytecode in list(folder.rglob(BYTECODE)):
+        bytecode.unlink() if bytecode.is_symlink() else shutil.rmtree(bytecode, ignore_errors=True)
     if folder.exists() and not is_whole(folder, files):
         shutil.rmtree(folder)
     if not folder.exists():
@@ -122,7 +126,7 @@ def version() -> str:
 def damaged_copies() -> Iterator[Path]:
     """Copies whose files are not those that they were made with."""
     for folder in COPIES.glob(DIGITS * "[0-9a-f]"):
-        paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        paths = [path for path in folder.rglob("*") if path.is_file() and BYTECODE not in path.parts]
         files: Files = {path.relative_to(folder).as_posix(): path for path in paths}
         if copy_path(files) != folder.absolute():
             yield folder
@@ -133,8 +137,11 @@ def _is_copy(path: Path, file: bytes | Path) -> bool:
 
 
 def is_whole(folder: Path, files: Files) -> bool:
-    """Whether a copy has these files."""
+    """Whether a copy has these files and, but for bytecode, nothing else."""
+    names = {name for file in files for name in (Path(file), *Path(file).parents)}
     with suppress(OSError):
+        if any(path.relative_to(folder) not in names for path in folder.rglob("*") if BYTECODE not in path.parts):
+            return False
         return all(_is_copy(folder / name, file) for name, file in files.items())
     return False
 
