@@ -125,6 +125,10 @@ def test_a_difference_has_the_lines_that_digests_see_and_no_others(
     assert [line for line in lines[2:] if line[0] in "-+"] == ["-    return x * 2", "+    return x + 2"]
     with pytest.raises(InputError, match=r"^results/code/0123456789ab, which has the earlier lines, is not here$"):
         difference("0123456789ab", "mine.family")
+    (copy / "mine" / "family.py").chmod(0o644)
+    (copy / "mine" / "family.py").write_text("(" * 10_000)
+    with pytest.raises(InputError, match=r"family\.py, line 1: .*; no digest of this code$"):
+        difference(copy.name, "mine.family")
 
 
 @pytest.mark.parametrize("planted", ["typer.py", "bright_pipeline/engine/__pycache__/code.py", "typer"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bright_pipeline.base.errors import InputError
 from bright_pipeline.base.yaml_files import parse_yaml
+from bright_pipeline.commands.prune import prune
 from bright_pipeline.commands.share import sharable
 from bright_pipeline.commands.status import job_states, text
 from bright_pipeline.commands.verify import verify
@@ -18,7 +19,7 @@ from bright_pipeline.config.root import load_config, read_config
 from bright_pipeline.data.fingerprint import read_fingerprint
 from bright_pipeline.data.prepare import listed_names
 from bright_pipeline.engine.atomic import write_json
-from bright_pipeline.engine.damage import check_identities, identity_problem
+from bright_pipeline.engine.damage import check_identities, code_of, identity_problem
 from bright_pipeline.engine.jobs import planned
 from bright_pipeline.engine.records import record_path
 from bright_pipeline.engine.run import unfinished
@@ -243,3 +244,27 @@ def test_a_path_that_no_file_system_has_is_refused_by_its_key(path: str) -> None
     values["datasets"]["tiny"]["source"] = {"kind": "folder", "path": path}
     with pytest.raises(InputError, match=r"source.*path: a path of at most 4,000 characters"):
         load_config(values)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        5,
+        [],
+        {"modules": ["x"]},
+        {"modules": {"..x": "0"}},
+        {"modules": {"a": 5}},
+        {"modules": {}, "copy": "../../thesis"},
+        {"modules": {"bright_pipeline.base": "0"}, "copy": "0123456789ab"},
+    ],
+    ids=str,
+)
+def test_a_record_of_hostile_code_is_damaged_and_names_no_path(own_folder: Path, made: Any) -> None:
+    finish(plan := tiny_plan())
+    path = identity_path(*plan(autoencoder, "main").key)
+    write_json(path, json.loads(path.read_text()) | {"made_by": made})
+    assert "damaged: its modules do not have the digest of its code" in str(identity_problem(path))
+    known = code_of(*plan(autoencoder, "main").key)
+    assert known in ({}, made) and known.get("copy", "0").isalnum()
+    check_identities(tiny_plan()(planned).values())
+    prune([TINY])

@@ -20,7 +20,7 @@ from typing import Any
 
 from bright_pipeline.base.amounts import readable_bytes
 from bright_pipeline.base.errors import PROJECT as DISTRIBUTION
-from bright_pipeline.base.errors import InputError
+from bright_pipeline.base.errors import InputError, readable
 from bright_pipeline.base.paths import RESULTS
 from bright_pipeline.engine.atomic import new_folder
 from bright_pipeline.engine.code import OWN, PROJECT, ROOT, Code, digests
@@ -166,6 +166,7 @@ def difference(copy: str, module: str) -> list[str]:
     if not folder.is_dir():
         raise InputError(f"{folder}, which has the earlier lines, is not here")
     then = Code(folder, inside=[path.stem for path in folder.iterdir()])
-    before, after = (code.source(module).splitlines() for code in (then, PROJECT))
+    with readable(f"{folder}: {module} cannot be read"):  # it may come with results of others
+        before, after = (code.source(module).splitlines() for code in (then, PROJECT))
     old, new = (str(code.file(module) or f"{module}, missing") for code in (then, PROJECT))
     return list(unified_diff(before, after, old, new, lineterm=""))

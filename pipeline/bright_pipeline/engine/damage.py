@@ -97,8 +97,15 @@ def read_identity(path: Path) -> dict[str, Any] | None:
 def code_of(stage: str, digest: str) -> dict[str, Any]:
     """What made a result: the digests of its `modules`, and its `copy` of the code; empty where no record says so."""
     made = (read_recorded(identity_path(stage, digest)) or {}).get(MADE_BY)
-    copied = isinstance(made, dict) and re.fullmatch("[0-9a-f]+", str(made.get("copy", "0")))  # no other path
-    return made if isinstance(made, dict) and copied else {}
+    return dict(made) if made is not None and names_code(made) else {}
+
+
+def names_code(made: Any) -> bool:
+    """Whether this part of a record, which may come from others, is one: digests by modules, the digits of a copy."""
+    modules = made.get("modules") if isinstance(made, dict) else None
+    if not isinstance(modules, dict) or not re.fullmatch("[0-9a-f]+", str(made.get("copy", "0"))):
+        return False
+    return all(re.fullmatch(r"\w+(\.\w+)*", name) and isinstance(digest, str) for name, digest in modules.items())
 
 
 def read_recorded(path: Path) -> dict[str, Any] | None:
@@ -118,9 +125,9 @@ def identity_problem(path: Path) -> str | None:
     digest = path.stem.rpartition("-")[2]
     if identity is not None and digest != digest_of(identity):
         return f"{path}: damaged: its content does not have the digest {digest}; {REMEDY}"
-    made = (record or {}).get(MADE_BY, {"modules": None})
-    modules = made.get("modules", {}) if isinstance(made, dict) else {}
-    if identity is not None and modules is not None and joint_digest(modules) != identity["code"]:
+    made = (record or {}).get(MADE_BY)
+    is_intact = made is None or (names_code(made) and joint_digest(made["modules"]) == (identity or {}).get("code"))
+    if not is_intact:
         return f"{path}: damaged: its modules do not have the digest of its code; {REMEDY}"
     return None
 
