@@ -1,6 +1,7 @@
 """Every kind of file of a finished run, damaged in every way: it is named before it is used, unless nothing uses it."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,15 @@ def test_after_repair_and_a_run_everything_is_as_it_was(tiny_run: Workflow, play
     assert play.run().jobs == dict.fromkeys(again, 1)
     play.python("bright_pipeline.commands", "verify", "config.yaml")
     assert results(play) == results(tiny_run)
+
+
+def test_a_missing_record_of_code_is_written_by_a_run_with_nothing_to_make(tiny_run: Workflow, play: Workflow) -> None:
+    """So ends a run that was killed between its last job and its records, while another one waited."""
+    next((play.folder / RESULTS / "identities").glob("reconstruct-*.json")).unlink()
+    shutil.rmtree(play.path(f"{RESULTS}/code"))
+    assert play.run().jobs == {}
+    assert play.files(f"{RESULTS}/identities") == tiny_run.files(f"{RESULTS}/identities")
+    assert play.files(f"{RESULTS}/code/*/rules").keys() == tiny_run.files(f"{RESULTS}/code/*/rules").keys() != set()
 
 
 def results(run: Workflow) -> dict[str, bytes]:

@@ -80,7 +80,7 @@ def show_results():
     """Refresh results/RUN; print what was made, the headline numbers and where the results are."""
     over.set()
     with one_line():
-        shown = this_run["published"] = publish(jobs, config_file())
+        shown = this_run["published"] = publish(jobs, config_file(), code)
     seconds = time.monotonic() - this_run["start"]
     print(f"\n{ending(jobs, this_run['jobs'], seconds, shown)}\n")
 
@@ -109,8 +109,8 @@ def publish_at_the_end():
         try:
             jobs.fingerprints.keep()
             if "published" not in this_run:
-                for line in not_current(publish(jobs, config_file())):
+                for line in not_current(publish(jobs, config_file(), code)):
                     print(line)
             remove_states(jobs)
-        except OSError as error:  # Python ignores exceptions at its exit
+        except (OSError, InputError) as error:  # Python ignores exceptions at its exit
             print(f"error: results are not published: {error_line(error) or error}")

@@ -35,9 +35,6 @@ DATA_BYTES = 2**20  # a larger file is data: it takes no space again where the f
 
 Files = dict[str, bytes | Path]  # path in the copy -> content, or a file of data
 
-_kept: dict[str, str] = {}
-"""The copy that this process has kept, and its version."""
-
 
 def code_files(packages: Iterable[str], rules: Path | None = None) -> Files:
     """The files of this package and of these, and those in the folder of rules, but for bytecode and hidden files.
@@ -91,7 +88,6 @@ def keep_copy(files: Files) -> Path:
         except InputError:
             if not is_whole(folder, files):
                 raise
-    _kept.update(copy=folder.name, version=version())
     return folder
 
 
@@ -146,14 +142,19 @@ def is_whole(folder: Path, files: Files) -> bool:
     return False
 
 
-def made_by(roots: Iterable[str]) -> dict[str, Any]:
-    """What the record of a result says of its code: the digest of each module, and this run's copy with its version."""
-    return {"modules": digests(PROJECT.closure(roots))} | _kept
+def made_by(roots: Iterable[str], copy: dict[str, str]) -> dict[str, Any]:
+    """What the record of a result says of its code: the digest of each module, and its copy (`named_copy`)."""
+    return {"modules": digests(PROJECT.closure(roots))} | copy
+
+
+def named_copy(files: Files) -> dict[str, str]:
+    """The name and the version of the copy with these files, which is kept now if it is not yet."""
+    return {"copy": keep_copy(files).name, "version": version()}
 
 
 def edited_modules(made: dict[str, Any], roots: Iterable[str]) -> list[str]:
     """The modules that differ between the code that made a result (`made_by`) and today's, by name."""
-    then, now = made["modules"], made_by(roots)["modules"]
+    then, now = made["modules"], digests(PROJECT.closure(roots))
     return sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
 
 

@@ -30,7 +30,7 @@ from bright_pipeline.base.paths import STORE
 from bright_pipeline.base.yaml_files import read_yaml
 from bright_pipeline.engine.atomic import atomic_path, write_json, write_text
 from bright_pipeline.engine.checksums import problem
-from bright_pipeline.engine.code_copy import made_by
+from bright_pipeline.engine.code_copy import Files, made_by, named_copy
 from bright_pipeline.engine.damage import add_missing_checksums
 from bright_pipeline.engine.jobs import Job, path_of, planned
 from bright_pipeline.engine.shards import summary_name, view
@@ -76,8 +76,11 @@ class Published:
     """A line for each damaged result, whose copy stays unchanged, and for a record with paths outside results/RUN."""
 
 
-def publish(jobs: Jobs, config_file: str) -> Published:
-    """Copy finished results that differ from their copies, and record the identities of finished jobs."""
+def publish(jobs: Jobs, config_file: str, code: Files | None = None) -> Published:
+    """Copy finished results that differ from their copies, and record the identities of finished jobs.
+
+    Records name the copy of this code, also where the run that made the results ended before it recorded them.
+    """
     jobs.store.forget()
     published, recorded, home = Published(), published_copies(jobs), jobs.folder
     record = {target: str(stored) for target, stored in recorded.items()}
@@ -108,9 +111,12 @@ def publish(jobs: Jobs, config_file: str) -> Published:
             published.damaged.append(f"{target}: kept, since it differs from {stored}, whose copy it was")
         else:
             published.earlier.append(target)
+    complete = [job for job in jobs(planned).values() if job.complete]
+    if unrecorded := [job for job in complete if not identity_path(*job.key).exists()]:
+        of_code = named_copy(code) if code else {}
+        for job in unrecorded:
+            write_json(identity_path(*job.key), job.identity | {MADE_BY: made_by(job.code_roots, of_code)})
     for job in jobs(planned).values():
-        if job.complete and not (path := identity_path(*job.key)).exists():
-            write_json(path, job.identity | {MADE_BY: made_by(job.code_roots)})
         add_missing_checksums(job)
     if published.present:
         of_seeds = {str(seed): _numbers(jobs, of_seed) for seed, of_seed in jobs.other_seeds.items()}
